@@ -1,0 +1,2 @@
+//! The program `cicada`.
+fn main() {}
