@@ -1,1 +1,40 @@
-//! placeholder
+//! The bytes of a Cicada swarm and their meaning.
+//!
+//! Everything that two peers say to each other is defined here: ids, addresses, records, the hello of a link, the
+//! frames on it, the datagrams beside it. A byte string becomes a value once, at the edge, by a `parse` that never
+//! panics and is bounded by the limits written beside each type; `parse(encode(m)) == m` holds for every message.
+//!
+//! This crate knows no clock, socket, lock or randomness. What should happen next is the business of `cicada-proto`.
+//!
+//! Read first: [`Hash`] (the circle), [`Record`] (who is who), [`Frame`] and [`Datagram`] (what is said).
+
+mod address;
+mod codec;
+mod datagram;
+mod frame;
+mod hash;
+mod header;
+mod hello;
+mod identity;
+mod record;
+mod refusal;
+mod swarm;
+mod uint;
+
+pub use address::{Address, AddressError};
+pub use codec::ParseError;
+pub use datagram::{Answer, Challenge, Datagram, MAX_DATAGRAM_BYTES, Padding};
+pub use frame::{
+    Attachment, Find, Found, Frame, Goodbye, HopVerdict, Introduction, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, Reply, Task,
+    TaskVerdict, Ticket, Unify,
+};
+pub use hash::{Hash, HashError, Offset, Reach};
+pub use header::{
+    Authentication, Header, Immutable, Kind, MAX_EXCLUDED, MAX_HEADER_BYTES, MAX_HOPS, MAX_SOURCE_ROUTE, MessageId, Mutable, Origin, Status,
+};
+pub use hello::{HELLO_VERSION, Hello, HelloReply, OverlayKind, Purpose};
+pub use identity::{Identity, PublicKey, Signature};
+pub use record::{Capabilities, IdKind, MAX_ADDRESSES, PeerId, Record, RecordError, Role, SignedRecord, UnixTime};
+pub use refusal::Refusal;
+pub use swarm::{DATAGRAM_TAG, LinkSide, MIN_SECRET_BYTES, SecretTooShort, SwarmKeys};
+pub use uint::U256;

@@ -1,0 +1,398 @@
+//! What is said on a link.
+//!
+//! A frame is a CBOR value, followed by the payload where it carries one. The link gives frames their boundaries.
+
+use crate::{
+    codec::{ParseError, encode},
+    hash::Hash,
+    header::{Header, MAX_EXCLUDED, MessageId},
+    record::SignedRecord,
+    refusal::Refusal,
+};
+use bytes::Bytes;
+use minicbor::{CborLen, Decode, Decoder, Encode};
+
+/// The most records in an answer to a lookup.
+pub const MAX_RECORDS: usize = 20; // k of Kademlia (Maymounkov and Mazieres 2002, section 2.2)
+
+/// The most successors that a neighbour list tells of.
+pub const MAX_NEIGHBOURS: usize = 32;
+
+/// Numbers an open question; the answer repeats it. Meaningful on its link (or between its two sockets) only.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, CborLen)]
+#[cbor(transparent)]
+pub struct Ticket(#[n(0)] pub u64);
+
+/// "Who is near this key?"
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct Find {
+    /// The key.
+    #[n(0)]
+    pub target: Hash,
+    /// How many records the asker can use, at most [`MAX_RECORDS`].
+    #[n(1)]
+    pub count: u8,
+}
+
+/// The answer to [`Find`].
+#[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode, CborLen)]
+pub struct Found {
+    /// Members nearer to the key than the answerer, nearest first. Candidates to the asker.
+    #[n(0)]
+    pub closer: Vec<SignedRecord>,
+    /// The members that the answerer thinks responsible, the owner first; the answerer itself among them when it is one.
+    #[n(1)]
+    pub responsible: Vec<SignedRecord>,
+    /// The client or leaf with exactly this id, if it is attached here.
+    #[n(2)]
+    pub attached: Option<SignedRecord>,
+}
+
+/// A member's neighbourhood on the ring. Ids always, records only where the receiver may lack them.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode, CborLen)]
+pub struct Neighbours {
+    /// The predecessor.
+    #[n(0)]
+    pub predecessor: Option<Hash>,
+    /// The successors in ring order; at most [`MAX_NEIGHBOURS`].
+    #[n(1)]
+    pub successors: Vec<Hash>,
+    /// Records of some of them.
+    #[n(2)]
+    pub records: Vec<SignedRecord>,
+}
+
+/// "Hold my record and hand me what comes for my id."
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct Attachment {
+    /// For how long, in seconds. The answer may say less.
+    #[n(0)]
+    pub lease_s: u32,
+}
+
+/// A question; each has one answer.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub enum Query {
+    /// "Are you there?"
+    #[n(0)]
+    Ping,
+    /// A step of a lookup.
+    #[n(1)]
+    Find(#[n(0)] Find),
+    /// "Who are your neighbours?" With `true`: "I take you for my successor" (Zave's rectify).
+    #[n(2)]
+    Neighbours(#[n(0)] bool),
+    /// A client or leaf asks to be attached.
+    #[n(3)]
+    Attach(#[n(0)] Attachment),
+}
+
+/// An answer.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub enum Reply {
+    /// "I am."
+    #[n(0)]
+    Pong,
+    /// To [`Query::Find`].
+    #[n(1)]
+    Found(#[n(0)] Found),
+    /// To [`Query::Neighbours`].
+    #[n(2)]
+    Neighbours(#[n(0)] Neighbours),
+    /// To [`Query::Attach`].
+    #[n(3)]
+    Attached(#[n(0)] Attachment),
+    /// "No", and why.
+    #[n(4)]
+    Refused(#[n(0)] Refusal),
+}
+
+/// Records that the receiver may want to know: candidates to it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode, CborLen)]
+pub struct Introduction {
+    /// At most [`MAX_RECORDS`].
+    #[n(0)]
+    pub records: Vec<SignedRecord>,
+}
+
+/// Two rings become one: find where `seeker` belongs and introduce it to its neighbours there
+/// (Shafaat, Ghodsi and Haridi, "Dealing with network partitions in structured overlay networks", 2009).
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct Unify {
+    /// A member of the other ring.
+    #[n(0)]
+    pub seeker: SignedRecord,
+    /// How many more links this may travel.
+    #[n(1)]
+    pub hop_limit: u8,
+}
+
+/// A polite leave: whom the receiver may link to instead.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode, CborLen)]
+pub struct Goodbye {
+    /// The leaver's neighbourhood, or the contacts of its nearest cells.
+    #[n(0)]
+    pub neighbours: Neighbours,
+}
+
+/// What a hop says of a message that it was handed.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct HopVerdict {
+    /// Who made the message.
+    #[n(0)]
+    pub origin: Hash,
+    /// Which message.
+    #[n(1)]
+    pub message: MessageId,
+    /// Which copy.
+    #[n(2)]
+    pub copy: u8,
+    /// Whether this is about the receipt for that message instead.
+    #[n(3)]
+    pub receipt: bool,
+    /// `None`: taken over. Otherwise the sender should try another hop.
+    #[n(4)]
+    pub refusal: Option<Refusal>,
+}
+
+/// A share of a broadcast.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct Task {
+    /// Numbers the task on its link.
+    #[n(0)]
+    pub ticket: Ticket,
+    /// Whose message, and whom the receiver is to cover.
+    #[n(1)]
+    pub header: Header,
+    /// Peers that are not to have it; at most [`MAX_EXCLUDED`].
+    #[n(2)]
+    pub excluded: Vec<Hash>,
+    /// No payload follows: the receiver has it already or will get it ("extend").
+    #[n(3)]
+    pub extend: bool,
+}
+
+/// What a delegate says of a task.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct TaskVerdict {
+    /// Which task.
+    #[n(0)]
+    pub ticket: Ticket,
+    /// `None`: the body is held and queued for the task's reach. Otherwise another delegate is needed.
+    #[n(1)]
+    pub refusal: Option<Refusal>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+enum Body {
+    #[n(0)]
+    Query(#[n(0)] Ticket, #[n(1)] Query),
+    #[n(1)]
+    Reply(#[n(0)] Ticket, #[n(1)] Reply),
+    #[n(2)]
+    Changed(#[n(0)] Neighbours),
+    #[n(3)]
+    Hint(#[n(0)] SignedRecord),
+    #[n(4)]
+    Introduce(#[n(0)] Introduction),
+    #[n(5)]
+    Unify(#[n(0)] Unify),
+    #[n(6)]
+    Goodbye(#[n(0)] Goodbye),
+    #[n(7)]
+    Data(#[n(0)] Header),
+    #[n(8)]
+    HopVerdict(#[n(0)] HopVerdict),
+    #[n(9)]
+    Task(#[n(0)] Task),
+    #[n(10)]
+    TaskVerdict(#[n(0)] TaskVerdict),
+    #[n(11)]
+    Opaque,
+}
+
+/// What is said on a link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Frame {
+    /// A question.
+    Query(Ticket, Query),
+    /// An answer.
+    Reply(Ticket, Reply),
+    /// To the predecessor: "my neighbours have changed".
+    Changed(Neighbours),
+    /// To the old predecessor: "you have a new successor".
+    Hint(SignedRecord),
+    /// Records worth knowing.
+    Introduce(Introduction),
+    /// A step of merging two rings.
+    Unify(Unify),
+    /// The sender leaves the swarm.
+    Goodbye(Goodbye),
+    /// A unicast or a receipt on its way.
+    Data(Header, Bytes),
+    /// About a message handed over before.
+    HopVerdict(HopVerdict),
+    /// A share of a broadcast.
+    Task(Task, Bytes),
+    /// About a task handed over before.
+    TaskVerdict(TaskVerdict),
+    /// A bare node's payload for its neighbour.
+    Opaque(Bytes),
+}
+
+impl Frame {
+    /// The bytes that [`Self::parse`] reads.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let (body, payload) = self.split();
+        let mut bytes = encode(&body);
+        bytes.extend_from_slice(payload);
+        bytes.into()
+    }
+
+    /// How many bytes [`Self::to_bytes`] makes, without making them.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        let (body, payload) = self.split();
+        minicbor::len(body) + payload.len()
+    }
+
+    /// Reads a frame; its payload shares `bytes`. The caller has bounded their number.
+    ///
+    /// # Errors
+    /// When the bytes are no frame.
+    pub fn parse(bytes: &Bytes) -> Result<Self, ParseError> {
+        let mut decoder = Decoder::new(bytes);
+        let body: Body = decoder.decode()?;
+        let payload = bytes.slice(decoder.position()..);
+        let frame = Self::join(body, payload)?;
+        frame.check().map_err(ParseError::malformed)?;
+        Ok(frame)
+    }
+
+    /// Whether the frame carries so much payload that control frames may overtake it.
+    #[must_use]
+    pub fn is_bulk(&self) -> bool {
+        match self {
+            Self::Data(_, payload) | Self::Task(_, payload) | Self::Opaque(payload) => payload.len() > BULK_BYTES,
+            Self::Query(..)
+            | Self::Reply(..)
+            | Self::Changed(_)
+            | Self::Hint(_)
+            | Self::Introduce(_)
+            | Self::Unify(_)
+            | Self::Goodbye(_)
+            | Self::HopVerdict(_)
+            | Self::TaskVerdict(_) => false,
+        }
+    }
+
+    fn split(&self) -> (Body, &[u8]) {
+        match self {
+            Self::Query(ticket, query) => (Body::Query(*ticket, query.clone()), &[]),
+            Self::Reply(ticket, reply) => (Body::Reply(*ticket, reply.clone()), &[]),
+            Self::Changed(neighbours) => (Body::Changed(neighbours.clone()), &[]),
+            Self::Hint(record) => (Body::Hint(record.clone()), &[]),
+            Self::Introduce(introduction) => (Body::Introduce(introduction.clone()), &[]),
+            Self::Unify(unify) => (Body::Unify(unify.clone()), &[]),
+            Self::Goodbye(goodbye) => (Body::Goodbye(goodbye.clone()), &[]),
+            Self::Data(header, payload) => (Body::Data(header.clone()), payload),
+            Self::HopVerdict(verdict) => (Body::HopVerdict(verdict.clone()), &[]),
+            Self::Task(task, payload) => (Body::Task(task.clone()), payload),
+            Self::TaskVerdict(verdict) => (Body::TaskVerdict(verdict.clone()), &[]),
+            Self::Opaque(payload) => (Body::Opaque, payload),
+        }
+    }
+
+    fn join(body: Body, payload: Bytes) -> Result<Self, ParseError> {
+        let frame = match body {
+            Body::Data(header) => return Ok(Self::Data(header, payload)),
+            Body::Task(task) => return Ok(Self::Task(task, payload)),
+            Body::Opaque => return Ok(Self::Opaque(payload)),
+            Body::Query(ticket, query) => Self::Query(ticket, query),
+            Body::Reply(ticket, reply) => Self::Reply(ticket, reply),
+            Body::Changed(neighbours) => Self::Changed(neighbours),
+            Body::Hint(record) => Self::Hint(record),
+            Body::Introduce(introduction) => Self::Introduce(introduction),
+            Body::Unify(unify) => Self::Unify(unify),
+            Body::Goodbye(goodbye) => Self::Goodbye(goodbye),
+            Body::HopVerdict(verdict) => Self::HopVerdict(verdict),
+            Body::TaskVerdict(verdict) => Self::TaskVerdict(verdict),
+        };
+        if payload.is_empty() { Ok(frame) } else { Err(ParseError::malformed("a payload where there should be none")) }
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Self::Query(_, query) => query.check(),
+            Self::Reply(_, reply) => reply.check(),
+            Self::Changed(neighbours) => neighbours.check(),
+            Self::Introduce(introduction) => introduction.check(),
+            Self::Goodbye(goodbye) => goodbye.neighbours.check(),
+            Self::Data(header, payload) => {
+                if header.fixed.target.is_none() {
+                    return Err("a broadcast that is no task");
+                }
+                check_payload(header, payload)
+            }
+            Self::Task(task, payload) => task.check(payload),
+            Self::Hint(_) | Self::Unify(_) | Self::HopVerdict(_) | Self::TaskVerdict(_) | Self::Opaque(_) => Ok(()),
+        }
+    }
+}
+
+impl Query {
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Self::Find(find) if usize::from(find.count) > MAX_RECORDS => Err("asks for too many records"),
+            Self::Find(_) | Self::Ping | Self::Neighbours(_) | Self::Attach(_) => Ok(()),
+        }
+    }
+}
+
+impl Reply {
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Self::Found(found) if found.closer.len() > MAX_RECORDS || found.responsible.len() > MAX_RECORDS => Err("too many records"),
+            Self::Neighbours(neighbours) => neighbours.check(),
+            Self::Found(_) | Self::Pong | Self::Attached(_) | Self::Refused(_) => Ok(()),
+        }
+    }
+}
+
+impl Neighbours {
+    fn check(&self) -> Result<(), &'static str> {
+        let too_many = self.successors.len() > MAX_NEIGHBOURS || self.records.len() > MAX_NEIGHBOURS + 1;
+        if too_many { Err("too many neighbours") } else { Ok(()) }
+    }
+}
+
+impl Introduction {
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.records.len() > MAX_RECORDS { Err("too many records") } else { Ok(()) }
+    }
+}
+
+impl Task {
+    fn check(&self, payload: &Bytes) -> Result<(), &'static str> {
+        if self.header.fixed.target.is_some() || self.header.hop.reach.is_none() {
+            return Err("a task that is no share of a broadcast");
+        }
+        if self.excluded.len() > MAX_EXCLUDED {
+            return Err("too many exclusions");
+        }
+        if self.extend {
+            self.header.check()?;
+            return if payload.is_empty() { Ok(()) } else { Err("a payload where there should be none") };
+        }
+        check_payload(&self.header, payload)
+    }
+}
+
+fn check_payload(header: &Header, payload: &Bytes) -> Result<(), &'static str> {
+    header.check()?;
+    if header.fixed.length == payload.len() as u64 { Ok(()) } else { Err("a payload of another length than its header says") }
+}
+
+/// Payloads above this travel on streams of their own, below control frames in priority.
+const BULK_BYTES: usize = 4096; // three packets: what is smaller costs less to send than to sort

@@ -1,0 +1,298 @@
+//! The header of every message that travels through the swarm.
+//!
+//! The [`Immutable`] part is the origin's: relays pass it on as it is, and the origin's signature will cover it. The
+//! [`Mutable`] part belongs to the hop: each relay writes its own.
+
+use crate::{
+    address::Address,
+    codec::{as_bytes, numbered},
+    hash::{Hash, Reach},
+    identity::PublicKey,
+    record::{IdKind, PeerId, UnixTime},
+    refusal::Refusal,
+};
+use minicbor::{
+    CborLen, Decode, Decoder, Encode, Encoder,
+    decode::Error as DecodeError,
+    encode::{Error as EncodeError, Write},
+};
+use std::fmt;
+
+/// The most links that a message may travel.
+pub const MAX_HOPS: u8 = 32; // 0.5 log2 N + 0.5 is 9 at N = 100 000; the rest is for detours
+
+/// The most relays that an origin may choose for a copy.
+pub const MAX_SOURCE_ROUTE: usize = 8;
+
+/// The most peers that a broadcast may exclude.
+pub const MAX_EXCLUDED: usize = 64; // guess: 2 KiB of ids
+
+/// No header is longer: the paths and the exclusions at their limits.
+pub const MAX_HEADER_BYTES: usize = 8 * 1024;
+
+/// A message's number, random, chosen by its origin.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub [u8; 16]);
+as_bytes!(MessageId, 16, |id| id.0, |bytes| MessageId(bytes));
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m{:02x}{:02x}{:02x}{:02x}", self.0[0], self.0[1], self.0[2], self.0[3])
+    }
+}
+
+/// What a message is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Kind {
+    /// For one peer.
+    Unicast,
+    /// The target's answer to a unicast, for its origin.
+    Receipt,
+    /// For everybody.
+    Broadcast,
+}
+numbered!(Kind { Unicast = 0, Receipt = 1, Broadcast = 2 });
+
+/// Who made a message, with what its id is made of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    id: PeerId,
+    key: Option<PublicKey>,
+    address: Option<Address>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+enum OriginForm {
+    #[n(0)]
+    Address(#[n(0)] Address),
+    #[n(1)]
+    Key(#[n(0)] PublicKey, #[n(1)] Option<Address>),
+    #[n(2)]
+    Data(#[n(0)] Hash, #[n(1)] Option<Address>),
+}
+
+impl Origin {
+    /// A member whose id is that of its address.
+    #[must_use]
+    pub fn of_address(address: Address) -> Self {
+        let id = PeerId { kind: IdKind::Address, hash: address.id() };
+        Self { id, key: None, address: Some(address) }
+    }
+
+    /// A peer whose id is that of its key.
+    #[must_use]
+    pub fn of_key(key: PublicKey, address: Option<Address>) -> Self {
+        Self { id: PeerId { kind: IdKind::Key, hash: key.id() }, key: Some(key), address }
+    }
+
+    /// A bare node.
+    #[must_use]
+    pub fn of_data(hash: Hash, address: Option<Address>) -> Self {
+        Self { id: PeerId { kind: IdKind::Data, hash }, key: None, address }
+    }
+
+    /// The origin that a record describes.
+    #[must_use]
+    pub fn of_record(record: &crate::record::SignedRecord) -> Self {
+        match (record.peer_id().kind, record.announced()) {
+            (IdKind::Address, Some(address)) => Self::of_address(address),
+            (IdKind::Address | IdKind::Key, address) => Self::of_key(record.key(), address),
+            (IdKind::Data, address) => Self::of_data(record.id(), address),
+        }
+    }
+
+    /// Where the origin stands on the circle.
+    #[must_use]
+    pub fn id(&self) -> Hash {
+        self.id.hash
+    }
+
+    /// The id with how it is proven.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.id
+    }
+
+    /// The address that the origin says it has.
+    #[must_use]
+    pub fn address(&self) -> Option<Address> {
+        self.address
+    }
+
+    fn form(&self) -> OriginForm {
+        match (self.id.kind, self.key, self.address) {
+            (IdKind::Address, _, Some(address)) => OriginForm::Address(address),
+            (IdKind::Key, Some(key), address) => OriginForm::Key(key, address),
+            (IdKind::Address | IdKind::Key | IdKind::Data, _, address) => OriginForm::Data(self.id.hash, address),
+        }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
+impl<C> Encode<C> for Origin {
+    fn encode<W: Write>(&self, e: &mut Encoder<W>, context: &mut C) -> Result<(), EncodeError<W::Error>> {
+        self.form().encode(e, context)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Origin {
+    fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, DecodeError> {
+        Ok(match OriginForm::decode(d, context)? {
+            OriginForm::Address(address) => Self::of_address(address),
+            OriginForm::Key(key, address) => Self::of_key(key, address),
+            OriginForm::Data(hash, address) => Self::of_data(hash, address),
+        })
+    }
+}
+
+impl<C> CborLen<C> for Origin {
+    fn cbor_len(&self, context: &mut C) -> usize {
+        self.form().cbor_len(context)
+    }
+}
+
+/// How the origin proves that it made the message. Versioned by its number; its place is kept from the start.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+#[non_exhaustive]
+pub enum Authentication {
+    /// Not at all: relays can alter the message.
+    #[n(0)]
+    None,
+}
+
+/// The part of a header that relays pass on as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct Immutable {
+    /// 1.
+    #[n(0)]
+    pub version: u8,
+    /// What the message is.
+    #[n(1)]
+    pub kind: Kind,
+    /// Who made it.
+    #[n(2)]
+    pub origin: Origin,
+    /// For whom; `None` for everybody.
+    #[n(3)]
+    pub target: Option<Hash>,
+    /// Its number.
+    #[n(4)]
+    pub message: MessageId,
+    /// Length of the payload in bytes.
+    #[n(5)]
+    pub length: u64,
+    /// When it was made.
+    #[n(6)]
+    pub made_at: UnixTime,
+    /// The origin's boot number.
+    #[n(7)]
+    pub boot: u64,
+    /// The origin's proof.
+    #[n(8)]
+    pub authentication: Authentication,
+}
+
+impl Immutable {
+    /// The version that this crate writes.
+    pub const VERSION: u8 = 1;
+}
+
+/// The part of a header that each relay writes anew.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode, CborLen)]
+pub struct Mutable {
+    /// How many more links the message may travel, this one included.
+    #[n(0)]
+    pub hop_limit: u8,
+    /// A label for messages of one flow.
+    #[n(1)]
+    pub flow: u32,
+    /// Which copy of the message this is, 0 for the first.
+    #[n(2)]
+    pub copy: u8,
+    /// Relays still to visit, chosen by the origin; at most [`MAX_SOURCE_ROUTE`].
+    #[n(3)]
+    pub route: Vec<Hash>,
+    /// Relays visited, as they themselves say; at most [`MAX_HOPS`].
+    #[n(4)]
+    pub path: Vec<Hash>,
+    /// The message has reached the member responsible for its target, which may hand it only to the target itself.
+    #[n(5)]
+    pub last: bool,
+    /// For broadcasts: whom the receiver is to cover.
+    #[n(6)]
+    pub reach: Option<Reach>,
+}
+
+/// What a message carries with its payload.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct Header {
+    /// The origin's part.
+    #[n(0)]
+    pub fixed: Immutable,
+    /// The hop's part.
+    #[n(1)]
+    pub hop: Mutable,
+}
+
+impl Header {
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.fixed.version != Immutable::VERSION {
+            return Err("a message of another version");
+        }
+        if self.hop.route.len() > MAX_SOURCE_ROUTE {
+            return Err("a source route over the limit");
+        }
+        if self.hop.path.len() > usize::from(MAX_HOPS) || self.hop.hop_limit > MAX_HOPS {
+            return Err("a path over the limit");
+        }
+        if self.fixed.target.is_none() != (self.fixed.kind == Kind::Broadcast) {
+            return Err("a target where there should be none, or the reverse");
+        }
+        Ok(())
+    }
+}
+
+/// What a target says of a message, in the payload of a receipt.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct Status {
+    /// The copy that this is about.
+    #[n(0)]
+    pub copy: u8,
+    /// `None`: accepted for the application. Otherwise why not, for example [`Refusal::Busy`] or [`Refusal::NoSuchPeer`].
+    #[n(1)]
+    pub refusal: Option<Refusal>,
+    /// The relays that the copy visited, as they themselves say.
+    #[n(2)]
+    pub path: Vec<Hash>,
+}
+
+impl Status {
+    /// The bytes that [`Self::parse`] reads.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        crate::codec::encode(self)
+    }
+
+    /// Reads a receipt's payload.
+    ///
+    /// # Errors
+    /// When the bytes are no status.
+    pub fn parse(bytes: &[u8]) -> Result<Self, crate::codec::ParseError> {
+        let status: Self = crate::codec::decode_all(bytes)?;
+        if status.path.len() > usize::from(MAX_HOPS) {
+            return Err(crate::codec::ParseError::malformed("a path over the limit"));
+        }
+        Ok(status)
+    }
+}
