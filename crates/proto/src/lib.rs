@@ -1,1 +1,33 @@
-//! placeholder
+//! The machines of a Cicada peer: what should happen next, and nothing of where bytes and time come from.
+//!
+//! [`Node`] is the whole peer as one machine: it is given an [`Input`] and the time, and puts what follows from it into an
+//! [`Outbox`]: transmissions, events and jobs. There is no fourth way out. It knows no clock, socket, thread, lock or global
+//! randomness, so the same seed and the same inputs give the same outputs, byte for byte.
+//!
+//! Read in this order: [`Geometry`] (the one idea), [`Node`], then the machines it is composed of: the overlay with its
+//! maintenance, lookups, routing, broadcast.
+
+pub mod config;
+pub mod event;
+pub mod geometry;
+pub mod input;
+pub mod links;
+pub mod node;
+pub mod outbox;
+pub mod overlay;
+pub mod peer;
+pub mod time;
+
+mod broadcast;
+mod context;
+mod route;
+
+pub use config::{Config, ConfigError};
+pub use event::{ConnectError, Delivery, Event, HopOutcome, LookupError, PathReport, Receipt, SendError};
+pub use geometry::Geometry;
+pub use input::{Ack, Command, DialError, Input, JobResult, LinkUp, Operation, Route, SendOptions};
+pub use links::{DialId, LinkId};
+pub use node::Node;
+pub use outbox::{Job, JobId, Outbox, Transmit};
+pub use peer::{Me, Proven};
+pub use time::{Instant, Wake};

@@ -1,0 +1,56 @@
+//! What every machine of a node works with while it handles one input.
+
+use crate::{
+    config::Config,
+    links::{DialStart, Links},
+    outbox::{Job, JobId, Outbox},
+    peer::Me,
+    time::Instant,
+};
+use cicada_wire::{Address, Hash, PublicKey, Refusal, Ticket, UnixTime};
+use rand_chacha::ChaCha8Rng;
+
+/// Lent to a machine for the time of one input.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) clock: UnixTime,
+    pub(crate) me: &'a Me,
+    pub(crate) config: &'a Config,
+    pub(crate) links: &'a mut Links,
+    pub(crate) rng: &'a mut ChaCha8Rng,
+    pub(crate) numbers: &'a mut Numbers,
+    pub(crate) out: &'a mut Outbox,
+}
+
+/// Numbers that are given out once.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    ticket: u64,
+    job: u64,
+}
+
+impl Context<'_> {
+    /// A fresh number for a question. Unpredictable, since answers in datagrams are recognised by it.
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        use rand::Rng;
+        self.numbers.ticket += 1;
+        // The low half counts, so that two tickets never meet; the high half is what an outsider would have to guess.
+        Ticket((u64::from(self.rng.next_u32()) << 32) | (self.numbers.ticket & 0xffff_ffff))
+    }
+
+    pub(crate) fn job(&mut self, job: Job) -> JobId {
+        self.numbers.job += 1;
+        let id = JobId(self.numbers.job);
+        self.out.jobs.push_back((id, job));
+        id
+    }
+
+    pub(crate) fn dial(&mut self, to: Address, expected: Option<PublicKey>) -> DialStart {
+        self.links.dial(self.now, to, expected, self.me, self.config, self.out)
+    }
+
+    /// Counts a refusal of something from the network.
+    pub(crate) fn refuse(&mut self, from: Option<Hash>, reason: Refusal) {
+        self.out.event(crate::event::Event::Refused { from, reason });
+    }
+}

@@ -1,0 +1,94 @@
+//! What follows from an input: transmissions, events and jobs.
+
+use crate::{
+    event::Event,
+    links::{DialId, LinkId},
+};
+use cicada_wire::{Address, Answer, Challenge, Datagram, Frame, PublicKey, Refusal, SignedRecord};
+use std::collections::VecDeque;
+
+/// Something for the network.
+#[derive(Clone, Debug)]
+pub enum Transmit {
+    /// A frame for a link, in order with the others of its class.
+    Frame {
+        /// Which link.
+        link: LinkId,
+        /// What to say.
+        frame: Frame,
+    },
+    /// A datagram.
+    Datagram {
+        /// Where to.
+        to: Address,
+        /// What to say.
+        datagram: Datagram,
+    },
+    /// Open a link. Answered by `LinkUp` or `DialFailed`, always.
+    Dial {
+        /// Its number.
+        dial: DialId,
+        /// Where to.
+        to: Address,
+        /// Whose key must answer, if known.
+        expected: Option<PublicKey>,
+    },
+    /// Close a link after what was sent before has been handed to the transport. Answered by `LinkDown`, always.
+    Close {
+        /// Which link.
+        link: LinkId,
+        /// Why; the other end is told.
+        reason: Refusal,
+    },
+}
+
+/// Numbers a job.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct JobId(pub u64);
+
+/// Work that the machine does not do itself: it costs CPU time, or is the application's. Comes back as `JobDone`, always.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// Sign an answer to a challenge with our identity.
+    Answer {
+        /// The challenge.
+        challenge: Challenge,
+        /// Our record.
+        record: SignedRecord,
+    },
+    /// Check an answer's two signatures.
+    VerifyAnswer(Answer),
+    /// Ask the application whether the (proven) peer may enter the tables.
+    Admit(SignedRecord),
+}
+
+/// Where a machine puts what follows from an input. Draining it computes nothing.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// For the network, in order.
+    pub transmits: VecDeque<Transmit>,
+    /// For whoever listens, in order.
+    pub events: VecDeque<Event>,
+    /// To be done elsewhere.
+    pub jobs: VecDeque<(JobId, Job)>,
+}
+
+impl Outbox {
+    pub(crate) fn frame(&mut self, link: LinkId, frame: Frame) {
+        self.transmits.push_back(Transmit::Frame { link, frame });
+    }
+
+    pub(crate) fn datagram(&mut self, to: Address, datagram: Datagram) {
+        self.transmits.push_back(Transmit::Datagram { to, datagram });
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transmits.is_empty() && self.events.is_empty() && self.jobs.is_empty()
+    }
+}

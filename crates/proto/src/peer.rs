@@ -1,0 +1,62 @@
+//! Who is known, and how well.
+
+use cicada_wire::{Hash, Identity, Origin, PublicKey, SignedRecord};
+
+/// The peer that this machine is.
+#[derive(Clone, Debug)]
+pub struct Me {
+    /// Its own signed record.
+    pub record: SignedRecord,
+    /// Drawn anew at each start.
+    pub boot: u64,
+}
+
+impl Me {
+    /// Where it stands on the circle.
+    #[must_use]
+    pub fn id(&self) -> Hash {
+        self.record.id()
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.record.key()
+    }
+
+    /// Itself as the origin of a message.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin::of_record(&self.record)
+    }
+
+    /// Whether `identity` is the one that signed the record.
+    #[must_use]
+    pub fn is(&self, identity: &Identity) -> bool {
+        identity.public() == self.key()
+    }
+}
+
+/// A member that answered from its announced address with its key. Only links and the prover make it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven(SignedRecord);
+
+impl Proven {
+    /// To be called only where the proof has just been checked: a link whose remote address is the announced one, or an
+    /// answered challenge.
+    pub(crate) fn by_contact(record: SignedRecord) -> Self {
+        Self(record)
+    }
+
+    /// The member's record.
+    #[must_use]
+    pub fn record(&self) -> &SignedRecord {
+        &self.0
+    }
+
+    /// Where it stands on the circle.
+    #[must_use]
+    pub fn id(&self) -> Hash {
+        self.0.id()
+    }
+}
