@@ -18,9 +18,14 @@ pub mod overlay;
 pub mod peer;
 pub mod time;
 
+mod attach;
 mod broadcast;
 mod context;
+mod deliver;
+mod join;
+mod lookup;
 mod route;
+mod step;
 
 pub use config::{Config, ConfigError};
 pub use event::{ConnectError, Delivery, Event, HopOutcome, LookupError, PathReport, Receipt, SendError};

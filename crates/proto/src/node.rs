@@ -8,11 +8,13 @@ use crate::{
     outbox::Outbox,
     overlay::Overlay,
     peer::Me,
+    step::Step,
     time::{Instant, Wake},
 };
 use cicada_wire::UnixTime;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::collections::VecDeque;
 
 /// A peer.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Node {
     overlay: Overlay,
     rng: ChaCha8Rng,
     numbers: Numbers,
+    steps: VecDeque<Step>,
 }
 
 impl Node {
@@ -33,8 +36,17 @@ impl Node {
     /// When the configuration contradicts itself.
     pub fn new(me: Me, config: Config, seed: [u8; 32], clock: UnixTime) -> Result<Self, ConfigError> {
         config.check()?;
-        let overlay = Overlay::new(config.overlay, me.id());
-        Ok(Self { me, config, clock, links: Links::default(), overlay, rng: ChaCha8Rng::from_seed(seed), numbers: Numbers::default() })
+        let overlay = Overlay::new(config.overlay, &me.record);
+        Ok(Self {
+            me,
+            config,
+            clock,
+            links: Links::default(),
+            overlay,
+            rng: ChaCha8Rng::from_seed(seed),
+            numbers: Numbers::default(),
+            steps: VecDeque::new(),
+        })
     }
 
     /// Takes one input in; what follows from it is in `out`.
@@ -51,9 +63,10 @@ impl Node {
             links: &mut self.links,
             rng: &mut self.rng,
             numbers: &mut self.numbers,
+            steps: &mut self.steps,
             out,
         };
-        self.overlay.upkeep(&mut cx);
+        self.overlay.on_wake(&mut cx);
     }
 
     /// When the node wants a [`Input::Wake`], and why.
