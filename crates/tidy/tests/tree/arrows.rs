@@ -21,14 +21,9 @@ const ARROWS: [(&str, &str); 10] = [
 
 /// Dependencies for tests and builds are arrows too: who reads a crate's tests reads those crates.
 fn complaints(packages: &[Value]) -> Vec<String> {
-    let ours: Vec<&str> = packages
-        .iter()
-        .map(|package| text(package, "name"))
-        .collect();
+    let ours: Vec<&str> = packages.iter().map(|package| text(package, "name")).collect();
     let arrows = packages.iter().flat_map(|package| {
-        let to = items(package, "dependencies")
-            .iter()
-            .map(|dependency| text(dependency, "name"));
+        let to = items(package, "dependencies").iter().map(|dependency| text(dependency, "name"));
         to.map(|to| (text(package, "name"), to))
     });
     arrows
@@ -59,10 +54,7 @@ fn sample(dependency: &str) -> Vec<Value> {
 #[test]
 fn a_new_arrow_is_caught_even_if_only_tests_need_it() {
     let found = complaints(&sample("cicada-proto"));
-    assert!(
-        found[0].starts_with("cicada-wire -> cicada-proto is a new arrow"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("cicada-wire -> cicada-proto is a new arrow"), "{found:?}");
     assert!(found[0].contains("needs a decision"));
 }
 

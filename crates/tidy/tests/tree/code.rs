@@ -31,8 +31,7 @@ pub(crate) struct FileModule {
 
 /// The tokens of a file, or a complaint that names it.
 pub(crate) fn tokens(path: &str, text: &str) -> Result<TokenStream, String> {
-    text.parse()
-        .map_err(|error| format!("{path}: is not Rust: {error}"))
+    text.parse().map_err(|error| format!("{path}: is not Rust: {error}"))
 }
 
 /// The lines that hold code: not blank, and more than a comment.
@@ -117,9 +116,7 @@ pub(crate) fn functions(tokens: &TokenStream) -> Vec<Function> {
 
 /// The braces that come before the item's end.
 fn body_of(item: &[TokenTree]) -> Option<&Group> {
-    item.iter()
-        .take_while(|tree| !is_punct(tree, ';'))
-        .find_map(|tree| braces(tree))
+    item.iter().take_while(|tree| !is_punct(tree, ';')).find_map(|tree| braces(tree))
 }
 
 /// Every `mod name;`.
@@ -140,11 +137,7 @@ fn add_file_modules(tokens: &TokenStream, inside: &[String], found: &mut Vec<Fil
         };
         match (module, run.get(at + 2)) {
             (Some(name), Some(end)) if is_punct(end, ';') => {
-                found.push(FileModule {
-                    inside: inside.to_vec(),
-                    name,
-                    path: path.take(),
-                });
+                found.push(FileModule { inside: inside.to_vec(), name, path: path.take() });
             }
             (Some(name), Some(TokenTree::Group(body))) => {
                 let deeper: Vec<String> = inside.iter().cloned().chain([name]).collect();
@@ -165,9 +158,7 @@ fn path_attribute(run: &[TokenTree], at: usize) -> Option<String> {
         return None;
     };
     let text = attribute.stream().to_string();
-    let quoted = text
-        .strip_prefix("path = ")
-        .filter(|_| is_punct(hash, '#'))?;
+    let quoted = text.strip_prefix("path = ").filter(|_| is_punct(hash, '#'))?;
     Some(quoted.trim_matches('"').to_owned())
 }
 
@@ -197,18 +188,14 @@ pub(crate) fn each_run(tokens: &TokenStream, visit: &mut dyn FnMut(&[TokenTree])
 
 fn is_attribute(run: &[TokenTree], at: usize, text: &str) -> bool {
     match &run[at..] {
-        [hash, TokenTree::Group(attribute), ..] => {
-            is_punct(hash, '#') && attribute.stream().to_string() == text
-        }
+        [hash, TokenTree::Group(attribute), ..] => is_punct(hash, '#') && attribute.stream().to_string() == text,
         _ => false,
     }
 }
 
 fn item_after_attributes(run: &[TokenTree]) -> &[TokenTree] {
     match run {
-        [hash, TokenTree::Group(_), rest @ ..] if is_punct(hash, '#') => {
-            item_after_attributes(rest)
-        }
+        [hash, TokenTree::Group(_), rest @ ..] if is_punct(hash, '#') => item_after_attributes(rest),
         _ => run,
     }
 }
@@ -273,9 +260,7 @@ mod named;
 #[test]
 fn lines_of_code_leave_out_blanks_and_comments() {
     let tokens = tokens("sample", SAMPLE).unwrap();
-    let expected = [
-        4, 5, 7, 8, 10, 11, 12, 14, 15, 17, 18, 20, 21, 22, 23, 24, 26, 27, 28, 30, 31, 32,
-    ];
+    let expected = [4, 5, 7, 8, 10, 11, 12, 14, 15, 17, 18, 20, 21, 22, 23, 24, 26, 27, 28, 30, 31, 32];
     assert_eq!(code_lines(&tokens), Lines::from(expected));
 }
 
@@ -288,15 +273,9 @@ fn inline_test_modules_are_found_with_their_attribute() {
 #[test]
 fn functions_are_found_wherever_they_stand_and_measured_between_their_braces() {
     let tokens = tokens("sample", SAMPLE).unwrap();
-    let found: Vec<_> = functions(&tokens)
-        .into_iter()
-        .map(|f| (f.name, f.line, f.body_lines))
-        .collect();
+    let found: Vec<_> = functions(&tokens).into_iter().map(|f| (f.name, f.line, f.body_lines)).collect();
     let expected = [("long", 10, 3), ("in_tests", 23, 0), ("in_a_macro", 27, 1)];
-    assert_eq!(
-        found,
-        expected.map(|(name, line, lines)| (name.to_owned(), line, lines))
-    );
+    assert_eq!(found, expected.map(|(name, line, lines)| (name.to_owned(), line, lines)));
 }
 
 #[test]
@@ -307,10 +286,6 @@ fn modules_in_files_are_found_with_what_surrounds_them() {
         name: name.to_owned(),
         path: path.map(str::to_owned),
     };
-    let expected = [
-        module(&["tests"], "deep", None),
-        module(&[], "outside", None),
-        module(&[], "named", Some("elsewhere.rs")),
-    ];
+    let expected = [module(&["tests"], "deep", None), module(&[], "outside", None), module(&[], "named", Some("elsewhere.rs"))];
     assert_eq!(file_modules(&tokens), expected);
 }

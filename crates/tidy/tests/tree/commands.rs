@@ -26,18 +26,11 @@ struct Known {
 impl Known {
     fn tree() -> Known {
         let sources = tree::rust_files();
-        let program = sources
-            .iter()
-            .filter(|file| file.path.starts_with("crates/cli/src/"));
+        let program = sources.iter().filter(|file| file.path.starts_with("crates/cli/src/"));
         let program = program.filter_map(|file| code::tokens(&file.path, &file.text).ok());
         Known {
-            packages: packages(".")
-                .iter()
-                .map(|package| text(package, "name").to_owned())
-                .collect(),
-            program: program
-                .flat_map(|tokens| code::identifiers(&tokens))
-                .collect(),
+            packages: packages(".").iter().map(|package| text(package, "name").to_owned()).collect(),
+            program: program.flat_map(|tokens| code::identifiers(&tokens)).collect(),
             script: |path| fs::read_to_string(tree::root().join(path)).ok(),
         }
     }
@@ -60,40 +53,28 @@ impl Known {
         };
         let package = own.iter().skip_while(|word| **word != "-p").nth(1);
         match package {
-            Some(package) if !self.packages.contains(*package) => {
-                Some(format!("there is no package {package}"))
-            }
+            Some(package) if !self.packages.contains(*package) => Some(format!("there is no package {package}")),
             None if own.first() == Some(&"run") => self.program(program),
             _ => None,
         }
     }
 
     fn program(&self, words: &[&str]) -> Option<String> {
-        let flags = words
-            .iter()
-            .filter_map(|word| word.strip_prefix("--"))
-            .filter(|flag| !BUILT_IN.contains(flag));
-        let unknown = flags
-            .map(|flag| (flag, flag.replace('-', "_")))
-            .find(|(_, field)| !self.program.contains(field));
+        let flags = words.iter().filter_map(|word| word.strip_prefix("--")).filter(|flag| !BUILT_IN.contains(flag));
+        let unknown = flags.map(|flag| (flag, flag.replace('-', "_"))).find(|(_, field)| !self.program.contains(field));
         if let Some((flag, _)) = unknown {
             return Some(format!("the program has no flag --{flag}"));
         }
-        let subcommand = words
-            .first()
-            .filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase()))?;
+        let subcommand = words.first().filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase()))?;
         let variant = format!("{}{}", subcommand[..1].to_uppercase(), &subcommand[1..]);
-        (!self.program.contains(&variant))
-            .then(|| format!("the program has no subcommand {subcommand}"))
+        (!self.program.contains(&variant)).then(|| format!("the program has no subcommand {subcommand}"))
     }
 
     fn script(&self, path: &str, words: &[&str]) -> Option<String> {
         let Some(text) = (self.script)(path) else {
             return Some(format!("there is no {path}"));
         };
-        let unknown = words
-            .iter()
-            .find(|word| word.starts_with("--") && !text.contains(*word))?;
+        let unknown = words.iter().find(|word| word.starts_with("--") && !text.contains(*word))?;
         Some(format!("{path} has no {unknown}"))
     }
 }
@@ -108,13 +89,7 @@ fn commands(page: &str) -> Vec<&str> {
     for line in page.lines() {
         match line.trim_start().strip_prefix("```") {
             Some(language) => in_shell = !in_shell && matches!(language, "sh" | "console" | "bash"),
-            None if in_shell => found.push(
-                line.split(" #")
-                    .next()
-                    .unwrap_or_default()
-                    .trim()
-                    .trim_start_matches("$ "),
-            ),
+            None if in_shell => found.push(line.split(" #").next().unwrap_or_default().trim().trim_start_matches("$ ")),
             None => {}
         }
     }
@@ -129,9 +104,7 @@ fn every_command_of_the_front_pages_exists() {
         let text = tree::read(page);
         let commands = commands(&text);
         assert!(!commands.is_empty(), "{page} shows no command");
-        let complaints = commands.iter().filter_map(|command| {
-            Some(format!("{page}: {command}: {}", known.complaint(command)?))
-        });
+        let complaints = commands.iter().filter_map(|command| Some(format!("{page}: {command}: {}", known.complaint(command)?)));
         assert_none(&complaints.collect::<Vec<_>>());
     }
 }
@@ -143,15 +116,9 @@ fn every_script_can_be_run() {
     let files = tree::files();
     let scripts = files.iter().filter(|file| file.text.starts_with("#!"));
     let scripts: Vec<_> = scripts.map(|file| &file.path).collect();
-    assert!(
-        scripts.iter().any(|path| *path == "scripts/test"),
-        "{scripts:?}"
-    );
+    assert!(scripts.iter().any(|path| *path == "scripts/test"), "{scripts:?}");
     for path in scripts {
-        let mode = fs::metadata(tree::root().join(path))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(tree::root().join(path)).unwrap().permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{path} is not executable");
     }
 }
@@ -168,17 +135,10 @@ fn sample() -> Known {
 #[test]
 fn commands_that_exist_are_accepted() {
     let page = "Run\n```sh\n# the demo\n$ cargo run --release -- demo  # now\n\n./scripts/test --full\n```\n```rust\nnot a command\n```\n";
-    assert_eq!(
-        commands(page),
-        ["cargo run --release -- demo", "./scripts/test --full"]
-    );
-    for good in [
-        "cargo run -- demo --help",
-        "cargo test -p cicada-wire",
-        "./scripts/test",
-        "cicada --no-port-mapping a.conf",
-        "git clone x",
-    ] {
+    assert_eq!(commands(page), ["cargo run --release -- demo", "./scripts/test --full"]);
+    for good in
+        ["cargo run -- demo --help", "cargo test -p cicada-wire", "./scripts/test", "cicada --no-port-mapping a.conf", "git clone x"]
+    {
         assert_eq!(sample().complaint(good), None, "{good}");
     }
 }

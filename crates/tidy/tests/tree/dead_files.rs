@@ -10,16 +10,12 @@ use crate::workspace::{items, packages, text};
 
 /// The files from which cargo starts: libraries, programs, tests, benches, examples, build scripts.
 fn roots() -> Vec<String> {
-    let workspaces = [".", "fuzz", "interop"]
-        .into_iter()
-        .filter(|directory| tree::root().join(directory).join("Cargo.toml").exists());
+    let workspaces = [".", "fuzz", "interop"].into_iter().filter(|directory| tree::root().join(directory).join("Cargo.toml").exists());
     let packages = workspaces.flat_map(packages);
     packages
         .flat_map(|package| {
             let targets = items(&package, "targets").iter();
-            targets
-                .map(|target| tree::relative(&tree::root(), Path::new(text(target, "src_path"))))
-                .collect::<Vec<_>>()
+            targets.map(|target| tree::relative(&tree::root(), Path::new(text(target, "src_path")))).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -36,17 +32,11 @@ fn complaints(files: &BTreeMap<String, String>, roots: &[String]) -> Vec<String>
                 continue;
             };
             let modules = code::file_modules(&tokens);
-            to_read.extend(
-                modules
-                    .iter()
-                    .flat_map(|module| places(&path, is_root, module))
-                    .map(|path| (path, false)),
-            );
+            to_read.extend(modules.iter().flat_map(|module| places(&path, is_root, module)).map(|path| (path, false)));
         }
     }
     let dead = files.keys().filter(|path| !reached.contains(*path));
-    dead.map(|path| format!("{path}: no `mod` reaches this file"))
-        .collect()
+    dead.map(|path| format!("{path}: no `mod` reaches this file")).collect()
 }
 
 /// Where the language looks for a module of the file `path`.
@@ -72,41 +62,25 @@ fn places(path: &str, is_root: bool, module: &FileModule) -> Vec<String> {
 
 #[test]
 fn every_rust_file_is_reached_by_some_crate() {
-    let files = tree::rust_files()
-        .into_iter()
-        .map(|file| (file.path, file.text))
-        .collect();
+    let files = tree::rust_files().into_iter().map(|file| (file.path, file.text)).collect();
     assert_none(&complaints(&files, &roots()));
 }
 
 fn sample(files: &[(&str, &str)]) -> Vec<String> {
-    let files = files
-        .iter()
-        .map(|(path, text)| (path.to_string(), text.to_string()))
-        .collect();
+    let files = files.iter().map(|(path, text)| (path.to_string(), text.to_string())).collect();
     complaints(&files, &["a/src/lib.rs".to_owned()])
 }
 
 #[test]
 fn a_file_without_a_mod_is_caught() {
-    let files = [
-        ("a/src/lib.rs", "mod used;"),
-        ("a/src/used.rs", ""),
-        ("a/src/unused.rs", ""),
-    ];
-    assert_eq!(
-        sample(&files),
-        ["a/src/unused.rs: no `mod` reaches this file"]
-    );
+    let files = [("a/src/lib.rs", "mod used;"), ("a/src/used.rs", ""), ("a/src/unused.rs", "")];
+    assert_eq!(sample(&files), ["a/src/unused.rs: no `mod` reaches this file"]);
 }
 
 #[test]
 fn modules_are_followed_as_the_language_does() {
     assert_none(&sample(&[
-        (
-            "a/src/lib.rs",
-            "mod flat; mod deep; mod inline { mod inner; } #[path = \"other.rs\"] mod renamed;",
-        ),
+        ("a/src/lib.rs", "mod flat; mod deep; mod inline { mod inner; } #[path = \"other.rs\"] mod renamed;"),
         ("a/src/flat.rs", "#[cfg(test)] mod tests;"),
         ("a/src/flat/tests.rs", ""),
         ("a/src/deep/mod.rs", "mod below;"),

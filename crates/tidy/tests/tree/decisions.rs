@@ -13,18 +13,12 @@ fn complaints(pages: &[(&str, &str)]) -> Vec<String> {
     for (at, (name, text)) in pages.iter().enumerate() {
         let number = format!("{:04}", at + 1);
         if !name.starts_with(&format!("{number}-")) || !name.ends_with(".md") {
-            found.push(format!(
-                "{DIRECTORY}{name}: should be named {number}-what-it-decides.md"
-            ));
+            found.push(format!("{DIRECTORY}{name}: should be named {number}-what-it-decides.md"));
         }
         if !text.starts_with(&format!("# {number}: ")) {
-            found.push(format!(
-                "{DIRECTORY}{name}: should open with its title, `# {number}: ..`"
-            ));
+            found.push(format!("{DIRECTORY}{name}: should open with its title, `# {number}: ..`"));
         }
-        let missing = SECTIONS
-            .iter()
-            .filter(|section| !text.lines().any(|line| line == **section));
+        let missing = SECTIONS.iter().filter(|section| !text.lines().any(|line| line == **section));
         found.extend(missing.map(|section| format!("{DIRECTORY}{name}: has no `{section}`")));
     }
     found
@@ -33,9 +27,7 @@ fn complaints(pages: &[(&str, &str)]) -> Vec<String> {
 #[test]
 fn decisions_are_numbered_and_complete() {
     let files = tree::files();
-    let pages = files
-        .iter()
-        .filter_map(|file| Some((file.path.strip_prefix(DIRECTORY)?, file.text.as_str())));
+    let pages = files.iter().filter_map(|file| Some((file.path.strip_prefix(DIRECTORY)?, file.text.as_str())));
     let pages: Vec<_> = pages.collect();
     assert!(!pages.is_empty(), "{DIRECTORY} is empty");
     assert_none(&complaints(&pages));
@@ -47,14 +39,8 @@ const GOOD: &str = "# 0001: A title\n\n## Context\n\n## Decision\n\n## Consequen
 fn a_page_without_number_or_sections_is_caught() {
     assert_none(&complaints(&[("0001-a-title.md", GOOD)]));
     assert_eq!(complaints(&[("a-title.md", GOOD)]).len(), 1);
-    assert_eq!(
-        complaints(&[("0001-a-title.md", "# 0001: A title\n")]).len(),
-        3
-    );
-    assert_eq!(
-        complaints(&[("0001-a-title.md", &GOOD.replace("0001: ", ""))]).len(),
-        1
-    );
+    assert_eq!(complaints(&[("0001-a-title.md", "# 0001: A title\n")]).len(), 3);
+    assert_eq!(complaints(&[("0001-a-title.md", &GOOD.replace("0001: ", ""))]).len(), 1);
 }
 
 #[test]

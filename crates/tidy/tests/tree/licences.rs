@@ -9,9 +9,7 @@ use crate::tree;
 use crate::workspace::{packages_with_dependencies, text};
 
 fn complaints(packages: &[Value], allowed: &[String]) -> Vec<String> {
-    let refused = packages
-        .iter()
-        .filter(|package| !permits(text(package, "license"), allowed));
+    let refused = packages.iter().filter(|package| !permits(text(package, "license"), allowed));
     refused
         .map(|package| {
             let (name, version) = (text(package, "name"), text(package, "version"));
@@ -27,10 +25,7 @@ fn complaints(packages: &[Value], allowed: &[String]) -> Vec<String> {
 /// Whether an SPDX expression leaves a way to use the package under allowed licences alone.
 /// `/` is how crates wrote OR before SPDX.
 fn permits(expression: &str, allowed: &[String]) -> bool {
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let mut words = spaced.split_whitespace().peekable();
     let permitted = any_of(&mut words, allowed);
     permitted && words.next().is_none()
@@ -70,9 +65,7 @@ fn one(words: &mut Words<'_>, allowed: &[String]) -> bool {
 
 /// The `allow` list of deny.toml's `[licenses]`.
 fn allow_list(deny_toml: &str) -> Vec<String> {
-    let (_, list) = deny_toml
-        .split_once("\nallow = [")
-        .expect("deny.toml has an allow list");
+    let (_, list) = deny_toml.split_once("\nallow = [").expect("deny.toml has an allow list");
     let (list, _) = list.split_once("\n]").expect("the allow list ends");
     let entries = list.lines().filter_map(|line| line.split('"').nth(1));
     entries.map(str::to_owned).collect()
@@ -81,57 +74,25 @@ fn allow_list(deny_toml: &str) -> Vec<String> {
 #[test]
 fn every_dependency_has_an_allowed_licence() {
     let packages = packages_with_dependencies();
-    assert!(
-        packages.len() > 50,
-        "cargo named {} packages only",
-        packages.len()
-    );
-    assert_none(&complaints(
-        &packages,
-        &allow_list(&tree::read("deny.toml")),
-    ));
+    assert!(packages.len() > 50, "cargo named {} packages only", packages.len());
+    assert_none(&complaints(&packages, &allow_list(&tree::read("deny.toml"))));
 }
 
 #[test]
 fn every_allowed_licence_is_one_that_something_needs() {
     let packages = packages_with_dependencies();
     let allowed = allow_list(&tree::read("deny.toml"));
-    let idle = allowed.iter().filter(|licence| {
-        !packages
-            .iter()
-            .any(|package| text(package, "license").contains(licence.as_str()))
-    });
-    assert_none(
-        &idle
-            .map(|licence| format!("deny.toml allows {licence}, which nothing uses"))
-            .collect::<Vec<_>>(),
-    );
+    let idle = allowed.iter().filter(|licence| !packages.iter().any(|package| text(package, "license").contains(licence.as_str())));
+    assert_none(&idle.map(|licence| format!("deny.toml allows {licence}, which nothing uses")).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_choice_needs_one_allowed_licence_and_a_sum_needs_all() {
-    let allowed = [
-        "MIT".to_owned(),
-        "Apache-2.0 WITH LLVM-exception".to_owned(),
-    ];
-    for good in [
-        "MIT",
-        "GPL-3.0 OR MIT",
-        "GPL-3.0/MIT",
-        "(GPL-3.0 OR MIT) AND MIT",
-        "Apache-2.0 WITH LLVM-exception",
-    ] {
+    let allowed = ["MIT".to_owned(), "Apache-2.0 WITH LLVM-exception".to_owned()];
+    for good in ["MIT", "GPL-3.0 OR MIT", "GPL-3.0/MIT", "(GPL-3.0 OR MIT) AND MIT", "Apache-2.0 WITH LLVM-exception"] {
         assert!(permits(good, &allowed), "{good}");
     }
-    for bad in [
-        "",
-        "GPL-3.0",
-        "MIT AND GPL-3.0",
-        "Apache-2.0",
-        "(MIT",
-        "MIT GPL-3.0",
-        "MIT AND (GPL-3.0 OR ISC)",
-    ] {
+    for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "Apache-2.0", "(MIT", "MIT GPL-3.0", "MIT AND (GPL-3.0 OR ISC)"] {
         assert!(!permits(bad, &allowed), "{bad}");
     }
 }

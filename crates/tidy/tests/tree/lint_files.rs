@@ -7,12 +7,7 @@ use crate::tree;
 const CORE: [&str; 3] = ["wire", "proto", "sim"];
 
 /// What each of them has to forbid, so that the copies cannot be emptied together.
-const FORBIDDEN: [&str; 4] = [
-    "std::time::Instant",
-    "std::net::UdpSocket",
-    "std::collections::HashMap",
-    "std::env::var",
-];
+const FORBIDDEN: [&str; 4] = ["std::time::Instant", "std::net::UdpSocket", "std::collections::HashMap", "std::env::var"];
 
 fn complaints(files: &[(&str, &str)]) -> Vec<String> {
     let Some(((first_path, first), others)) = files.split_first() else {
@@ -21,9 +16,7 @@ fn complaints(files: &[(&str, &str)]) -> Vec<String> {
     let differing = others.iter().filter(|(_, text)| text != first);
     let differing = differing.map(|(path, _)| format!("{path} differs from {first_path}"));
     let missing = FORBIDDEN.iter().filter(|what| !first.contains(*what));
-    differing
-        .chain(missing.map(|what| format!("{first_path} no longer forbids {what}")))
-        .collect()
+    differing.chain(missing.map(|what| format!("{first_path} no longer forbids {what}"))).collect()
 }
 
 #[test]
@@ -33,10 +26,7 @@ fn the_crates_of_the_core_share_their_lints() {
         let text = tree::read(&path);
         (path, text)
     });
-    let files: Vec<_> = files
-        .iter()
-        .map(|(path, text)| (path.as_str(), text.as_str()))
-        .collect();
+    let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     assert_none(&complaints(&files));
 }
 

@@ -10,10 +10,7 @@ const SKIPPED: [&str; 4] = [".git", "target", "corpus", "artifacts"];
 /// The directory that holds the workspace.
 pub(crate) fn root() -> PathBuf {
     let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crate_directory
-        .join("../..")
-        .canonicalize()
-        .expect("a crate lies two levels below the root")
+    crate_directory.join("../..").canonicalize().expect("a crate lies two levels below the root")
 }
 
 /// One file: its path from the root with forward slashes, and its text.
@@ -32,20 +29,14 @@ pub(crate) fn files() -> Vec<File> {
         .into_iter()
         .filter_map(|path| {
             let text = String::from_utf8(fs::read(&path).ok()?).ok()?;
-            Some(File {
-                path: relative(&root, &path),
-                text,
-            })
+            Some(File { path: relative(&root, &path), text })
         })
         .collect()
 }
 
 /// Every Rust file of the tree.
 pub(crate) fn rust_files() -> Vec<File> {
-    files()
-        .into_iter()
-        .filter(|file| file.path.ends_with(".rs"))
-        .collect()
+    files().into_iter().filter(|file| file.path.ends_with(".rs")).collect()
 }
 
 /// The text of one file that has to be there.
@@ -59,14 +50,11 @@ pub(crate) fn relative(root: &Path, path: &Path) -> String {
 }
 
 fn add_files(directory: &Path, paths: &mut Vec<PathBuf>) {
-    let entries =
-        fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     for entry in entries {
         let entry = entry.expect("a directory that was opened can be read");
         let skipped = SKIPPED.iter().any(|name| entry.file_name() == *name);
-        let kind = entry
-            .file_type()
-            .expect("an entry of a directory has a type");
+        let kind = entry.file_type().expect("an entry of a directory has a type");
         if skipped {
             continue;
         }
@@ -82,9 +70,5 @@ fn add_files(directory: &Path, paths: &mut Vec<PathBuf>) {
 fn the_tree_is_listed_without_build_output() {
     let paths: Vec<String> = files().into_iter().map(|file| file.path).collect();
     assert!(paths.contains(&"crates/tidy/tests/tree/tree.rs".to_owned()));
-    assert!(
-        !paths
-            .iter()
-            .any(|path| path.starts_with("target/") || path.starts_with(".git/"))
-    );
+    assert!(!paths.iter().any(|path| path.starts_with("target/") || path.starts_with(".git/")));
 }

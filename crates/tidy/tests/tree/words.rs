@@ -38,16 +38,11 @@ fn in_rust(path: &str, text: &str) -> Vec<String> {
     each_run(&tokens, &mut |run| {
         for pair in run.windows(2) {
             let line = pair[0].span().start().line;
-            if let Some(name) = MACROS
-                .iter()
-                .find(|name| is_ident(&pair[0], name) && is_call(&pair[1]))
-            {
+            if let Some(name) = MACROS.iter().find(|name| is_ident(&pair[0], name) && is_call(&pair[1])) {
                 found.push(format!("{path}:{line}: {name}! is unfinished work"));
             }
             if is_punct(&pair[0], '#') && ignores(&pair[1]) {
-                found.push(format!(
-                    "{path}:{line}: a test that is ignored tests nothing"
-                ));
+                found.push(format!("{path}:{line}: a test that is ignored tests nothing"));
             }
         }
     });
@@ -67,10 +62,9 @@ fn ignores(attribute: &TokenTree) -> bool {
     let words: Vec<TokenTree> = attribute.stream().into_iter().collect();
     match words.as_slice() {
         [first, ..] if is_ident(first, "ignore") => true,
-        [first, TokenTree::Group(inner), ..] if is_ident(first, "cfg_attr") => inner
-            .stream()
-            .into_iter()
-            .any(|tree| is_ident(&tree, "ignore")),
+        [first, TokenTree::Group(inner), ..] if is_ident(first, "cfg_attr") => {
+            inner.stream().into_iter().any(|tree| is_ident(&tree, "ignore"))
+        }
         _ => false,
     }
 }
@@ -78,9 +72,7 @@ fn ignores(attribute: &TokenTree) -> bool {
 #[test]
 fn no_file_holds_unfinished_work_or_paths_of_one_machine() {
     let files = tree::files();
-    let text = files
-        .iter()
-        .flat_map(|file| in_text(&file.path, &file.text));
+    let text = files.iter().flat_map(|file| in_text(&file.path, &file.text));
     let rust = files.iter().filter(|file| file.path.ends_with(".rs"));
     let rust = rust.flat_map(|file| in_rust(&file.path, &file.text));
     assert_none(&text.chain(rust).collect::<Vec<_>>());
@@ -89,10 +81,7 @@ fn no_file_holds_unfinished_work_or_paths_of_one_machine() {
 #[test]
 fn each_forbidden_word_is_caught_with_its_line() {
     for (word, why) in WORDS {
-        assert_eq!(
-            in_text("a.md", &format!("first\nsee {word}here\n")),
-            [format!("a.md:2: {word} {why}")]
-        );
+        assert_eq!(in_text("a.md", &format!("first\nsee {word}here\n")), [format!("a.md:2: {word} {why}")]);
     }
     assert_none(&in_text("a.md", "the root of the tree, the work at home"));
 }
@@ -108,8 +97,5 @@ fn unfinished_code_and_ignored_tests_are_caught() {
 
 #[test]
 fn words_in_comments_and_names_are_not_taken_for_code() {
-    assert_none(&in_rust(
-        "a.rs",
-        "//! todo!() is forbidden\nfn ignore(todo: u8) -> bool { todo != 0 }",
-    ));
+    assert_none(&in_rust("a.rs", "//! todo!() is forbidden\nfn ignore(todo: u8) -> bool { todo != 0 }"));
 }
