@@ -176,6 +176,40 @@ fn lists_are_bounded_where_their_limit_says() {
     bound(&goodbye(MAX_NEIGHBOURS), &goodbye(MAX_NEIGHBOURS + 1));
     let reply = |count| Frame::Reply(Ticket(1), Reply::Neighbours(successors(count)));
     bound(&reply(MAX_NEIGHBOURS), &reply(MAX_NEIGHBOURS + 1));
+    let records = |count| Frame::Changed(Neighbours { records: vec![record(); count], ..Neighbours::default() });
+    bound(&records(MAX_NEIGHBOURS + 1), &records(MAX_NEIGHBOURS + 2));
+    let status = |count| Status { copy: 0, refusal: None, path: vec![Hash::of("x"); count] };
+    assert!(Status::parse(&status(usize::from(MAX_HOPS)).to_bytes()).is_ok());
+    assert!(Status::parse(&status(usize::from(MAX_HOPS) + 1).to_bytes()).is_err());
+}
+
+/// `bytes` with the one place where `old` stands holding `new`.
+#[track_caller]
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let places: Vec<usize> = (0..=bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
+    assert_eq!(places.len(), 1);
+    let at = places[0];
+    [&bytes[..at], new, &bytes[at + old.len()..]].concat()
+}
+
+#[test]
+fn a_mapped_address_is_refused_where_its_ipv4_form_belongs() {
+    let identity = Identity::from_seed(&[7; 32]);
+    let v6: std::net::Ipv6Addr = "2001:db8::1".parse().unwrap();
+    let addresses = vec![Address::new((v6, 7000).into()).unwrap()];
+    let bytes = SignedRecord::sign(Record { addresses, ..record().record().clone() }, &identity).unwrap().to_bytes();
+    let with = |ip: &str| replaced(&bytes, &v6.octets(), &ip.parse::<std::net::Ipv6Addr>().unwrap().octets());
+    assert!(SignedRecord::parse(&with("2001:db8::2")).is_ok());
+    for unusable in ["::ffff:127.0.0.1", "::", "ff02::1"] {
+        assert!(SignedRecord::parse(&with(unusable)).is_err(), "{unusable}");
+    }
+}
+
+#[test]
+fn padding_that_hides_something_is_refused() {
+    let bytes = Datagram::Challenge(Challenge([1; 16]), Padding(8)).to_bytes();
+    assert!(Datagram::parse(&bytes).is_ok());
+    assert!(Datagram::parse(&replaced(&bytes, &[0; 8], &[0, 0, 0, 0, 0, 0, 0, 1])).is_err());
 }
 
 #[test]
