@@ -2,7 +2,7 @@
 //!
 //! Stub to be replaced.
 
-use crate::{Geometry, context::Context, peer::Proven};
+use crate::{Geometry, context::Context, event::Table, peer::Proven};
 use cicada_wire::{Hash, OverlayKind};
 
 /// Either overlay with its maintenance.
@@ -35,6 +35,11 @@ impl Overlay {
     #[must_use]
     pub fn members(&self) -> Vec<Proven> {
         Vec::new()
+    }
+    /// The tables, for people to look at.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        Table::default()
     }
     pub(crate) fn upkeep(&mut self, _cx: &mut Context<'_>) {}
 }
