@@ -20,6 +20,7 @@ mod cost;
 mod network;
 mod oracle;
 mod peer;
+pub mod play;
 mod queue;
 mod trace;
 mod transport;

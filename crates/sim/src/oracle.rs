@@ -24,6 +24,16 @@ impl World {
         self.live().filter(|who| self.peers[who.0].record.record().role == Role::Member).collect()
     }
 
+    /// The members that live and are in a swarm, by the sets of a partition.
+    #[must_use]
+    pub fn swarms(&self) -> Vec<Vec<PeerIndex>> {
+        let mut islands: BTreeMap<usize, Vec<PeerIndex>> = BTreeMap::new();
+        for who in self.live_members().into_iter().filter(|who| self.peers[who.0].joined) {
+            islands.entry(self.peers[who.0].island).or_default().push(who);
+        }
+        islands.into_values().collect()
+    }
+
     /// Whether a peer lives.
     #[must_use]
     pub fn lives_still(&self, who: PeerIndex) -> bool {
@@ -131,6 +141,26 @@ impl World {
         (predecessor, successors.into_values().collect())
     }
 
+    /// What a member thinks stands around it, by cells on the tree, in one line.
+    #[must_use]
+    pub fn describe_table(&self, who: PeerIndex) -> String {
+        match self.geometry(&[who]) {
+            Geometry::Ring => {
+                let (predecessor, successors) = self.ring_neighbours(who);
+                let predecessor = predecessor.map_or_else(|| "-".to_owned(), |id| self.trace.words().id(id));
+                format!("{}: {predecessor} < [{}]", self.name(who), self.names_of(&successors))
+            }
+            Geometry::Tree => {
+                let mut cells: BTreeMap<u32, Vec<Hash>> = BTreeMap::new();
+                for entry in self.table(who).entries {
+                    cells.entry(entry.cell).or_default().push(entry.record.id());
+                }
+                let cells = cells.iter().map(|(cell, ids)| format!(" {cell} [{}]", self.names_of(ids)));
+                format!("{}:{}", self.name(who), cells.collect::<String>())
+            }
+        }
+    }
+
     /// Whether each of these members names the next of them its first successor and the one before its predecessor.
     ///
     /// # Errors
@@ -180,24 +210,37 @@ impl World {
         ids.iter().map(|id| self.trace.words().id(*id)).collect::<Vec<_>>().join(" ")
     }
 
-    /// The part of Zave's invariant ("Reasoning about identifier spaces: how to make Chord correct", 2017) that can be seen
-    /// from above: each member lists a successor that lives, lists are in ring order, and following the first live successors
-    /// from anywhere one comes to one ring.
+    /// Whether each of these members lists a successor that lives, and its list is in ring order: the part of Zave's invariant
+    /// ("Reasoning about identifier spaces: how to make Chord correct", 2017) that holds even while two rings become one.
+    ///
+    /// # Errors
+    /// Says whose list is not so.
+    pub fn successors_live(&self, members: &[PeerIndex]) -> Result<(), String> {
+        self.first_live_successors(members).map(|_| ())
+    }
+
+    /// Zave's invariant as far as it can be seen from above: [`Self::successors_live`], and following the first live
+    /// successors from anywhere one comes to one ring.
     ///
     /// # Errors
     /// Says which part does not hold, and where.
     pub fn zave_holds(&self, members: &[PeerIndex]) -> Result<(), String> {
+        let (order, next) = self.first_live_successors(members)?;
+        one_ring(&next).map_err(|(a, b)| format!("{} and {} are on different rings", self.name(order[a]), self.name(order[b])))
+    }
+
+    /// The members in ring order, and the place of each one's first live successor.
+    fn first_live_successors(&self, members: &[PeerIndex]) -> Result<(Vec<PeerIndex>, Vec<usize>), String> {
         let order = self.in_order(members);
         if order.len() < 2 {
-            return Ok(());
+            return Ok((order, vec![0; members.len()]));
         }
         let places: BTreeMap<Hash, usize> = order.iter().enumerate().map(|(place, who)| (self.id(*who), place)).collect();
         let mut next = Vec::with_capacity(order.len());
         for who in &order {
             let (_, successors) = self.ring_neighbours(*who);
             let me = self.id(*who);
-            let offsets: Vec<_> = successors.iter().map(|id| Geometry::Ring.offset(me, *id)).collect();
-            if !offsets.is_sorted_by(|a, b| a < b) {
+            if !successors.is_sorted_by_key(|id| Geometry::Ring.offset(me, *id)) {
                 return Err(format!("{} lists {} out of order", self.name(*who), self.names_of(&successors)));
             }
             match successors.iter().find_map(|id| places.get(id)) {
@@ -205,7 +248,7 @@ impl World {
                 None => return Err(format!("{} lists no successor that lives: {}", self.name(*who), self.names_of(&successors))),
             }
         }
-        one_ring(&next).map_err(|(a, b)| format!("{} and {} are on different rings", self.name(order[a]), self.name(order[b])))
+        Ok((order, next))
     }
 
     /// Whether each of these members knows the members closest to it, and somebody alive in every cell that is not empty.
@@ -308,6 +351,9 @@ fn one_ring(next: &[usize]) -> Result<(), (usize, usize)> {
         }
         least
     };
+    if next.is_empty() {
+        return Ok(());
+    }
     let first = cycle_of(0);
     match (1..next.len()).find(|start| cycle_of(*start) != first) {
         Some(other) => Err((0, other)),

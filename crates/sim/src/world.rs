@@ -8,9 +8,7 @@ use crate::{
     trace::{Trace, TraceLevel},
     transport::{Arrival, Links},
 };
-use cicada_proto::{
-    Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, Transmit, event::Delivery, links::DialId,
-};
+use cicada_proto::{Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, Transmit, event::Delivery};
 use cicada_wire::{Address, Datagram, Refusal, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -47,7 +45,7 @@ pub(crate) enum Happening {
     /// A datagram arrives.
     Datagram { from: PeerIndex, to: Address, datagram: Datagram },
     /// A peer is told of something by its own shell.
-    Told { who: PeerIndex, start: u32, input: Input },
+    Told { who: PeerIndex, start: u32, input: Box<Input> },
     /// A peer wanted to be woken.
     Wake { who: PeerIndex, start: u32 },
     /// A peer's shell tells it the wall time.
@@ -136,6 +134,7 @@ impl World {
             wake: None,
             spins: 0,
             island: 0,
+            joined: false,
             reads: true,
             admits: true,
             deliveries: Vec::new(),
@@ -151,6 +150,7 @@ impl World {
         let (clock, seed) = (self.clock(), self.seed);
         let peer = &mut self.peers[who.0];
         peer.start += 1;
+        peer.joined = false;
         peer.wake = None;
         let start = peer.start;
         let node = Node::new(peer.me(seed), peer.config.clone(), peer.node_seed(seed), clock);
@@ -239,7 +239,7 @@ impl World {
         match happening {
             Happening::Arrival(arrival) => self.arrive(arrival),
             Happening::Datagram { from, to, datagram } => self.datagram_arrives(from, to, datagram),
-            Happening::Told { who, start, input } if self.is_started(who, start) => self.give(who, input),
+            Happening::Told { who, start, input } if self.is_started(who, start) => self.give(who, *input),
             Happening::Wake { who, start } if self.is_started(who, start) => self.wake(who),
             Happening::Clock { who, start } if self.is_started(who, start) => {
                 self.give(who, Input::Clock(self.clock()));
@@ -399,8 +399,14 @@ impl World {
                 self.peers[who.0].node = None;
                 self.outcomes.insert(operation, (self.now, event));
             }
-            Event::Connected { operation, .. }
-            | Event::ConnectFailed { operation, .. }
+            Event::Connected { operation, ref peer } => {
+                let entry = self.by_id(peer.id());
+                for member in entry.into_iter().chain([who]) {
+                    self.peers[member.0].joined = true;
+                }
+                self.outcomes.insert(operation, (self.now, event));
+            }
+            Event::ConnectFailed { operation, .. }
             | Event::Sent { operation, .. }
             | Event::SendFailed { operation, .. }
             | Event::BroadcastSent { operation, .. }
@@ -492,11 +498,6 @@ impl std::fmt::Debug for World {
 fn private_address(number: usize) -> SocketAddr {
     let [_, x, y, z] = u32::try_from(number + 1).expect("a world has fewer than 2^24 peers").to_be_bytes();
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, x, y, z)), 7000)
-}
-
-/// What a dial ends with when it came to nothing.
-pub(crate) fn dial_failed(dial: DialId, error: cicada_proto::DialError) -> Input {
-    Input::DialFailed { dial, error }
 }
 
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
