@@ -5,10 +5,12 @@ use crate::{
     links::{DialStart, Links},
     outbox::{Job, JobId, Outbox},
     peer::Me,
+    step::Step,
     time::Instant,
 };
 use cicada_wire::{Address, Hash, PublicKey, Refusal, Ticket, UnixTime};
 use rand_chacha::ChaCha8Rng;
+use std::collections::VecDeque;
 
 /// Lent to a machine for the time of one input.
 pub(crate) struct Context<'a> {
@@ -19,6 +21,7 @@ pub(crate) struct Context<'a> {
     pub(crate) links: &'a mut Links,
     pub(crate) rng: &'a mut ChaCha8Rng,
     pub(crate) numbers: &'a mut Numbers,
+    pub(crate) steps: &'a mut VecDeque<Step>,
     pub(crate) out: &'a mut Outbox,
 }
 
@@ -47,6 +50,11 @@ impl Context<'_> {
 
     pub(crate) fn dial(&mut self, to: Address, expected: Option<PublicKey>) -> DialStart {
         self.links.dial(self.now, to, expected, self.me, self.config, self.out)
+    }
+
+    /// Leaves a step for another machine of this node.
+    pub(crate) fn step(&mut self, step: Step) {
+        self.steps.push_back(step);
     }
 
     /// Counts a refusal of something from the network.

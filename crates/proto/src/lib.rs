@@ -18,9 +18,19 @@ pub mod overlay;
 pub mod peer;
 pub mod time;
 
+mod attach;
 mod broadcast;
 mod context;
+mod deliver;
+mod join;
+mod linkage;
+mod liveness;
+mod lookup;
+mod prover;
+mod questions;
 mod route;
+mod scope;
+mod step;
 
 pub use config::{Config, ConfigError};
 pub use event::{ConnectError, Delivery, Event, HopOutcome, LookupError, PathReport, Receipt, SendError};

@@ -1,45 +1,188 @@
-//! The overlay: which members are known, which are near, who is responsible, who is a delegate; and its upkeep.
+//! The overlay: which members are known, which are near, who is responsible; and its upkeep.
 //!
-//! Stub to be replaced.
+//! A closed enum: both definitions stand behind one list of methods, and no other module asks which of the two it is.
 
-use crate::{Geometry, context::Context, event::Table, peer::Proven};
-use cicada_wire::{Hash, OverlayKind};
+mod ring;
+mod tree;
+
+use crate::{
+    context::Context,
+    event::{Lookup, LookupError, Table},
+    geometry::Geometry,
+    peer::Proven,
+    time::Instant,
+};
+use cicada_wire::{Find, Found, Frame, Hash, OverlayKind, Query, Reply, SignedRecord};
+pub use ring::Ring;
+pub use tree::Tree;
+
+/// How much a link is worth to us; larger is worth more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Rank {
+    /// Nothing that others do not give as well; the finer value orders such links among themselves.
+    Spare(u8),
+    /// A finger, or a first link into a bucket; the finer value orders them (see each overlay).
+    Useful(u16),
+    /// Never evicted: neighbours on the ring, the last link of a non-empty bucket.
+    Essential,
+}
 
 /// Either overlay with its maintenance.
 #[derive(Debug)]
-pub struct Overlay {
-    geometry: Geometry,
-    me: Hash,
+pub enum Overlay {
+    /// Chord, corrected (Zave 2017).
+    Ring(Ring),
+    /// Kademlia.
+    Tree(Tree),
+}
+
+macro_rules! both {
+    ($self:expr, $overlay:ident => $call:expr) => {
+        match $self {
+            Overlay::Ring($overlay) => $call,
+            Overlay::Tree($overlay) => $call,
+        }
+    };
 }
 
 impl Overlay {
-    pub(crate) fn new(kind: OverlayKind, me: Hash) -> Self {
-        Self { geometry: kind.into(), me }
+    pub(crate) fn new(kind: OverlayKind, me: &SignedRecord) -> Self {
+        match kind {
+            OverlayKind::Ring => Self::Ring(Ring::new(me.clone())),
+            OverlayKind::Tree => Self::Tree(Tree::new(me.clone())),
+        }
     }
+
     /// Which geometry.
     #[must_use]
     pub fn geometry(&self) -> Geometry {
-        self.geometry
+        match self {
+            Self::Ring(_) => Geometry::Ring,
+            Self::Tree(_) => Geometry::Tree,
+        }
     }
-    /// Known proven members with strictly smaller offset to `target` than this peer, nearest first.
+
+    // --- Questions
+
+    /// Whether this member is part of a swarm of more than itself.
     #[must_use]
-    pub fn closer(&self, _target: Hash, _limit: usize) -> Vec<Proven> {
-        Vec::new()
+    pub fn is_joined(&self) -> bool {
+        both!(self, overlay => overlay.is_joined())
     }
-    /// The members responsible for `key` as far as this peer knows, the owner first; this peer is named by its own id.
+
+    /// The known member with this id.
     #[must_use]
-    pub fn responsible(&self, _key: Hash) -> Vec<Hash> {
-        vec![self.me]
+    pub fn member(&self, id: Hash) -> Option<&Proven> {
+        both!(self, overlay => overlay.member(id))
     }
-    /// Every known proven member, for the choice of a broadcast's delegates.
+
+    /// Every known member, in the order of the ids.
     #[must_use]
     pub fn members(&self) -> Vec<Proven> {
-        Vec::new()
+        both!(self, overlay => overlay.members())
     }
-    /// The tables, for people to look at.
+
+    /// Known members with a strictly smaller offset to `target` than this peer's, nearest first.
+    #[must_use]
+    pub fn closer(&self, target: Hash, limit: usize) -> Vec<Proven> {
+        both!(self, overlay => overlay.closer(target, limit))
+    }
+
+    /// The members responsible for `key` as far as this peer knows, the owner first, at most `limit`; itself by its own record.
+    #[must_use]
+    pub fn responsible(&self, key: Hash, limit: usize) -> Vec<SignedRecord> {
+        both!(self, overlay => overlay.responsible(key, limit))
+    }
+
+    /// Whether this peer takes itself for the owner of `key`.
+    #[must_use]
+    pub fn owns(&self, key: Hash) -> bool {
+        both!(self, overlay => overlay.owns(key))
+    }
+
+    /// What the answer to [`Find`] is, attachments aside.
+    #[must_use]
+    pub fn find(&self, find: &Find) -> Found {
+        both!(self, overlay => overlay.find(find))
+    }
+
+    /// Members that a link should stand to, the most wanted first.
+    #[must_use]
+    pub fn wanted_links(&self) -> Vec<SignedRecord> {
+        both!(self, overlay => overlay.wanted_links())
+    }
+
+    /// What a link to `peer` is worth when links to `others` stand as well.
+    #[must_use]
+    pub fn rank(&self, peer: Hash, others: &[Hash]) -> Rank {
+        both!(self, overlay => overlay.rank(peer, others))
+    }
+
+    /// The tables for people to look at. The links are the caller's to mark.
     #[must_use]
     pub fn table(&self) -> Table {
-        Table::default()
+        both!(self, overlay => overlay.table())
     }
-    pub(crate) fn upkeep(&mut self, _cx: &mut Context<'_>) {}
+
+    // --- Inputs
+
+    /// A member is proven and admitted: it may enter the tables.
+    pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+        both!(self, overlay => overlay.on_proven(cx, peer));
+    }
+
+    /// A candidate was not proven.
+    pub(crate) fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash) {
+        both!(self, overlay => overlay.on_unproven(cx, peer));
+    }
+
+    /// A member is dead or has left.
+    pub(crate) fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
+        both!(self, overlay => overlay.on_gone(cx, peer, politely));
+    }
+
+    /// These were heard of.
+    pub(crate) fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
+        both!(self, overlay => overlay.on_candidates(cx, from, records));
+    }
+
+    /// Two swarms have met at `peer`.
+    pub(crate) fn on_met(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+        both!(self, overlay => overlay.on_met(cx, peer));
+    }
+
+    /// The member at the other end of a link said something that concerns the overlay:
+    /// `Changed`, `Hint`, `Introduce`, `Unify` or `Goodbye`.
+    pub(crate) fn on_frame(&mut self, cx: &mut Context<'_>, from: &Proven, frame: Frame) {
+        both!(self, overlay => overlay.on_frame(cx, from, frame));
+    }
+
+    /// The member at the other end of a link asks for our neighbours. Other questions are answered elsewhere.
+    pub(crate) fn on_query(&mut self, cx: &mut Context<'_>, from: &Proven, query: &Query) -> Reply {
+        both!(self, overlay => overlay.on_query(cx, from, query))
+    }
+
+    /// A question of ours was answered (`Some`) or not.
+    pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
+        both!(self, overlay => overlay.on_answer(cx, from, reply));
+    }
+
+    /// A lookup of ours ended.
+    pub(crate) fn on_found(&mut self, cx: &mut Context<'_>, target: Hash, result: &Result<Lookup, LookupError>) {
+        both!(self, overlay => overlay.on_found(cx, target, result));
+    }
+
+    /// This peer leaves: what to tell the peer at the other end of each link before it is closed.
+    pub(crate) fn goodbye(&self) -> Frame {
+        both!(self, overlay => overlay.goodbye())
+    }
+
+    /// The time named by [`Self::next_timeout`] has come.
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
+        both!(self, overlay => overlay.on_wake(cx));
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        both!(self, overlay => overlay.next_timeout())
+    }
 }

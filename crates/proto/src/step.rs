@@ -1,0 +1,67 @@
+//! What the machines of a node tell each other while one input is handled. The node passes each step on, in order.
+
+use crate::{
+    event::{Lookup, LookupError},
+    input::Operation,
+    peer::Proven,
+};
+use cicada_wire::{Hash, Query, Refusal, Reply, SignedRecord};
+
+/// Whose question it is, and so who gets the answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Asker {
+    /// A lookup, by its number.
+    Lookup(u64),
+    /// The ring's stabilisation.
+    Overlay,
+    /// A liveness check.
+    Liveness,
+    /// A client's attachment.
+    Attach,
+}
+
+/// Whose lookup it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Finder {
+    /// The application's.
+    Application(Operation),
+    /// A join's: the lookup of our own id through an entry point.
+    Join(Operation),
+    /// The overlay's, to refresh a cell or its neighbourhood.
+    Overlay,
+    /// A unicast's that wants a direct link.
+    Route,
+    /// A client's that looks for members to be attached to.
+    Attach,
+}
+
+/// From one machine of a node to another.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Wish: prove this candidate (to the prover).
+    Prove(SignedRecord),
+    /// Finding: it answered from its announced address with its key, and the application admits it.
+    Proven(Proven),
+    /// Finding: it did not answer, or not so, or is not admitted.
+    Unproven(Hash, Refusal),
+    /// Wish: ask this peer, over a link if one stands, else by datagram (to the questions).
+    Ask { to: SignedRecord, query: Query, asker: Asker },
+    /// Finding: it answered.
+    Answered { from: SignedRecord, reply: Reply, asker: Asker },
+    /// Finding: it did not answer in time.
+    Unanswered { from: SignedRecord, asker: Asker },
+    /// Wish: look this up (to the lookups), starting at `seeds` and at what the overlay knows.
+    Find { target: Hash, seeds: Vec<SignedRecord>, finder: Finder },
+    /// Finding: a lookup ended.
+    Found { target: Hash, result: Result<Lookup, LookupError>, finder: Finder },
+    /// Finding: these were heard of from a peer (to the overlay, which decides whom to prove).
+    Candidates { from: Hash, records: Vec<SignedRecord> },
+    /// Wish: check at once whether this peer is alive (to the liveness).
+    Suspect(Hash),
+    /// Finding: it is not, or said goodbye.
+    Gone { peer: Hash, politely: bool },
+    /// Finding: the tables changed; links may be wanted that were not, and the reverse (to the linkage).
+    TablesChanged,
+    /// Finding: two swarms, or two halves of one, have met at this peer (to the overlay).
+    Met(Proven),
+}
