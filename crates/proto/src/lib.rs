@@ -23,8 +23,13 @@ mod broadcast;
 mod context;
 mod deliver;
 mod join;
+mod linkage;
+mod liveness;
 mod lookup;
+mod prover;
+mod questions;
 mod route;
+mod scope;
 mod step;
 
 pub use config::{Config, ConfigError};

@@ -83,6 +83,8 @@ pub struct Link {
     pub used: Instant,
     /// How long an answer takes.
     pub round_trip: RoundTrip,
+    /// Set once we are closing it, and why: nothing new is sent on it.
+    pub closing: Option<Refusal>,
 }
 
 impl Link {
@@ -92,10 +94,16 @@ impl Link {
         self.record.id()
     }
 
-    /// Whether the other end routes for others and has proven its address.
+    /// Whether it is not being closed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.closing.is_none()
+    }
+
+    /// Whether the other end routes for others, has proven its address and was admitted.
     #[must_use]
     pub fn is_member(&self) -> bool {
-        self.proven.is_some() && self.record.record().role == Role::Member
+        self.is_open() && self.proven.is_some()
     }
 }
 
@@ -193,7 +201,7 @@ impl Links {
         if me.record.announced() == Some(to) {
             return DialStart::Refused(Refusal::SelfDial);
         }
-        if let Some(link) = self.links.values().find(|link| link.record.announced() == Some(to) && link.proven.is_some()) {
+        if let Some(link) = self.links.values().find(|link| link.record.announced() == Some(to) && link.is_open()) {
             return DialStart::Linked(link.id);
         }
         if let Some((id, _)) = self.dials.iter().find(|(_, dial)| dial.to == to) {
@@ -217,22 +225,18 @@ impl Links {
     /// Takes a new link in. Of two links to one peer the one dialled by the smaller key stays; the other one's number is
     /// returned and must be closed (it may be the new one).
     pub(crate) fn insert(&mut self, now: Instant, up: LinkUp, me: &Me) -> Option<LinkId> {
-        let proven = up
-            .record
-            .announced()
-            .filter(|announced| Address::new(up.remote) == Ok(*announced))
-            .map(|_| Proven::by_contact(up.record.clone()));
         let link = Link {
             id: up.link,
             record: up.record,
             side: up.side,
             remote: up.remote,
             boot: up.boot,
-            proven,
+            proven: None,
             since: now,
             heard: now,
             used: now,
             round_trip: RoundTrip::default(),
+            closing: None,
         };
         let peer = link.peer();
         let Some(old) = self.to_peer(peer).map(|old| (old.id, old.side, old.boot)) else {
@@ -243,7 +247,8 @@ impl Links {
         let (old_id, old_side, old_boot) = old;
         let smaller_dialled = if me.key() < link.record.key() { LinkSide::Dialler } else { LinkSide::Listener };
         // A peer that was started anew has forgotten the old link, whoever dialled it.
-        let new_stands = old_boot != link.boot || (link.side == smaller_dialled && old_side != smaller_dialled);
+        // So has one that dials again while its old link seems to stand.
+        let new_stands = old_boot != link.boot || old_side == link.side || link.side == smaller_dialled;
         let loser = if new_stands { old_id } else { link.id };
         if new_stands {
             self.by_peer.insert(peer, link.id);
@@ -251,6 +256,16 @@ impl Links {
         // The loser stays listed until the transport says that it is down, so that nothing on its way is lost.
         self.links.insert(link.id, link);
         Some(loser)
+    }
+
+    /// A peer is proven and admitted: messages may be routed over the link to it.
+    pub(crate) fn prove(&mut self, proven: &Proven) -> Option<LinkId> {
+        let link = self.links.get_mut(self.by_peer.get(&proven.id())?)?;
+        if link.record.key() != proven.record().key() {
+            return None;
+        }
+        link.proven = Some(proven.clone());
+        Some(link.id)
     }
 
     /// Drops a link that is down.

@@ -1,17 +1,35 @@
 //! A whole peer as one machine, composed of the others.
+//!
+//! Each input goes to the machine that it concerns; what machines have to tell each other are [`Step`]s, passed on in order
+//! until none is left. Nothing else connects them.
+
+mod commands;
+mod network;
+mod steps;
 
 use crate::{
+    attach::Attachments,
+    broadcast::Broadcaster,
     config::{Config, ConfigError},
     context::{Context, Numbers},
-    input::Input,
+    deliver::Deliveries,
+    event::Table,
+    input::{Input, JobResult, Operation},
+    join::Joins,
+    linkage::Linkage,
     links::Links,
-    outbox::Outbox,
+    liveness::Liveness,
+    lookup::Lookups,
+    outbox::{JobId, Outbox},
     overlay::Overlay,
     peer::Me,
+    prover::Prover,
+    questions::Questions,
+    route::{Map, Router},
     step::Step,
     time::{Instant, Wake},
 };
-use cicada_wire::UnixTime;
+use cicada_wire::{Role, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
@@ -23,10 +41,43 @@ pub struct Node {
     config: Config,
     clock: UnixTime,
     links: Links,
-    overlay: Overlay,
     rng: ChaCha8Rng,
     numbers: Numbers,
     steps: VecDeque<Step>,
+    machines: Machines,
+}
+
+/// The machines that a node is composed of.
+#[derive(Debug)]
+struct Machines {
+    phase: Phase,
+    overlay: Overlay,
+    lookups: Lookups,
+    attachments: Attachments,
+    joins: Joins,
+    router: Router,
+    broadcaster: Broadcaster,
+    deliveries: Deliveries,
+    prover: Prover,
+    questions: Questions,
+    liveness: Liveness,
+    linkage: Linkage,
+}
+
+/// How far a peer is on its way out.
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// What was sent is still on its way; nothing new is taken.
+    Flushing {
+        operation: Operation,
+        deadline: Instant,
+    },
+    /// Neighbours were told; links are being closed.
+    Leaving {
+        operation: Operation,
+    },
+    Left,
 }
 
 impl Node {
@@ -36,16 +87,16 @@ impl Node {
     /// When the configuration contradicts itself.
     pub fn new(me: Me, config: Config, seed: [u8; 32], clock: UnixTime) -> Result<Self, ConfigError> {
         config.check()?;
-        let overlay = Overlay::new(config.overlay, &me.record);
+        let machines = Machines::new(&me.record, &config);
         Ok(Self {
             me,
             config,
             clock,
             links: Links::default(),
-            overlay,
             rng: ChaCha8Rng::from_seed(seed),
             numbers: Numbers::default(),
             steps: VecDeque::new(),
+            machines,
         })
     }
 
@@ -66,13 +117,14 @@ impl Node {
             steps: &mut self.steps,
             out,
         };
-        self.overlay.on_wake(&mut cx);
+        self.machines.on_input(&mut cx, input);
+        self.machines.pass_steps(&mut cx);
     }
 
-    /// When the node wants a [`Input::Wake`], and why.
+    /// When the node wants a [`Input::Wake`], and why. Earlier wakes do no harm.
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, Wake)> {
-        None
+        self.machines.next_timeout()
     }
 
     /// Who this node is.
@@ -81,15 +133,125 @@ impl Node {
         &self.me
     }
 
+    /// How this node behaves.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The node's links.
     #[must_use]
     pub fn links(&self) -> &Links {
         &self.links
     }
 
-    /// The node's tables.
+    /// The node's overlay.
     #[must_use]
     pub fn overlay(&self) -> &Overlay {
-        &self.overlay
+        &self.machines.overlay
+    }
+
+    /// The tables, the links in them marked, for people to look at.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        let mut table = self.machines.overlay.table();
+        for entry in &mut table.entries {
+            entry.linked = self.links.to_peer(entry.record.id()).is_some_and(super::links::Link::is_open);
+        }
+        table.attached = self.machines.attachments.all().into_iter().map(|record| (record.clone(), record.record().role)).collect();
+        table
+    }
+
+    /// Whether this peer has taken its place: a member in the overlay, a client at its members.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        match self.me.record.record().role {
+            Role::Member => self.machines.overlay.is_joined(),
+            Role::Client | Role::Leaf => self.machines.attachments.is_attached(),
+        }
+    }
+}
+
+impl Machines {
+    fn new(me: &SignedRecord, config: &Config) -> Self {
+        Self {
+            phase: Phase::Running,
+            overlay: Overlay::new(config.overlay, me),
+            lookups: Lookups::default(),
+            attachments: Attachments::default(),
+            joins: Joins::default(),
+            router: Router::default(),
+            broadcaster: Broadcaster::default(),
+            deliveries: Deliveries::default(),
+            prover: Prover::default(),
+            questions: Questions::default(),
+            liveness: Liveness::default(),
+            linkage: Linkage::default(),
+        }
+    }
+
+    fn on_input(&mut self, cx: &mut Context<'_>, input: Input) {
+        if self.phase == Phase::Left {
+            return self.on_input_after_leaving(cx, input);
+        }
+        match input {
+            Input::LinkUp(up) => self.on_link_up(cx, up),
+            Input::LinkDown { link, reason } => self.on_link_down(cx, link, reason),
+            Input::DialFailed { dial, error } => self.on_dial_failed(cx, dial, error),
+            Input::Frame { link, frame } => self.on_frame(cx, link, frame),
+            Input::Datagram { from, datagram } => self.on_datagram(cx, from, datagram),
+            Input::JobDone { job, result } => self.on_job_done(cx, job, result),
+            Input::Command(command) => self.on_command(cx, command),
+            Input::Wake => self.on_wake(cx),
+            // The node keeps the clock itself.
+            Input::Clock(_) => {}
+        }
+    }
+
+    fn on_job_done(&mut self, cx: &mut Context<'_>, job: JobId, result: JobResult) {
+        match result {
+            JobResult::Answered(answer) => self.prover.on_answered(cx, job, answer),
+            JobResult::Verified(holds) => self.prover.on_verified(cx, job, holds),
+            JobResult::Admitted(admitted) => self.prover.on_admitted(cx, job, admitted),
+        }
+    }
+
+    fn on_wake(&mut self, cx: &mut Context<'_>) {
+        self.questions.on_wake(cx);
+        self.prover.on_wake(cx);
+        self.liveness.on_wake(cx, &self.overlay);
+        self.overlay.on_wake(cx);
+        self.lookups.on_wake(cx, &self.overlay);
+        self.attachments.on_wake(cx, &self.overlay);
+        self.joins.on_wake(cx);
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        self.router.on_wake(cx, &map);
+        self.broadcaster.on_wake(cx, &self.overlay);
+        self.linkage.on_wake(cx, &self.overlay);
+        self.go_on_leaving(cx);
+    }
+
+    fn next_timeout(&self) -> Option<(Instant, Wake)> {
+        let leaving = match &self.phase {
+            Phase::Flushing { deadline, .. } => Some(*deadline),
+            Phase::Running | Phase::Leaving { .. } => None,
+            Phase::Left => return None,
+        };
+        [
+            (self.questions.next_timeout(), Wake::Lookup),
+            (self.prover.next_timeout(), Wake::Upkeep),
+            (self.liveness.next_timeout(), Wake::Liveness),
+            (self.overlay.next_timeout(), Wake::Upkeep),
+            (self.lookups.next_timeout(), Wake::Lookup),
+            (self.attachments.next_timeout(), Wake::Join),
+            (self.joins.next_timeout(), Wake::Join),
+            (self.router.next_timeout(), Wake::Route),
+            (self.broadcaster.next_timeout(), Wake::Broadcast),
+            (self.linkage.next_timeout(), Wake::Links),
+            (leaving, Wake::Leave),
+        ]
+        .into_iter()
+        .filter_map(|(at, wake)| at.map(|at| (at, wake)))
+        .min_by_key(|(at, _)| *at)
     }
 }

@@ -39,4 +39,6 @@ pub enum Wake {
     Broadcast,
     /// Links are to be opened, or closed for being idle.
     Links,
+    /// Leaving has waited long enough for what is on its way.
+    Leave,
 }

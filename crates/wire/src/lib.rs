@@ -6,7 +6,7 @@
 //!
 //! This crate knows no clock, socket, lock or randomness. What should happen next is the business of `cicada-proto`.
 //!
-//! Read first: [`Hash`] (the circle), [`Record`] (who is who), [`Frame`] and [`Datagram`] (what is said).
+//! Read first: [`Hash`](struct@Hash) (the circle), [`Record`] (who is who), [`Frame`] and [`Datagram`] (what is said).
 
 mod address;
 mod codec;

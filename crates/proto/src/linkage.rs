@@ -1,0 +1,165 @@
+//! Which links stand: the overlay says which are wanted and what each is worth; this keeps their number within the limits.
+//!
+//! Half of the room is for links that we dial, the rest for those that dial us. Over the limit the least worthy goes.
+
+use crate::{
+    context::Context,
+    links::{DialStart, LinkId},
+    outbox::Transmit,
+    overlay::{Overlay, Rank},
+    step::Step,
+    time::Instant,
+};
+use cicada_wire::{Hash, LinkSide, Refusal, Role, SignedRecord};
+use std::{collections::BTreeMap, time::Duration};
+
+/// When to look again, and whom to leave alone for now.
+#[derive(Debug, Default)]
+pub(crate) struct Linkage {
+    next: Option<Instant>,
+    pauses: BTreeMap<Hash, Pause>,
+}
+
+#[derive(Debug)]
+struct Pause {
+    until: Instant,
+    times: u32,
+}
+
+impl Linkage {
+    /// The tables changed: looks again soon. Several changes at once cost one look.
+    pub(crate) fn tables_changed(&mut self, cx: &Context<'_>) {
+        let soon = cx.now + SOON;
+        self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+    }
+
+    /// A link stands or has been proven: makes room if there are too many.
+    pub(crate) fn on_link_up(&mut self, cx: &mut Context<'_>, overlay: &Overlay, new: LinkId) {
+        let Some(link) = cx.links.link(new) else { return };
+        if link.record.record().role != Role::Member {
+            let clients = cx.links.iter().filter(|link| link.is_open() && link.record.record().role != Role::Member).count();
+            if clients > cx.config.limits.client_links {
+                close(cx, new, Refusal::TooManyLinks);
+            }
+            return;
+        }
+        while let Some(worst) = surplus(cx, overlay, new) {
+            close(cx, worst, if worst == new { Refusal::TooManyLinks } else { Refusal::MadeRoom });
+        }
+    }
+
+    /// A link was closed by the other end, or a dial failed: the peer is left alone for a while.
+    pub(crate) fn pause(&mut self, cx: &Context<'_>, overlay: &Overlay, peer: Hash) {
+        if self.pauses.len() >= MAX_PAUSES {
+            self.pauses.retain(|_, pause| pause.until > cx.now);
+            if self.pauses.len() >= MAX_PAUSES {
+                self.pauses.pop_first();
+            }
+        }
+        let most = match overlay.rank(peer, &[]) {
+            Rank::Essential => 1,
+            Rank::Useful(_) | Rank::Spare(_) => 6,
+        };
+        let pause = self.pauses.entry(peer).or_insert(Pause { until: cx.now, times: 0 });
+        pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(most));
+        pause.times += 1;
+        self.tables_changed(cx);
+    }
+
+    /// A link to the peer came about after all.
+    pub(crate) fn forgive(&mut self, peer: Hash) {
+        self.pauses.remove(&peer);
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        if self.next.is_none_or(|next| next > cx.now) {
+            return;
+        }
+        self.next = (!cx.links.is_empty() || overlay.is_joined()).then(|| cx.now + EVERY);
+        self.open_wanted(cx, overlay);
+        close_idle(cx, overlay);
+    }
+
+    fn open_wanted(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        if cx.me.record.record().role != Role::Member {
+            return;
+        }
+        let limit = cx.config.limits.links;
+        for wanted in overlay.wanted_links() {
+            let peer = wanted.id();
+            let paused = self.pauses.get(&peer).is_some_and(|pause| pause.until > cx.now);
+            if paused || cx.links.to_peer(peer).is_some() {
+                continue;
+            }
+            let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+            let ours = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count() + cx.links.dialling();
+            let all = others.len() + cx.links.dialling();
+            let room = ours < limit / 2 && all < limit - limit / 8;
+            if !room && overlay.rank(peer, &others) != Rank::Essential {
+                continue;
+            }
+            self.dial(cx, overlay, &wanted);
+        }
+    }
+
+    fn dial(&mut self, cx: &mut Context<'_>, overlay: &Overlay, wanted: &SignedRecord) {
+        let Some(address) = wanted.announced() else { return };
+        match cx.dial(address, Some(wanted.key())) {
+            DialStart::Dialling(_) | DialStart::Linked(_) => {}
+            DialStart::Refused(_) => self.pause(cx, overlay, wanted.id()),
+        }
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.next
+    }
+}
+
+/// The least worthy link if there are more than the limit allows; a link in use counts for more than an idle one of its rank.
+fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
+    let open: Vec<_> = cx.links.iter().filter(|link| link.is_open() && link.record.record().role == Role::Member).collect();
+    if open.len() <= cx.config.limits.links {
+        return None;
+    }
+    let worth = |id: LinkId, peer: Hash, used: Instant| {
+        let others: Vec<Hash> = open.iter().map(|link| link.peer()).filter(|other| *other != peer).collect();
+        // At equal rank the newcomer goes, so that no two peers push each other out for ever.
+        (overlay.rank(peer, &others), id != new, used)
+    };
+    open.iter().min_by_key(|link| worth(link.id, link.peer(), link.used)).map(|link| link.id)
+}
+
+/// Closes links that we dialled, nobody has used for long, and the overlay does not want. The listener leaves that to the
+/// dialler, who knows what the link is for.
+fn close_idle(cx: &mut Context<'_>, overlay: &Overlay) {
+    let span = cx.config.upkeep.idle_link;
+    let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+    let idle: Vec<LinkId> = cx
+        .links
+        .iter()
+        .filter(|link| link.is_open() && link.side == LinkSide::Dialler && cx.now.since(link.used) > span)
+        .filter(|link| cx.me.record.record().role == Role::Member && link.record.record().role == Role::Member)
+        .filter(|link| matches!(overlay.rank(link.peer(), &others), Rank::Spare(_)))
+        .map(|link| link.id)
+        .collect();
+    for link in idle {
+        close(cx, link, Refusal::Idle);
+    }
+}
+
+/// Closes a link: nothing is routed over it from now on.
+pub(crate) fn close(cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
+    let Some(open) = cx.links.link_mut(link).filter(|link| link.is_open()) else { return };
+    open.closing = Some(reason);
+    cx.out.transmits.push_back(Transmit::Close { link, reason });
+    cx.step(Step::TablesChanged);
+}
+
+/// Changes within this time cost one look.
+const SOON: Duration = Duration::from_millis(10); // guess
+
+const EVERY: Duration = Duration::from_secs(1); // guess
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
+
+const MAX_PAUSES: usize = 1024; // guess

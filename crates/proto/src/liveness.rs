@@ -1,0 +1,166 @@
+//! Who is still there: one outstanding check a peer, checks further apart while all is quiet, at once on suspicion.
+//!
+//! An answer never sets off a check, so two peers cannot keep each other busy.
+
+use crate::{
+    context::Context,
+    overlay::{Overlay, Rank},
+    step::{Asker, Step},
+    time::Instant,
+};
+use cicada_wire::{Hash, Query, SignedRecord};
+use std::{collections::BTreeMap, time::Duration};
+
+/// All peers under watch: those linked, and those suspected.
+#[derive(Debug, Default)]
+pub(crate) struct Liveness {
+    watched: BTreeMap<Hash, Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    record: SignedRecord,
+    state: State,
+    /// Quiet rounds since the last change.
+    quiet: u32,
+    linked: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Resting { until: Instant },
+    Checking { misses: u32 },
+}
+
+impl Liveness {
+    /// A link to a member stands.
+    pub(crate) fn on_link_up(&mut self, cx: &Context<'_>, record: &SignedRecord) {
+        let until = cx.now + cx.config.upkeep.liveness;
+        let watch = Watch { record: record.clone(), state: State::Resting { until }, quiet: 0, linked: true };
+        self.watched.insert(record.id(), watch);
+    }
+
+    /// A link to a member is gone.
+    pub(crate) fn on_link_down(&mut self, peer: Hash) {
+        if let Some(watch) = self.watched.get_mut(&peer) {
+            watch.linked = false;
+            if matches!(watch.state, State::Resting { .. }) {
+                self.watched.remove(&peer);
+            }
+        }
+    }
+
+    /// Somebody has reason to doubt that this member is alive.
+    pub(crate) fn suspect(&mut self, cx: &mut Context<'_>, overlay: &Overlay, peer: Hash) {
+        let known = overlay.member(peer).map(|member| member.record().clone());
+        let known = known.or_else(|| cx.links.to_peer(peer).map(|link| link.record.clone()));
+        let Some(record) = known else { return };
+        let linked = cx.links.to_peer(peer).is_some();
+        let resting = State::Resting { until: cx.now };
+        let watch = self.watched.entry(peer).or_insert(Watch { record, state: resting, quiet: 0, linked });
+        if matches!(watch.state, State::Resting { .. }) {
+            watch.check(cx);
+        }
+    }
+
+    /// A check was answered (`true`) or not.
+    pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, overlay: &Overlay, peer: Hash, answered: bool) {
+        let Some(watch) = self.watched.get_mut(&peer) else { return };
+        let State::Checking { misses } = &mut watch.state else { return };
+        if answered && !watch.linked {
+            self.watched.remove(&peer);
+        } else if answered {
+            watch.quiet += 1;
+            watch.rest(cx, overlay);
+        } else {
+            *misses += 1;
+            if *misses < MISSES {
+                watch.ask(cx);
+            } else {
+                self.watched.remove(&peer);
+                self.hurry(cx);
+                cx.step(Step::Gone { peer, politely: false });
+            }
+        }
+    }
+
+    /// It is gone for certain, or back under another record.
+    pub(crate) fn forget(&mut self, peer: Hash) {
+        self.watched.remove(&peer);
+    }
+
+    /// Where one died, others may have: everybody is checked soon.
+    fn hurry(&mut self, cx: &Context<'_>) {
+        let soon = cx.now + cx.config.upkeep.liveness / 4;
+        for watch in self.watched.values_mut() {
+            watch.quiet = 0;
+            if let State::Resting { until } = &mut watch.state {
+                *until = soon.min(*until);
+            }
+        }
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        for watch in self.watched.values_mut() {
+            let State::Resting { until } = watch.state else { continue };
+            if until > cx.now {
+                continue;
+            }
+            // What was heard lately needs no check.
+            let heard = cx.links.to_peer(watch.record.id()).map_or(Instant(0), |link| link.heard);
+            if cx.now.since(heard) < cx.config.upkeep.liveness && watch.linked {
+                watch.rest(cx, overlay);
+            } else {
+                watch.check(cx);
+            }
+        }
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let due = |watch: &Watch| match watch.state {
+            State::Resting { until } => Some(until),
+            State::Checking { .. } => None,
+        };
+        self.watched.values().filter_map(due).min()
+    }
+}
+
+impl Watch {
+    fn check(&mut self, cx: &mut Context<'_>) {
+        self.state = State::Checking { misses: 0 };
+        self.ask(cx);
+    }
+
+    fn ask(&self, cx: &mut Context<'_>) {
+        cx.step(Step::Ask { to: self.record.clone(), query: Query::Ping, asker: Asker::Liveness });
+    }
+
+    fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay) {
+        // Neighbours are never left alone for long: the overlay stands on them.
+        let most = match overlay.rank(self.record.id(), &[]) {
+            Rank::Essential => 0,
+            Rank::Useful(_) | Rank::Spare(_) => MOST_DOUBLINGS,
+        };
+        let pause = cx.config.upkeep.liveness * 2u32.pow(self.quiet.min(most));
+        self.state = State::Resting { until: cx.now + pause };
+    }
+}
+
+/// Unanswered checks in a row until a peer is taken for dead. Each is sent twice where datagrams carry it.
+const MISSES: u32 = 2; // guess: 1 s in all, which a busy machine survives
+
+const MOST_DOUBLINGS: u32 = 3;
+
+/// The longest time between two checks of a linked peer, in units of `upkeep.liveness`.
+#[cfg(test)]
+const LONGEST_PAUSE: Duration = Duration::from_secs(2 * 2u64.pow(MOST_DOUBLINGS));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_pause_is_what_the_configuration_promises() {
+        assert_eq!(LONGEST_PAUSE, crate::Config::default().upkeep.liveness * 8);
+    }
+}

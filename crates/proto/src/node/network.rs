@@ -1,0 +1,249 @@
+//! What the network brings: links, frames, datagrams.
+
+use super::{
+    Machines, Phase,
+    commands::{is_for_purpose, sender_id},
+};
+use crate::{
+    context::Context,
+    event::Event,
+    input::{DialError, LinkUp},
+    linkage,
+    links::{DialId, LinkId},
+    outbox::Transmit,
+    peer::Proven,
+    route::Map,
+    scope,
+    step::Step,
+};
+use cicada_wire::{
+    Address, Datagram, Find, Found, Frame, Introduction, MAX_DATAGRAM_BYTES, Query, Refusal, Reply, Role, SignedRecord, SwarmKeys, Ticket,
+};
+use std::net::SocketAddr;
+
+impl Machines {
+    pub(super) fn on_link_up(&mut self, cx: &mut Context<'_>, up: LinkUp) {
+        let (id, record, remote, dial) = (up.link, up.record.clone(), up.remote, up.dial);
+        if let Some(dial) = dial {
+            cx.links.dial_ended(dial);
+        }
+        let refusal = if record.key() == cx.me.key() || record.id() == cx.me.id() {
+            Some(Refusal::SelfDial)
+        } else if self.phase != Phase::Running {
+            Some(Refusal::Closing)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            cx.refuse(Some(record.id()), reason);
+            // Not in the list of links: nothing else hears of it.
+            return cx.out.transmits.push_back(Transmit::Close { link: id, reason });
+        }
+        let loser = cx.links.insert(cx.now, up, cx.me);
+        if let Some(loser) = loser {
+            linkage::close(cx, loser, Refusal::DuplicateLink);
+        }
+        self.joins.on_link_up(cx, &record, dial);
+        if loser == Some(id) {
+            return;
+        }
+        self.linkage.forgive(record.id());
+        cx.out.event(Event::LinkUp { peer: record.clone() });
+        if record.record().role == Role::Member {
+            if record.announced().is_some_and(|announced| Address::new(remote) == Ok(announced)) {
+                self.prover.admit(cx, Proven::by_contact(record));
+            } else {
+                self.prover.prove(cx, record);
+            }
+        } else {
+            self.attachments.on_link(cx, &record, true);
+        }
+        self.linkage.on_link_up(cx, &self.overlay, id);
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        self.router.on_link_up(cx, &map, id);
+        self.broadcaster.on_link_up(cx, &self.overlay, id);
+    }
+
+    pub(super) fn on_link_down(&mut self, cx: &mut Context<'_>, id: LinkId, reason: Refusal) {
+        let Some(link) = cx.links.remove(id) else { return };
+        let peer = link.peer();
+        self.questions.on_link_down(cx, id);
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        self.router.on_link_down(cx, &map, id);
+        self.broadcaster.on_link_down(cx, &self.overlay, id);
+        if cx.links.to_peer(peer).is_none() {
+            self.liveness.on_link_down(peer);
+            self.attachments.on_link(cx, &link.record, false);
+            cx.out.event(Event::LinkDown { peer, reason });
+            self.look_into_loss(cx, &link.record, reason);
+        }
+        cx.step(Step::TablesChanged);
+        self.go_on_leaving(cx);
+    }
+
+    /// A link was lost: is the peer lost with it?
+    fn look_into_loss(&mut self, cx: &mut Context<'_>, record: &SignedRecord, reason: Refusal) {
+        let peer = record.id();
+        match reason {
+            // It lives, but wants no link now.
+            Refusal::TooManyLinks | Refusal::MadeRoom | Refusal::Idle | Refusal::NotAdmitted | Refusal::OverBudget => {
+                self.linkage.pause(cx, &self.overlay, peer);
+            }
+            _ if self.overlay.member(peer).is_some() => cx.step(Step::Suspect(peer)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_dial_failed(&mut self, cx: &mut Context<'_>, dial: DialId, error: DialError) {
+        let Some(dial) = cx.links.dial_ended(dial) else { return };
+        self.joins.on_dial_failed(cx, dial.to, error);
+        self.router.on_dial_failed(cx, dial.to, error);
+        self.broadcaster.on_dial_failed(cx, &self.overlay, dial.to);
+        let known = self.overlay.members().into_iter().find(|member| member.record().announced() == Some(dial.to));
+        if let Some(member) = known {
+            self.linkage.pause(cx, &self.overlay, member.id());
+            cx.step(Step::Suspect(member.id()));
+        }
+    }
+
+    pub(super) fn on_frame(&mut self, cx: &mut Context<'_>, id: LinkId, mut frame: Frame) {
+        let now = cx.now;
+        let Some(link) = cx.links.link_mut(id) else { return };
+        link.heard = now;
+        let (record, remote, proven) = (link.record.clone(), link.remote, link.proven.clone());
+        if !is_for_purpose(&frame, cx.config.purpose) {
+            return cx.refuse(Some(record.id()), Refusal::Unexpected);
+        }
+        for _ in 0..scope::scrub_frame(&mut frame, remote) {
+            cx.refuse(Some(record.id()), Refusal::ForbiddenAddress);
+        }
+        if !scope::is_allowed(&frame, remote) {
+            return cx.refuse(Some(record.id()), Refusal::ForbiddenAddress);
+        }
+        match frame {
+            Frame::Query(ticket, query) => {
+                let reply = self.answer(cx, &record, proven.as_ref(), &query);
+                cx.out.frame(id, Frame::Reply(ticket, reply));
+            }
+            Frame::Reply(ticket, reply) => self.questions.on_reply(cx, id, ticket, reply),
+            Frame::Changed(_) | Frame::Hint(_) | Frame::Introduce(_) | Frame::Unify(_) | Frame::Goodbye(_) => match proven {
+                Some(member) => self.on_overlay_frame(cx, &member, frame),
+                None => cx.refuse(Some(record.id()), Refusal::Unexpected),
+            },
+            Frame::Data(header, payload) => {
+                self.mark_used(cx, id);
+                let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+                self.router.on_data(cx, &map, &mut self.deliveries, id, header, payload);
+            }
+            Frame::HopVerdict(verdict) => {
+                let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+                self.router.on_verdict(cx, &map, id, &verdict);
+            }
+            Frame::Task(task, payload) => {
+                self.mark_used(cx, id);
+                self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, id, task, payload);
+            }
+            Frame::TaskVerdict(verdict) => self.broadcaster.on_verdict(cx, &self.overlay, id, &verdict),
+            Frame::Opaque(payload) => {
+                self.mark_used(cx, id);
+                cx.out.event(Event::Opaque { from: record, payload });
+            }
+        }
+        self.go_on_leaving(cx);
+    }
+
+    fn mark_used(&self, cx: &mut Context<'_>, id: LinkId) {
+        let now = cx.now;
+        if let Some(link) = cx.links.link_mut(id) {
+            link.used = now;
+        }
+    }
+
+    fn on_overlay_frame(&mut self, cx: &mut Context<'_>, from: &Proven, frame: Frame) {
+        let leaves = matches!(frame, Frame::Goodbye(_));
+        self.overlay.on_frame(cx, from, frame);
+        if leaves {
+            cx.step(Step::Gone { peer: from.id(), politely: true });
+        }
+    }
+
+    /// Answers a question that came over a link.
+    fn answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, proven: Option<&Proven>, query: &Query) -> Reply {
+        match (query, proven) {
+            (Query::Ping, _) => Reply::Pong,
+            (Query::Find(find), _) => Reply::Found(self.find(find)),
+            (Query::Attach(attachment), _) if from.record().role != Role::Member => self.attachments.on_query(cx, from, attachment),
+            (Query::Neighbours(_), Some(member)) => self.overlay.on_query(cx, member, query),
+            (Query::Neighbours(_), None) | (Query::Attach(_), _) => Reply::Refused(Refusal::Unexpected),
+        }
+    }
+
+    fn find(&self, find: &Find) -> Found {
+        Found { attached: self.attachments.attached(find.target).cloned(), ..self.overlay.find(find) }
+    }
+
+    pub(super) fn on_datagram(&mut self, cx: &mut Context<'_>, from: SocketAddr, datagram: Datagram) {
+        let length = datagram.len_bytes() + SwarmKeys::SEAL_BYTES;
+        match datagram {
+            Datagram::Challenge(challenge, _) => self.prover.on_challenge(cx, from, challenge, length),
+            Datagram::Answer(answer) => self.prover.on_answer(cx, from, answer),
+            Datagram::Query(ticket, name, query, _) => self.on_datagram_query(cx, from, ticket, name, &query, length),
+            Datagram::Reply(ticket, mut reply) => {
+                for _ in 0..scope::scrub_reply(&mut reply, from) {
+                    cx.refuse(None, Refusal::ForbiddenAddress);
+                }
+                self.questions.on_datagram(cx, from, ticket, reply);
+            }
+            Datagram::Introduce(Introduction { mut records }) => {
+                records.retain(|record| scope::allowed(record, from));
+                if let Some(sender) = sender_id(from) {
+                    cx.step(Step::Candidates { from: sender, records });
+                }
+            }
+        }
+    }
+
+    fn on_datagram_query(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: SocketAddr,
+        ticket: Ticket,
+        name: Option<SignedRecord>,
+        query: &Query,
+        length: usize,
+    ) {
+        let Ok(to) = Address::new(from) else { return cx.refuse(None, Refusal::ForbiddenAddress) };
+        if cx.me.record.record().role != Role::Member || self.phase != Phase::Running {
+            return cx.refuse(None, Refusal::Unexpected);
+        }
+        let reply = match query {
+            Query::Ping => Reply::Pong,
+            Query::Find(find) => Reply::Found(self.find(find)),
+            Query::Neighbours(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
+        };
+        let proven = name.as_ref().is_some_and(|record| {
+            record.announced() == Some(to) && self.overlay.member(record.id()).is_some_and(|member| member.record().announced() == Some(to))
+        });
+        let room = if proven { MAX_DATAGRAM_BYTES } else { MAX_DATAGRAM_BYTES.min(3 * length) } - SwarmKeys::SEAL_BYTES;
+        cx.out.datagram(to, cut_to(Datagram::Reply(ticket, reply), room));
+        // The asker becomes a candidate, as in Kademlia; only at the address that it asks from.
+        if let Some(record) = name.filter(|record| record.announced() == Some(to) && scope::allowed(record, from)) {
+            cx.step(Step::Candidates { from: record.id(), records: vec![record] });
+        }
+    }
+}
+
+/// Takes records off the end of an answer until it fits; the nearest stay.
+fn cut_to(mut datagram: Datagram, room: usize) -> Datagram {
+    while datagram.len_bytes() > room {
+        let Datagram::Reply(_, Reply::Found(found)) = &mut datagram else { break };
+        let Found { closer, responsible, attached } = found;
+        // The owner itself is what a lookup wants to hear of most: it goes last.
+        if closer.len() >= responsible.len() && !closer.is_empty() {
+            closer.pop();
+        } else if responsible.pop().is_none() && attached.take().is_none() {
+            break;
+        }
+    }
+    datagram
+}

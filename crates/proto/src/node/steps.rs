@@ -1,0 +1,124 @@
+//! Passing on what the machines of a node tell each other.
+
+use super::{Machines, Phase};
+use crate::{
+    context::Context,
+    event::{Event, Lookup, LookupError},
+    linkage,
+    peer::Proven,
+    route::Map,
+    step::{Asker, Finder, Step},
+};
+use cicada_wire::{Hash, Refusal, Reply, Role, SignedRecord};
+
+impl Machines {
+    pub(super) fn pass_steps(&mut self, cx: &mut Context<'_>) {
+        while let Some(step) = cx.steps.pop_front() {
+            if self.phase != Phase::Left {
+                self.pass(cx, step);
+            }
+        }
+    }
+
+    fn pass(&mut self, cx: &mut Context<'_>, step: Step) {
+        match step {
+            Step::Prove(record) => self.prover.prove(cx, record),
+            Step::Proven(proven) => self.on_proven(cx, &proven),
+            Step::Unproven(peer, reason) => self.on_unproven(cx, peer, reason),
+            Step::Ask { to, query, asker } => self.questions.ask(cx, to, query, asker),
+            Step::Answered { from, reply, asker } => self.on_answer(cx, &from, Some(reply), asker),
+            Step::Unanswered { from, asker } => self.on_answer(cx, &from, None, asker),
+            Step::Find { target, seeds, finder } => self.lookups.start(cx, &self.overlay, target, &seeds, finder),
+            Step::Found { target, result, finder } => self.on_found(cx, target, result, finder),
+            Step::Candidates { from, records } => self.on_candidates(cx, from, &records),
+            Step::Suspect(peer) => self.liveness.suspect(cx, &self.overlay, peer),
+            Step::Gone { peer, politely } => self.on_gone(cx, peer, politely),
+            Step::TablesChanged => {
+                self.linkage.tables_changed(cx);
+                self.joins.on_progress(cx, &self.overlay, self.attachments.is_attached());
+            }
+            Step::Met(proven) => self.overlay.on_met(cx, &proven),
+        }
+    }
+
+    fn on_proven(&mut self, cx: &mut Context<'_>, proven: &Proven) {
+        let record = proven.record();
+        if let Some(link) = cx.links.prove(proven) {
+            self.liveness.on_link_up(cx, record);
+            if cx.me.record.record().role == Role::Member {
+                self.overlay.on_proven(cx, proven);
+            }
+            self.linkage.on_link_up(cx, &self.overlay, link);
+            let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+            self.router.on_link_up(cx, &map, link);
+            self.broadcaster.on_link_up(cx, &self.overlay, link);
+        } else if cx.me.record.record().role == Role::Member {
+            self.overlay.on_proven(cx, proven);
+        }
+        self.attachments.on_link(cx, record, true);
+        cx.step(Step::TablesChanged);
+    }
+
+    fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash, reason: Refusal) {
+        self.overlay.on_unproven(cx, peer);
+        let Some(link) = cx.links.to_peer(peer).filter(|link| link.is_open() && link.proven.is_none()) else { return };
+        let reason = if reason == Refusal::NotAdmitted { reason } else { Refusal::UnprovenAddress };
+        let link = link.id;
+        cx.refuse(Some(peer), reason);
+        linkage::close(cx, link, reason);
+    }
+
+    fn on_answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>, asker: Asker) {
+        match asker {
+            Asker::Lookup(number) => self.lookups.on_answer(cx, &self.overlay, number, from, reply),
+            Asker::Overlay => self.overlay.on_answer(cx, from, reply),
+            Asker::Liveness => self.liveness.on_answer(cx, &self.overlay, from.id(), reply.is_some()),
+            Asker::Attach => {
+                self.attachments.on_answer(cx, from, reply);
+                cx.step(Step::TablesChanged);
+            }
+        }
+    }
+
+    fn on_found(&mut self, cx: &mut Context<'_>, target: Hash, result: Result<Lookup, LookupError>, finder: Finder) {
+        match finder {
+            Finder::Application(operation) => cx.out.event(Event::LookedUp { operation, result }),
+            Finder::Join(operation) => {
+                if let Ok(lookup) = &result {
+                    let from = lookup.responsible.first().map_or(target, SignedRecord::id);
+                    self.on_candidates(cx, from, &lookup.responsible);
+                }
+                self.joins.on_found(cx, operation, &result);
+            }
+            Finder::Overlay => self.overlay.on_found(cx, target, &result),
+            Finder::Route => self.router.on_found(cx, target, &result),
+            Finder::Attach => {
+                let responsible = result.map(|lookup| lookup.responsible).unwrap_or_default();
+                self.attachments.on_found(cx, &responsible);
+            }
+        }
+    }
+
+    /// What was heard of reaches the overlay only if it could be a member of it.
+    fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
+        let possible = |record: &&SignedRecord| {
+            record.record().role == Role::Member
+                && record.record().kind == cx.config.member_ids
+                && record.id() != cx.me.id()
+                && record.is_current(cx.clock)
+        };
+        let records: Vec<SignedRecord> = records.iter().filter(possible).cloned().collect();
+        if !records.is_empty() && cx.me.record.record().role == Role::Member {
+            self.overlay.on_candidates(cx, from, &records);
+        }
+    }
+
+    fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
+        self.liveness.forget(peer);
+        self.overlay.on_gone(cx, peer, politely);
+        if let Some(link) = cx.links.to_peer(peer).map(|link| link.id) {
+            linkage::close(cx, link, if politely { Refusal::Closing } else { Refusal::Silent });
+        }
+        cx.step(Step::TablesChanged);
+    }
+}

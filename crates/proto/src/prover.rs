@@ -1,0 +1,204 @@
+//! From candidate to proven: who answers from its announced address with its key, and is admitted, may enter the tables.
+//!
+//! A challenge costs 350 bytes where a link costs 4 to 16 KB. A link whose remote address is the announced one proves as much.
+
+use crate::{
+    context::Context,
+    outbox::{Job, JobId},
+    peer::Proven,
+    step::Step,
+    time::Instant,
+};
+use cicada_wire::{Address, Answer, Challenge, Datagram, Hash, Padding, Refusal, Role, SignedRecord};
+use rand::Rng;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+/// All proofs under way.
+#[derive(Debug, Default)]
+pub(crate) struct Prover {
+    open: BTreeMap<Challenge, Open>,
+    /// Candidates that wait for an open place, oldest first.
+    waiting: VecDeque<SignedRecord>,
+    verifying: BTreeMap<JobId, Answer>,
+    admitting: BTreeMap<JobId, Proven>,
+    answering: BTreeMap<JobId, Address>,
+    /// Who failed lately, and until when it is not tried again.
+    failed: BTreeMap<Hash, Instant>,
+}
+
+#[derive(Debug)]
+struct Open {
+    record: SignedRecord,
+    address: Address,
+    deadline: Instant,
+    tries: u32,
+}
+
+impl Prover {
+    /// Proves a candidate, unless that is under way. Ends with `Proven` or `Unproven`.
+    pub(crate) fn prove(&mut self, cx: &mut Context<'_>, record: SignedRecord) {
+        let peer = record.id();
+        if let Some(proven) = cx.links.to_peer(peer).and_then(|link| link.proven.clone()) {
+            return cx.step(Step::Proven(proven));
+        }
+        if self.is_under_way(peer) {
+            return;
+        }
+        let Some(address) = record.announced().filter(|_| record.record().role == Role::Member) else {
+            return cx.step(Step::Unproven(peer, Refusal::InvalidRecord));
+        };
+        if peer == cx.me.id() || !record.is_current(cx.clock) {
+            return cx.step(Step::Unproven(peer, Refusal::ExpiredRecord));
+        }
+        if self.failed.get(&peer).is_some_and(|until| *until > cx.now) {
+            return cx.step(Step::Unproven(peer, Refusal::Silent));
+        }
+        if self.open.len() >= cx.config.limits.challenges {
+            if self.waiting.len() >= cx.config.limits.candidates {
+                return cx.step(Step::Unproven(peer, Refusal::OverBudget));
+            }
+            self.waiting.push_back(record);
+            return;
+        }
+        self.challenge(cx, Open { record, address, deadline: cx.now, tries: 0 });
+    }
+
+    fn is_under_way(&self, peer: Hash) -> bool {
+        self.open.values().any(|open| open.record.id() == peer)
+            || self.waiting.iter().any(|record| record.id() == peer)
+            || self.verifying.values().any(|answer| answer.record.id() == peer)
+            || self.admitting.values().any(|proven| proven.id() == peer)
+    }
+
+    fn challenge(&mut self, cx: &mut Context<'_>, mut open: Open) {
+        let mut nonce = [0; 16];
+        cx.rng.fill_bytes(&mut nonce);
+        open.tries += 1;
+        open.deadline = cx.now + cx.config.upkeep.answer_timeout;
+        cx.out.datagram(open.address, Datagram::Challenge(Challenge(nonce), Padding(CHALLENGE_PADDING)));
+        self.open.insert(Challenge(nonce), open);
+    }
+
+    /// Somebody asks for our proof. `length` is that of its datagram.
+    pub(crate) fn on_challenge(&mut self, cx: &mut Context<'_>, from: SocketAddr, challenge: Challenge, length: usize) {
+        let Ok(to) = Address::new(from) else { return cx.refuse(None, Refusal::ForbiddenAddress) };
+        let answer_bytes = cx.me.record.signed_bytes().len() + ANSWER_BYTES;
+        if cx.me.record.record().role != Role::Member || length * 3 < answer_bytes {
+            return cx.refuse(None, Refusal::Unexpected);
+        }
+        if self.answering.len() >= cx.config.limits.challenges {
+            return cx.refuse(None, Refusal::OverBudget);
+        }
+        let record = cx.me.record.clone();
+        let job = cx.job(Job::Answer { challenge, record });
+        self.answering.insert(job, to);
+    }
+
+    /// Our answer is signed.
+    pub(crate) fn on_answered(&mut self, cx: &mut Context<'_>, job: JobId, answer: Answer) {
+        if let Some(to) = self.answering.remove(&job) {
+            cx.out.datagram(to, Datagram::Answer(answer));
+        }
+    }
+
+    /// An answer arrived.
+    pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: SocketAddr, answer: Answer) {
+        let Some(open) = self.open.get(&answer.challenge).filter(|open| Ok(open.address) == Address::new(from)) else {
+            return cx.refuse(None, Refusal::UnknownTicket);
+        };
+        let peer = open.record.id();
+        let same = answer.record.id() == peer
+            && answer.record.announced() == Some(open.address)
+            && answer.record.record().role == Role::Member
+            && answer.record.record().kind == cx.config.member_ids
+            && answer.record.is_current(cx.clock);
+        self.open.remove(&answer.challenge);
+        if same {
+            let job = cx.job(Job::VerifyAnswer(answer.clone()));
+            self.verifying.insert(job, answer);
+        } else {
+            self.fail(cx, peer, Refusal::UnprovenAddress);
+        }
+        self.next(cx);
+    }
+
+    /// The signatures of an answer were checked.
+    pub(crate) fn on_verified(&mut self, cx: &mut Context<'_>, job: JobId, holds: bool) {
+        let Some(answer) = self.verifying.remove(&job) else { return };
+        if holds {
+            self.admit(cx, Proven::by_contact(answer.record));
+        } else {
+            self.fail(cx, answer.record.id(), Refusal::InvalidRecord);
+        }
+    }
+
+    /// A peer is proven; the application has the last word. Ends with `Proven` or `Unproven`.
+    pub(crate) fn admit(&mut self, cx: &mut Context<'_>, proven: Proven) {
+        self.failed.remove(&proven.id());
+        if cx.config.ask_admission {
+            let job = cx.job(Job::Admit(proven.record().clone()));
+            self.admitting.insert(job, proven);
+        } else {
+            cx.step(Step::Proven(proven));
+        }
+    }
+
+    /// The application has spoken.
+    pub(crate) fn on_admitted(&mut self, cx: &mut Context<'_>, job: JobId, admitted: bool) {
+        let Some(proven) = self.admitting.remove(&job) else { return };
+        if admitted {
+            cx.step(Step::Proven(proven));
+        } else {
+            self.fail(cx, proven.id(), Refusal::NotAdmitted);
+        }
+    }
+
+    fn fail(&mut self, cx: &mut Context<'_>, peer: Hash, reason: Refusal) {
+        if self.failed.len() >= cx.config.limits.candidates {
+            self.failed.retain(|_, until| *until > cx.now);
+        }
+        if self.failed.len() < cx.config.limits.candidates {
+            self.failed.insert(peer, cx.now + FAILED_PAUSE);
+        }
+        cx.step(Step::Unproven(peer, reason));
+    }
+
+    fn next(&mut self, cx: &mut Context<'_>) {
+        while self.open.len() < cx.config.limits.challenges {
+            let Some(record) = self.waiting.pop_front() else { return };
+            self.prove(cx, record);
+        }
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
+        let due: Vec<_> = self.open.iter().filter(|(_, open)| open.deadline <= cx.now).map(|(challenge, _)| *challenge).collect();
+        for challenge in due {
+            let Some(open) = self.open.remove(&challenge) else { continue };
+            if open.tries < MAX_TRIES {
+                self.challenge(cx, open);
+            } else {
+                self.fail(cx, open.record.id(), Refusal::Silent);
+            }
+        }
+        self.next(cx);
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.open.values().map(|open| open.deadline).min()
+    }
+}
+
+/// Makes a challenge longer than a third of its answer.
+const CHALLENGE_PADDING: u16 = 120;
+
+/// What an answer has beside the record: two signatures, the nonce, CBOR.
+const ANSWER_BYTES: usize = 160;
+
+const MAX_TRIES: u32 = 3; // 3 losses in a row: 3 % at 30 % loss each way are 13 %, and candidates come again
+
+/// How long a candidate that failed is left alone.
+const FAILED_PAUSE: Duration = Duration::from_secs(3); // guess

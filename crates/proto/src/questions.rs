@@ -1,0 +1,176 @@
+//! Questions and their answers: over a link where one stands, else by datagram, which may be lost and is sent once more.
+
+use crate::{
+    context::Context,
+    links::{LinkId, RoundTrip},
+    step::{Asker, Step},
+    time::Instant,
+};
+use cicada_wire::{Address, Datagram, Frame, Hash, Padding, Query, Refusal, Reply, Role, SignedRecord, Ticket};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+/// All questions that are open.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    open: BTreeMap<Ticket, Open>,
+    /// How long members without a link take to answer.
+    round_trips: BTreeMap<Hash, RoundTrip>,
+}
+
+#[derive(Debug)]
+struct Open {
+    to: SignedRecord,
+    query: Query,
+    asker: Asker,
+    via: Via,
+    asked: Instant,
+    deadline: Instant,
+    /// Asked once more already: its answer's time says nothing (Karn).
+    again: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Via {
+    Link(LinkId),
+    Datagram(Address),
+}
+
+impl Questions {
+    /// Asks `to`. Ends with `Answered` or `Unanswered`, always.
+    pub(crate) fn ask(&mut self, cx: &mut Context<'_>, to: SignedRecord, query: Query, asker: Asker) {
+        let linked = cx.links.to_peer(to.id()).filter(|link| link.closing.is_none()).map(|link| link.id);
+        let via = match (linked, to.announced()) {
+            (Some(link), _) => Via::Link(link),
+            (None, Some(address)) if by_datagram(&query) => Via::Datagram(address),
+            (None, _) => return cx.step(Step::Unanswered { from: to, asker }),
+        };
+        if self.open.len() >= MAX_OPEN {
+            return cx.step(Step::Unanswered { from: to, asker });
+        }
+        let ticket = cx.ticket();
+        let deadline = cx.now + self.timeout(cx, to.id(), via);
+        let open = Open { to, query, asker, via, asked: cx.now, deadline, again: false };
+        open.send(cx, ticket);
+        self.open.insert(ticket, open);
+    }
+
+    fn timeout(&self, cx: &Context<'_>, peer: Hash, via: Via) -> Duration {
+        let most = cx.config.upkeep.answer_timeout;
+        let round_trip = match via {
+            Via::Link(link) => cx.links.link(link).map(|link| link.round_trip),
+            Via::Datagram(_) => self.round_trips.get(&peer).copied(),
+        };
+        round_trip.unwrap_or_default().timeout(LEAST_TIMEOUT.min(most), most)
+    }
+
+    /// An answer arrived on a link.
+    pub(crate) fn on_reply(&mut self, cx: &mut Context<'_>, link: LinkId, ticket: Ticket, reply: Reply) {
+        let from = cx.links.link(link).map(|link| link.peer());
+        match self.open.get(&ticket) {
+            // A question asked by datagram may be answered over a link that was made meanwhile.
+            Some(open) if Some(open.to.id()) == from => self.answered(cx, ticket, reply),
+            Some(_) | None => cx.refuse(from, Refusal::UnknownTicket),
+        }
+    }
+
+    /// An answer arrived as a datagram.
+    pub(crate) fn on_datagram(&mut self, cx: &mut Context<'_>, from: SocketAddr, ticket: Ticket, reply: Reply) {
+        let via = Address::new(from).map(Via::Datagram);
+        match self.open.get(&ticket) {
+            Some(open) if Ok(open.via) == via => self.answered(cx, ticket, reply),
+            Some(_) | None => cx.refuse(None, Refusal::UnknownTicket),
+        }
+    }
+
+    fn answered(&mut self, cx: &mut Context<'_>, ticket: Ticket, reply: Reply) {
+        let Some(open) = self.open.remove(&ticket) else { return };
+        if !open.again {
+            let took = cx.now.since(open.asked);
+            match open.via {
+                Via::Link(link) => {
+                    if let Some(link) = cx.links.link_mut(link) {
+                        link.round_trip.measured(took);
+                    }
+                }
+                Via::Datagram(_) => self.measured(open.to.id(), took),
+            }
+        }
+        cx.step(Step::Answered { from: open.to, reply, asker: open.asker });
+    }
+
+    fn measured(&mut self, peer: Hash, took: Duration) {
+        if self.round_trips.len() >= MAX_ROUND_TRIPS && !self.round_trips.contains_key(&peer) {
+            self.round_trips.pop_first();
+        }
+        self.round_trips.entry(peer).or_default().measured(took);
+    }
+
+    /// A link is down: what was asked over it is asked by datagram, or goes unanswered.
+    pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, link: LinkId) {
+        let tickets: Vec<_> = self.open.iter().filter(|(_, open)| open.via == Via::Link(link)).map(|(ticket, _)| *ticket).collect();
+        for ticket in tickets {
+            let Some(open) = self.open.remove(&ticket) else { continue };
+            if open.again || !by_datagram(&open.query) {
+                cx.step(Step::Unanswered { from: open.to, asker: open.asker });
+            } else {
+                self.ask(cx, open.to, open.query, open.asker);
+            }
+        }
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
+        let due: Vec<_> = self.open.iter().filter(|(_, open)| open.deadline <= cx.now).map(|(ticket, _)| *ticket).collect();
+        for ticket in due {
+            let Some(mut open) = self.open.remove(&ticket) else { continue };
+            match open.via {
+                Via::Datagram(_) if !open.again => {
+                    open.again = true;
+                    open.deadline = cx.now + self.timeout(cx, open.to.id(), open.via);
+                    open.send(cx, ticket);
+                    self.open.insert(ticket, open);
+                }
+                Via::Datagram(_) | Via::Link(_) => cx.step(Step::Unanswered { from: open.to, asker: open.asker }),
+            }
+        }
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.open.values().map(|open| open.deadline).min()
+    }
+}
+
+impl Open {
+    fn send(&self, cx: &mut Context<'_>, ticket: Ticket) {
+        match self.via {
+            Via::Link(link) => cx.out.frame(link, Frame::Query(ticket, self.query.clone())),
+            Via::Datagram(to) => {
+                let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
+                let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();
+                let wanted = match self.query {
+                    Query::Find(_) => FIND_BYTES,
+                    Query::Ping | Query::Neighbours(_) | Query::Attach(_) => 0,
+                };
+                // The subtraction is below 2^16: no datagram is longer than 1200 bytes.
+                let padding = Padding(wanted.saturating_sub(bare) as u16);
+                cx.out.datagram(to, Datagram::Query(ticket, name, self.query.clone(), padding));
+            }
+        }
+    }
+}
+
+/// Neighbourhoods and attachments are a matter between linked peers.
+fn by_datagram(query: &Query) -> bool {
+    match query {
+        Query::Ping | Query::Find(_) => true,
+        Query::Neighbours(_) | Query::Attach(_) => false,
+    }
+}
+
+/// A lookup's question by datagram has this length, so that three times as much comes to a full answer.
+const FIND_BYTES: usize = 360;
+
+/// Below that a busy peer looks dead.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(250); // guess
+
+const MAX_OPEN: usize = 1024; // guess: 64 lookups of alpha 3 and a check per link fit several times
+const MAX_ROUND_TRIPS: usize = 512; // guess

@@ -1,0 +1,96 @@
+//! Which addresses heard from a peer may be dialled: none that would make us a scanner of somebody's network.
+
+use cicada_wire::{Address, Found, Frame, Neighbours, Reply, SignedRecord};
+use std::net::{IpAddr, SocketAddr};
+
+/// Where an address means something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scope {
+    /// On one machine.
+    Loopback,
+    /// In one private network.
+    Private,
+    /// Everywhere.
+    Public,
+}
+
+impl Scope {
+    pub(crate) fn of(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            ip if ip.is_loopback() => Self::Loopback,
+            IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() || is_shared(ip.octets()) => Self::Private,
+            IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => Self::Private,
+            IpAddr::V4(_) | IpAddr::V6(_) => Self::Public,
+        }
+    }
+}
+
+/// 100.64.0.0/10, between customers and their carrier (RFC 6598).
+fn is_shared(octets: [u8; 4]) -> bool {
+    octets[0] == 100 && octets[1] & 0xc0 == 64
+}
+
+/// Whether an address heard from the peer at `informer` may be dialled.
+pub(crate) fn may_dial(address: Address, informer: SocketAddr) -> bool {
+    let scope = Scope::of(address.ip());
+    address.port() >= 1024 && (scope == Scope::Public || scope == Scope::of(informer.ip()))
+}
+
+/// Takes the records out of a frame that may not be dialled; returns how many.
+pub(crate) fn scrub_frame(frame: &mut Frame, informer: SocketAddr) -> usize {
+    match frame {
+        Frame::Reply(_, reply) => scrub_reply(reply, informer),
+        Frame::Changed(neighbours) => scrub_neighbours(neighbours, informer),
+        Frame::Introduce(introduction) => scrub(&mut introduction.records, informer),
+        Frame::Goodbye(goodbye) => scrub_neighbours(&mut goodbye.neighbours, informer),
+        Frame::Query(..)
+        | Frame::Hint(_)
+        | Frame::Unify(_)
+        | Frame::Data(..)
+        | Frame::HopVerdict(_)
+        | Frame::Task(..)
+        | Frame::TaskVerdict(_)
+        | Frame::Opaque(_) => 0,
+    }
+}
+
+/// Whether a frame that is about one record may be looked at.
+pub(crate) fn is_allowed(frame: &Frame, informer: SocketAddr) -> bool {
+    match frame {
+        Frame::Hint(record) => allowed(record, informer),
+        Frame::Unify(unify) => allowed(&unify.seeker, informer),
+        Frame::Query(..)
+        | Frame::Reply(..)
+        | Frame::Changed(_)
+        | Frame::Introduce(_)
+        | Frame::Goodbye(_)
+        | Frame::Data(..)
+        | Frame::HopVerdict(_)
+        | Frame::Task(..)
+        | Frame::TaskVerdict(_)
+        | Frame::Opaque(_) => true,
+    }
+}
+
+/// Takes the records out of an answer that may not be dialled; returns how many.
+pub(crate) fn scrub_reply(reply: &mut Reply, informer: SocketAddr) -> usize {
+    match reply {
+        Reply::Found(Found { closer, responsible, attached: _ }) => scrub(closer, informer) + scrub(responsible, informer),
+        Reply::Neighbours(neighbours) => scrub_neighbours(neighbours, informer),
+        Reply::Pong | Reply::Attached(_) | Reply::Refused(_) => 0,
+    }
+}
+
+fn scrub_neighbours(neighbours: &mut Neighbours, informer: SocketAddr) -> usize {
+    scrub(&mut neighbours.records, informer)
+}
+
+fn scrub(records: &mut Vec<SignedRecord>, informer: SocketAddr) -> usize {
+    let before = records.len();
+    records.retain(|record| allowed(record, informer));
+    before - records.len()
+}
+
+pub(crate) fn allowed(record: &SignedRecord, informer: SocketAddr) -> bool {
+    record.announced().is_some_and(|address| may_dial(address, informer))
+}

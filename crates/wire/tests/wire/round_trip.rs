@@ -1,0 +1,103 @@
+//! What is written can be read: parse(encode(m)) == m, and lengths are known beforehand.
+
+use crate::strategies::*;
+use cicada_wire::*;
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn every_frame_comes_back_as_it_was(frame in frames()) {
+        let bytes = frame.to_bytes();
+        prop_assert_eq!(frame.len_bytes(), bytes.len());
+        prop_assert_eq!(Frame::parse(&bytes), Ok(frame));
+    }
+
+    #[test]
+    fn every_datagram_comes_back_as_it_was(datagram in datagrams()) {
+        let bytes = datagram.to_bytes();
+        prop_assert_eq!(datagram.len_bytes(), bytes.len());
+        prop_assert_eq!(Datagram::parse(&bytes), Ok(datagram));
+    }
+
+    #[test]
+    fn every_hello_comes_back_as_it_was_and_fits_its_limit(hello in hellos()) {
+        let bytes = hello.to_bytes();
+        prop_assert!(bytes.len() <= Hello::MAX_BYTES, "{} bytes", bytes.len());
+        prop_assert_eq!(Hello::parse(&bytes), Ok(hello));
+    }
+
+    #[test]
+    fn every_answer_to_a_hello_comes_back_as_it_was(reply in hello_replies()) {
+        prop_assert_eq!(HelloReply::parse(&reply.to_bytes()), Ok(reply));
+    }
+
+    #[test]
+    fn every_receipt_comes_back_as_it_was(status in statuses()) {
+        prop_assert_eq!(Status::parse(&status.to_bytes()), Ok(status));
+    }
+
+    #[test]
+    fn every_record_comes_back_with_its_bytes_its_id_and_its_signature(record in signed_records()) {
+        let parsed = SignedRecord::parse(&record.to_bytes()).unwrap();
+        prop_assert_eq!(&parsed, &record);
+        prop_assert_eq!(parsed.record(), record.record());
+        prop_assert_eq!(parsed.peer_id(), record.peer_id());
+        prop_assert_eq!(parsed.signed_bytes(), record.signed_bytes());
+        prop_assert!(parsed.verify());
+    }
+
+    #[test]
+    fn an_origin_is_the_same_as_its_records(record in signed_records()) {
+        let origin = Origin::of_record(&record);
+        prop_assert_eq!(origin.peer_id(), record.peer_id());
+        prop_assert_eq!(origin.address(), record.announced());
+    }
+}
+
+#[test]
+fn every_reason_has_a_number_and_a_text_of_its_own() {
+    let mut numbers = std::collections::BTreeSet::new();
+    let mut texts = std::collections::BTreeSet::new();
+    for refusal in Refusal::all() {
+        assert_eq!(Refusal::from_number(refusal.number()), refusal);
+        assert!(numbers.insert(refusal.number()) && texts.insert(refusal.to_string()), "{refusal}");
+    }
+    assert!(!numbers.contains(&0), "0 is what a reason without a number would get");
+}
+
+#[test]
+fn a_reason_of_a_later_version_keeps_its_number() {
+    let later = Refusal::from_number(60_000);
+    assert_eq!((later, later.number()), (Refusal::Unknown(60_000), 60_000));
+}
+
+#[test]
+fn the_largest_header_stays_under_its_limit() {
+    let far = Hash(U256::MAX);
+    let address = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
+    let origin = Origin::of_key(PublicKey([0xff; 32]), Some(address));
+    let fixed = Immutable {
+        version: Immutable::VERSION,
+        kind: Kind::Broadcast,
+        origin,
+        target: None,
+        message: MessageId([0xff; 16]),
+        length: u64::MAX,
+        made_at: UnixTime(u64::MAX),
+        boot: u64::MAX,
+        authentication: Authentication::None,
+    };
+    let hop = Mutable {
+        hop_limit: MAX_HOPS,
+        flow: u32::MAX,
+        copy: u8::MAX,
+        route: vec![far; MAX_SOURCE_ROUTE],
+        path: vec![far; usize::from(MAX_HOPS)],
+        last: true,
+        reach: Some(Reach::ALL),
+    };
+    let task = Task { ticket: Ticket(u64::MAX), header: Header { fixed, hop }, excluded: vec![far; MAX_EXCLUDED], extend: true };
+    let frame = Frame::Task(task, bytes::Bytes::new());
+    assert!(frame.len_bytes() <= MAX_HEADER_BYTES, "{} bytes", frame.len_bytes());
+    assert_eq!(Frame::parse(&frame.to_bytes()), Ok(frame));
+}

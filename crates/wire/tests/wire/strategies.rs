@@ -1,0 +1,280 @@
+//! Every message that this version can say, for proptest. `covered` checks that none is forgotten.
+//!
+//! Values are drawn so that they obey the bounds written beside their types: `parse` refuses the others, and `hostile`
+//! is about those.
+
+use bytes::Bytes;
+use cicada_wire::*;
+use proptest::{collection::vec, option, prelude::*};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Any frame.
+pub(crate) fn frames() -> BoxedStrategy<Frame> {
+    prop_oneof![
+        (tickets(), queries()).prop_map(|(ticket, query)| Frame::Query(ticket, query)),
+        (tickets(), replies(MAX_RECORDS)).prop_map(|(ticket, reply)| Frame::Reply(ticket, reply)),
+        neighbours().prop_map(Frame::Changed),
+        signed_records().prop_map(Frame::Hint),
+        introductions(MAX_RECORDS).prop_map(Frame::Introduce),
+        (signed_records(), any::<u8>()).prop_map(|(seeker, hop_limit)| Frame::Unify(Unify { seeker, hop_limit })),
+        neighbours().prop_map(|neighbours| Frame::Goodbye(Goodbye { neighbours })),
+        messages().prop_map(|(header, payload)| Frame::Data(header, payload)),
+        hop_verdicts().prop_map(Frame::HopVerdict),
+        tasks().prop_map(|(task, payload)| Frame::Task(task, payload)),
+        (tickets(), option::of(refusals())).prop_map(|(ticket, refusal)| Frame::TaskVerdict(TaskVerdict { ticket, refusal })),
+        payloads().prop_map(Frame::Opaque),
+    ]
+    .boxed()
+}
+
+/// Any datagram. Few records, so that it stays under the limit of a datagram.
+pub(crate) fn datagrams() -> BoxedStrategy<Datagram> {
+    let padding = || (0..=600u16).prop_map(Padding);
+    let answers = (challenges(), records()).prop_map(|(challenge, (record, identity))| {
+        let record = SignedRecord::sign(record, &identity).expect("records() makes records that hold");
+        Answer::sign(challenge, record, &identity)
+    });
+    prop_oneof![
+        (challenges(), padding()).prop_map(|(challenge, padding)| Datagram::Challenge(challenge, padding)),
+        answers.prop_map(Datagram::Answer),
+        (tickets(), option::of(signed_records()), queries(), padding())
+            .prop_map(|(ticket, asker, query, padding)| Datagram::Query(ticket, asker, query, padding)),
+        (tickets(), replies(1))
+            .prop_map(|(ticket, reply)| Datagram::Reply(ticket, reply))
+            .prop_filter("a datagram has its limit", |datagram| datagram.len_bytes() <= MAX_DATAGRAM_BYTES),
+        introductions(3).prop_map(Datagram::Introduce),
+    ]
+    .boxed()
+}
+
+/// Any hello.
+pub(crate) fn hellos() -> BoxedStrategy<Hello> {
+    let kinds = (overlay_kinds(), purposes(), id_kinds());
+    let what = (any::<u16>(), any::<[u8; 8]>(), kinds, any::<[u8; 32]>());
+    (what, capabilities(), signed_records(), any::<u64>())
+        .prop_map(|((version, swarm, (overlay, purpose, member_ids), proof), capabilities, record, boot)| Hello {
+            version,
+            swarm,
+            overlay,
+            purpose,
+            member_ids,
+            proof,
+            capabilities,
+            record,
+            boot,
+        })
+        .boxed()
+}
+
+/// Any answer to a hello.
+pub(crate) fn hello_replies() -> BoxedStrategy<HelloReply> {
+    prop_oneof![hellos().prop_map(HelloReply::Welcome), refusals().prop_map(HelloReply::Refused)].boxed()
+}
+
+/// Any payload of a receipt.
+pub(crate) fn statuses() -> BoxedStrategy<Status> {
+    (any::<u8>(), option::of(refusals()), vec(hashes(), 0..=usize::from(MAX_HOPS)))
+        .prop_map(|(copy, refusal, path)| Status { copy, refusal, path })
+        .boxed()
+}
+
+/// Any record that holds, signed.
+pub(crate) fn signed_records() -> BoxedStrategy<SignedRecord> {
+    records().prop_map(|(record, identity)| SignedRecord::sign(record, &identity).expect("records() makes records that hold")).boxed()
+}
+
+/// Any record that does not contradict itself, with the identity whose key it names.
+pub(crate) fn records() -> BoxedStrategy<(Record, Identity)> {
+    let who = prop_oneof![
+        (Just((IdKind::Address, Role::Member, None)), addresses_from(1)),
+        (Just((IdKind::Key, Role::Member, None)), addresses_from(1)),
+        (Just((IdKind::Key, Role::Client, None)), addresses_from(0)),
+        (Just((IdKind::Key, Role::Leaf, None)), addresses_from(0)),
+        (hashes().prop_map(|data| (IdKind::Data, Role::Member, Some(data))), addresses_from(1)),
+    ];
+    (who, capabilities(), any::<u64>(), any::<u64>().prop_map(UnixTime), any::<[u8; 32]>())
+        .prop_map(|(((kind, role, data), addresses), capabilities, sequence, expires, seed)| {
+            let identity = Identity::from_seed(&seed);
+            let record = Record { key: identity.public(), kind, role, addresses, capabilities, sequence, expires, data };
+            (record, identity)
+        })
+        .boxed()
+}
+
+fn addresses_from(least: usize) -> impl Strategy<Value = Vec<Address>> {
+    vec(addresses(), least..=MAX_ADDRESSES)
+}
+
+/// Any address that a peer can announce.
+pub(crate) fn addresses() -> BoxedStrategy<Address> {
+    let v4 = (any::<Ipv4Addr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::from((ip, port)));
+    let v6 = (any::<Ipv6Addr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::from((ip, port)));
+    prop_oneof![v4, v6].prop_filter_map("an address that can be announced", |address| Address::new(address).ok()).boxed()
+}
+
+/// Any point on the circle, its ends and powers of two more often than chance would have them.
+pub(crate) fn hashes() -> BoxedStrategy<Hash> {
+    uints().prop_map(Hash).boxed()
+}
+
+/// Any number of 256 bits, likewise.
+pub(crate) fn uints() -> BoxedStrategy<U256> {
+    prop_oneof![
+        4 => any::<[u8; 32]>().prop_map(U256::from_be_bytes),
+        1 => prop::sample::select(vec![U256::ZERO, U256::ONE, U256::MAX]),
+        1 => (0..256u32, -1..=1i8).prop_map(|(bit, beside)| {
+            let power = U256::power_of_two(bit).expect("a bit of 256");
+            match beside {
+                -1 => power.wrapping_sub(U256::ONE),
+                0 => power,
+                _ => power.wrapping_add(U256::ONE),
+            }
+        }),
+    ]
+    .boxed()
+}
+
+fn queries() -> BoxedStrategy<Query> {
+    prop_oneof![
+        Just(Query::Ping),
+        (hashes(), 0..=MAX_RECORDS as u8).prop_map(|(target, count)| Query::Find(Find { target, count })),
+        any::<bool>().prop_map(Query::Neighbours),
+        any::<u32>().prop_map(|lease_s| Query::Attach(Attachment { lease_s })),
+    ]
+    .boxed()
+}
+
+fn replies(records_max: usize) -> BoxedStrategy<Reply> {
+    let few = || vec(signed_records(), 0..=records_max);
+    prop_oneof![
+        Just(Reply::Pong),
+        (few(), few(), option::of(signed_records())).prop_map(|(closer, responsible, attached)| Reply::Found(Found {
+            closer,
+            responsible,
+            attached
+        })),
+        neighbours().prop_map(Reply::Neighbours),
+        any::<u32>().prop_map(|lease_s| Reply::Attached(Attachment { lease_s })),
+        refusals().prop_map(Reply::Refused),
+    ]
+    .boxed()
+}
+
+fn neighbours() -> BoxedStrategy<Neighbours> {
+    (option::of(hashes()), vec(hashes(), 0..=MAX_NEIGHBOURS), vec(signed_records(), 0..=3))
+        .prop_map(|(predecessor, successors, records)| Neighbours { predecessor, successors, records })
+        .boxed()
+}
+
+fn introductions(records_max: usize) -> BoxedStrategy<Introduction> {
+    vec(signed_records(), 0..=records_max).prop_map(|records| Introduction { records }).boxed()
+}
+
+fn hop_verdicts() -> BoxedStrategy<HopVerdict> {
+    (hashes(), message_ids(), any::<u8>(), any::<bool>(), option::of(refusals()))
+        .prop_map(|(origin, message, copy, receipt, refusal)| HopVerdict { origin, message, copy, receipt, refusal })
+        .boxed()
+}
+
+/// A unicast or a receipt: with a target, and a payload as long as the header says.
+fn messages() -> BoxedStrategy<(Header, Bytes)> {
+    let kinds = prop_oneof![Just(Kind::Unicast), Just(Kind::Receipt)];
+    (immutables(), kinds, hashes(), mutables(), payloads())
+        .prop_map(|(fixed, kind, target, hop, payload)| {
+            let fixed = Immutable { kind, target: Some(target), length: payload.len() as u64, ..fixed };
+            (Header { fixed, hop }, payload)
+        })
+        .boxed()
+}
+
+/// A share of a broadcast: without a target, with a reach; an extend names the length of a payload that does not follow.
+fn tasks() -> BoxedStrategy<(Task, Bytes)> {
+    let excluded = vec(hashes(), 0..=MAX_EXCLUDED);
+    (tickets(), immutables(), mutables(), reaches(), (excluded, any::<bool>(), payloads()))
+        .prop_map(|(ticket, fixed, hop, reach, (excluded, extend, payload))| {
+            let fixed = Immutable { kind: Kind::Broadcast, target: None, length: payload.len() as u64, ..fixed };
+            let header = Header { fixed, hop: Mutable { reach: Some(reach), ..hop } };
+            let payload = if extend { Bytes::new() } else { payload };
+            (Task { ticket, header, excluded, extend }, payload)
+        })
+        .boxed()
+}
+
+/// Kind, target and length are put right by those who know the payload.
+fn immutables() -> BoxedStrategy<Immutable> {
+    (origins(), message_ids(), any::<u64>().prop_map(UnixTime), any::<u64>())
+        .prop_map(|(origin, message, made_at, boot)| Immutable {
+            version: Immutable::VERSION,
+            kind: Kind::Unicast,
+            origin,
+            target: None,
+            message,
+            length: 0,
+            made_at,
+            boot,
+            authentication: Authentication::None,
+        })
+        .boxed()
+}
+
+fn mutables() -> BoxedStrategy<Mutable> {
+    let route = vec(hashes(), 0..=MAX_SOURCE_ROUTE);
+    let path = vec(hashes(), 0..=usize::from(MAX_HOPS));
+    (0..=MAX_HOPS, any::<u32>(), any::<u8>(), route, path, any::<bool>(), option::of(reaches()))
+        .prop_map(|(hop_limit, flow, copy, route, path, last, reach)| Mutable { hop_limit, flow, copy, route, path, last, reach })
+        .boxed()
+}
+
+/// Any origin.
+pub(crate) fn origins() -> BoxedStrategy<Origin> {
+    let keys = any::<[u8; 32]>().prop_map(PublicKey);
+    prop_oneof![
+        addresses().prop_map(Origin::of_address),
+        (keys, option::of(addresses())).prop_map(|(key, address)| Origin::of_key(key, address)),
+        (hashes(), option::of(addresses())).prop_map(|(data, address)| Origin::of_data(data, address)),
+    ]
+    .boxed()
+}
+
+/// Any reason, those of later versions included.
+pub(crate) fn refusals() -> BoxedStrategy<Refusal> {
+    let known: Vec<Refusal> = Refusal::all().collect();
+    let later = any::<u16>().prop_map(Refusal::from_number);
+    prop_oneof![prop::sample::select(known), later].boxed()
+}
+
+fn overlay_kinds() -> BoxedStrategy<OverlayKind> {
+    prop_oneof![Just(OverlayKind::Ring), Just(OverlayKind::Tree)].boxed()
+}
+
+fn purposes() -> BoxedStrategy<Purpose> {
+    prop_oneof![Just(Purpose::Swarm), Just(Purpose::Bare)].boxed()
+}
+
+fn id_kinds() -> BoxedStrategy<IdKind> {
+    prop_oneof![Just(IdKind::Address), Just(IdKind::Key), Just(IdKind::Data)].boxed()
+}
+
+fn capabilities() -> BoxedStrategy<Capabilities> {
+    any::<u64>().prop_map(Capabilities).boxed()
+}
+
+fn reaches() -> BoxedStrategy<Reach> {
+    uints().prop_map(Reach).boxed()
+}
+
+fn tickets() -> BoxedStrategy<Ticket> {
+    any::<u64>().prop_map(Ticket).boxed()
+}
+
+fn message_ids() -> BoxedStrategy<MessageId> {
+    any::<[u8; 16]>().prop_map(MessageId).boxed()
+}
+
+fn challenges() -> BoxedStrategy<Challenge> {
+    any::<[u8; 16]>().prop_map(Challenge).boxed()
+}
+
+fn payloads() -> BoxedStrategy<Bytes> {
+    vec(any::<u8>(), 0..200).prop_map(Bytes::from).boxed()
+}
