@@ -321,7 +321,7 @@ impl World {
         let owner = self.owner(members, key);
         for who in members {
             let Some(node) = self.node(*who) else { continue };
-            let claims = node.overlay().responsible(key).first() == Some(&self.id(*who));
+            let claims = node.overlay().responsible(key, 1).first().is_some_and(|owner| owner.id() == self.id(*who));
             if claims != (owner == Some(*who)) {
                 let claim = if claims { "claims" } else { "denies" };
                 return Err(format!("{} {claim} to be responsible for {key:?}", self.name(*who)));
