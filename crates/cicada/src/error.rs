@@ -327,5 +327,4 @@ pub enum HandOverError {
 /// The peer is closed: nothing more comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("this peer is closed")]
-#[non_exhaustive]
 pub struct Closed;
