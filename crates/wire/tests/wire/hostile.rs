@@ -248,8 +248,8 @@ fn headers_that_contradict_their_frame_are_refused() {
 #[test]
 fn messages_over_their_size_are_refused_unread() {
     let refusal = |error: ParseError| error.refusal;
-    assert_eq!(Datagram::parse(&[0; MAX_DATAGRAM_BYTES + 1]).map_err(refusal), Err(Refusal::TooLarge));
-    assert_eq!(Datagram::parse(&[0; MAX_DATAGRAM_BYTES]).map_err(refusal), Err(Refusal::Malformed));
+    assert_eq!(Datagram::parse(&[0; Datagram::MAX_BYTES + 1]).map_err(refusal), Err(Refusal::TooLarge));
+    assert_eq!(Datagram::parse(&[0; Datagram::MAX_BYTES]).map_err(refusal), Err(Refusal::Malformed));
     assert_eq!(Hello::parse(&[0; Hello::MAX_BYTES + 1]).map_err(refusal), Err(Refusal::TooLarge));
     assert_eq!(HelloReply::parse(&[0; Hello::MAX_BYTES + 9]).map_err(refusal), Err(Refusal::TooLarge));
 }

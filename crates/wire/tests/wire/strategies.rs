@@ -41,7 +41,7 @@ pub(crate) fn datagrams() -> BoxedStrategy<Datagram> {
             .prop_map(|(ticket, asker, query, padding)| Datagram::Query(ticket, asker, query, padding)),
         (tickets(), replies(1))
             .prop_map(|(ticket, reply)| Datagram::Reply(ticket, reply))
-            .prop_filter("a datagram has its limit", |datagram| datagram.len_bytes() <= MAX_DATAGRAM_BYTES),
+            .prop_filter("a datagram has its limit", |datagram| datagram.len_bytes() <= Datagram::MAX_BYTES),
         introductions(3).prop_map(Datagram::Introduce),
     ]
     .boxed()

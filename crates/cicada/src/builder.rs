@@ -1,0 +1,141 @@
+//! The settings of a peer.
+
+use crate::{
+    driver::{self, Settings},
+    error::BindError,
+    hooks::Hooks,
+    peer::SwarmPeer,
+    target::HostPort,
+};
+use cicada_proto::{
+    Config, Route,
+    config::{Limits, Upkeep},
+};
+use cicada_wire::{IdKind, Identity, OverlayKind, Role, SwarmKeys};
+use std::{net::SocketAddr, sync::Arc};
+use zeroize::Zeroizing;
+
+/// Makes a [`SwarmPeer`]. Every setting has a default; all members of a swarm must agree on overlay, name, secret and kind of id.
+#[must_use]
+pub struct Builder {
+    identity: Option<Identity>,
+    swarm: String,
+    secret: Option<Zeroizing<Vec<u8>>>,
+    external: Option<SocketAddr>,
+    hooks: Option<Arc<dyn Hooks>>,
+    route: Route,
+    role: Role,
+    config: Config,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            identity: None,
+            swarm: DEFAULT_SWARM.to_owned(),
+            secret: None,
+            external: None,
+            hooks: None,
+            route: Route::Auto,
+            role: Role::Member,
+            config: Config::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// The peer's key. Default: a fresh one at each start.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Which overlay the swarm forms. Default: the ring.
+    pub fn overlay(mut self, overlay: OverlayKind) -> Self {
+        self.config.overlay = overlay;
+        self
+    }
+
+    /// The swarm's name. Default: `cicada`.
+    pub fn swarm(mut self, name: impl Into<String>) -> Self {
+        self.swarm = name.into();
+        self
+    }
+
+    /// A secret that every member must prove, at least [`crate::MIN_SECRET_BYTES`] long. It is never sent. Default: none.
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.secret = Some(Zeroizing::new(secret.into()));
+        self
+    }
+
+    /// The address by which others reach this peer, when it is not the one that is bound. It is announced, and the peer's id is
+    /// made of it.
+    pub fn external(mut self, address: SocketAddr) -> Self {
+        self.external = Some(address);
+        self
+    }
+
+    /// What the application looks at or decides while the peer works.
+    pub fn hooks(mut self, hooks: impl Hooks) -> Self {
+        self.hooks = Some(Arc::new(hooks));
+        self
+    }
+
+    /// What is bounded, and at how much.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// How the overlay is kept.
+    pub fn upkeep(mut self, upkeep: Upkeep) -> Self {
+        self.config.upkeep = upkeep;
+        self
+    }
+
+    /// Which way unicasts take unless told otherwise.
+    pub fn route(mut self, route: Route) -> Self {
+        self.route = route;
+        self
+    }
+
+    /// What the peer does in the swarm. Default: a member, which routes for others. A client stands in nobody's tables and has an
+    /// id of its key.
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// Which kind of id the members of this swarm have: of their addresses (the default) or of their keys.
+    pub fn member_ids(mut self, kind: IdKind) -> Self {
+        self.config.member_ids = kind;
+        self
+    }
+
+    /// Makes the peer: binds the address and starts to listen. An empty host means all interfaces.
+    ///
+    /// # Errors
+    /// When the address cannot be had, or the settings contradict each other.
+    pub async fn bind(self, place: impl Into<HostPort>) -> Result<SwarmPeer, BindError> {
+        let settings = Settings {
+            keys: SwarmKeys::new(&self.swarm, self.secret.as_ref().map(|secret| secret.as_slice()))?,
+            identity: self.identity,
+            external: self.external,
+            hooks: self.hooks,
+            route: self.route,
+            role: self.role,
+            data: None,
+            config: self.config,
+        };
+        Ok(SwarmPeer(driver::start(settings, &place.into()).await?))
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("swarm", &self.swarm).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The swarm of those who name none.
+pub(crate) const DEFAULT_SWARM: &str = "cicada";

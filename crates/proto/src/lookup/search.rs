@@ -1,0 +1,402 @@
+//! One lookup: its shortlist, and what to do next.
+
+use super::dead::Dead;
+use crate::{
+    context::Context,
+    event::{Lookup, LookupError},
+    geometry::Geometry,
+    overlay::Overlay,
+    step::Finder,
+    time::Instant,
+};
+use cicada_wire::{Found, Hash, MAX_RECORDS, Offset, Role, SignedRecord};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A lookup under way.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub(super) target: Hash,
+    pub(super) finder: Finder,
+    /// How many records an answer should hold (Kademlia's k).
+    pub(super) width: usize,
+    geometry: Geometry,
+    me: Hash,
+    /// How many of the nearest must have answered.
+    witnesses: usize,
+    alpha: usize,
+    paths: usize,
+    contacts: BTreeMap<Hash, Contact>,
+    asked: usize,
+    deadline: Instant,
+    /// After a claimant disowned the key: when it is asked again, and how often it was.
+    again: Option<Instant>,
+    repeats: u32,
+    /// When [`Self::decide`] may decide otherwise without an answer.
+    next: Instant,
+}
+
+#[derive(Debug)]
+struct Contact {
+    record: SignedRecord,
+    /// Which of the disjoint paths it belongs to: the one that heard of it first.
+    path: usize,
+    /// Whether somebody named it as the owner.
+    named: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Fresh,
+    Asked { since: Instant },
+    Answered { responsible: Vec<SignedRecord>, attached: Option<SignedRecord> },
+    Dead,
+}
+
+/// What this peer itself is to the key.
+#[derive(Debug)]
+pub(super) struct OwnClaim {
+    /// Set if this peer takes itself for the owner: the responsible members, itself first.
+    owns: Option<Vec<SignedRecord>>,
+    record: SignedRecord,
+}
+
+impl OwnClaim {
+    pub(super) fn of(cx: &Context<'_>, overlay: &Overlay, target: Hash, finder: Finder) -> Self {
+        let may = cx.me.record.record().role == Role::Member && overlay.is_joined() && !is_about_us(cx.me.id(), target, finder);
+        let owns = (may && overlay.owns(target)).then(|| overlay.responsible(target, MAX_RECORDS));
+        Self { owns, record: cx.me.record.clone() }
+    }
+}
+
+/// Upkeep that looks its own id up wants to know its neighbours; that it owns its id is no news.
+fn is_about_us(me: Hash, target: Hash, finder: Finder) -> bool {
+    match finder {
+        Finder::Join(_) | Finder::Overlay | Finder::Attach => me == target,
+        Finder::Application(_) | Finder::Route => false,
+    }
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Ask these (perhaps nobody, then wait).
+    Ask(Vec<SignedRecord>),
+    /// It has ended.
+    Done(Result<Lookup, LookupError>),
+}
+
+impl Search {
+    pub(super) fn new(cx: &Context<'_>, overlay: &Overlay, target: Hash, finder: Finder) -> Self {
+        let upkeep = &cx.config.upkeep;
+        Self {
+            target,
+            finder,
+            width: upkeep.bucket.min(MAX_RECORDS),
+            geometry: overlay.geometry(),
+            me: cx.me.id(),
+            witnesses: overlay.witnesses(upkeep.bucket.min(MAX_RECORDS)),
+            alpha: upkeep.alpha,
+            paths: upkeep.disjoint_paths.max(1),
+            contacts: BTreeMap::new(),
+            asked: 0,
+            deadline: cx.now + DEADLINE,
+            again: None,
+            repeats: 0,
+            next: cx.now + DEADLINE,
+        }
+    }
+
+    /// Takes in who is known at the start: spread over the paths, so that each begins near the key.
+    pub(super) fn begin(&mut self, cx: &Context<'_>, dead: &Dead, known: impl Iterator<Item = SignedRecord>, responsible: &[SignedRecord]) {
+        let mut seeds: Vec<SignedRecord> = known.chain(responsible.iter().cloned()).collect();
+        seeds.sort_by_key(|record| self.approach(record.id()));
+        seeds.dedup_by_key(|record| record.id());
+        for (at, record) in seeds.iter().enumerate() {
+            self.learn(cx, dead, record, at % self.paths);
+        }
+        if let Some(owner) = responsible.first() {
+            self.name(owner.id());
+        }
+    }
+
+    /// How far `peer` still is from the key: by this it is decided whom to ask.
+    fn approach(&self, peer: Hash) -> Offset {
+        self.geometry.offset(peer, self.target)
+    }
+
+    /// How far the key is from `peer`: the owner is the live member with the smallest.
+    fn claim(&self, peer: Hash) -> Offset {
+        self.geometry.offset(self.target, peer)
+    }
+
+    pub(super) fn knows(&self, peer: Hash) -> bool {
+        self.contacts.contains_key(&peer)
+    }
+
+    /// Returns whether the contact is new.
+    fn learn(&mut self, cx: &Context<'_>, dead: &Dead, record: &SignedRecord, path: usize) -> bool {
+        let id = record.id();
+        let usable = record.record().role == Role::Member && record.is_current(cx.clock);
+        if id == self.me || !usable || self.contacts.contains_key(&id) || !self.make_room(id) {
+            return false;
+        }
+        let is_dead = dead.holds(cx.now, id) && cx.links.to_peer(id).is_none();
+        let state = if is_dead { State::Dead } else { State::Fresh };
+        self.contacts.insert(id, Contact { record: record.clone(), path, named: false, state });
+        true
+    }
+
+    /// Keeps the shortlist short: the farthest that was not asked yet gives way to someone nearer.
+    fn make_room(&mut self, newcomer: Hash) -> bool {
+        if self.contacts.len() < CONTACTS {
+            return true;
+        }
+        let fresh = self.contacts.iter().filter(|(_, contact)| matches!(contact.state, State::Fresh) && !contact.named);
+        let farthest = fresh.map(|(id, _)| *id).max_by_key(|id| self.approach(*id));
+        let Some(farthest) = farthest.filter(|farthest| self.approach(newcomer) < self.approach(*farthest)) else { return false };
+        self.contacts.remove(&farthest).is_some()
+    }
+
+    fn name(&mut self, owner: Hash) {
+        if let Some(contact) = self.contacts.get_mut(&owner) {
+            contact.named = true;
+        }
+    }
+
+    /// A contact answered. Returns the records that are news to this lookup.
+    pub(super) fn on_found(&mut self, cx: &Context<'_>, dead: &Dead, from: &SignedRecord, found: Found) -> Vec<SignedRecord> {
+        let answerer = from.id();
+        let Some(path) = self.contacts.get(&answerer).map(|contact| contact.path) else { return Vec::new() };
+        let mut learned = Vec::new();
+        let best_claim = self.live().map(|(id, _)| self.claim(id)).min();
+        for record in found.closer.iter().take(MAX_RECORDS) {
+            let id = record.id();
+            // What is neither nearer than the answerer nor a better owner than any known one leads nowhere.
+            let nearer = self.approach(id) < self.approach(answerer) || best_claim.is_none_or(|best| self.claim(id) < best);
+            if nearer && self.learn(cx, dead, record, path) {
+                learned.push(record.clone());
+            }
+        }
+        for record in found.responsible.iter().take(MAX_RECORDS) {
+            if self.learn(cx, dead, record, path) {
+                learned.push(record.clone());
+            }
+        }
+        if let Some(owner) = found.responsible.iter().find(|record| record.id() != self.me) {
+            self.name(owner.id());
+        }
+        let attached = found.attached.filter(|record| self.is_attachable(cx, record));
+        if let Some(contact) = self.contacts.get_mut(&answerer) {
+            contact.state = State::Answered { responsible: found.responsible, attached };
+        }
+        learned
+    }
+
+    fn is_attachable(&self, cx: &Context<'_>, record: &SignedRecord) -> bool {
+        record.id() == self.target && record.record().role != Role::Member && record.is_current(cx.clock) && record.verify()
+    }
+
+    /// A contact did not answer, or not this question.
+    pub(super) fn on_silence(&mut self, from: Hash) {
+        if let Some(contact) = self.contacts.get_mut(&from) {
+            contact.state = State::Dead;
+        }
+    }
+
+    fn live(&self) -> impl Iterator<Item = (Hash, &Contact)> {
+        self.contacts.iter().filter(|(_, contact)| !matches!(contact.state, State::Dead)).map(|(id, contact)| (*id, contact))
+    }
+
+    /// When [`Self::decide`] should be asked again although nobody answered.
+    pub(super) fn next_timeout(&self) -> Instant {
+        self.next
+    }
+
+    /// Asks the next contacts, or ends the lookup.
+    pub(super) fn decide(&mut self, now: Instant, me: &OwnClaim) -> Verdict {
+        if now >= self.deadline {
+            self.give_up_waiting();
+            return Verdict::Done(self.conclude(me).unwrap_or_else(|| Err(self.failure())));
+        }
+        self.ask_again(now);
+        let mut asking = Vec::new();
+        let mut explored = true;
+        for path in 0..self.paths {
+            explored &= self.explore(now, path, &mut asking);
+        }
+        asking.extend(
+            self.claimant().filter(|(_, contact)| matches!(contact.state, State::Fresh) && (contact.named || explored)).map(|(id, _)| id),
+        );
+        if asking.is_empty() && explored {
+            match self.conclude(me) {
+                Some(result) => return Verdict::Done(result),
+                None if self.claimant_is_asked() => {}
+                None if self.repeats < REPEATS && !self.contacts.is_empty() => {
+                    let pause = PAUSE * 2u32.pow(self.repeats);
+                    self.again.get_or_insert(now + pause);
+                }
+                None => return Verdict::Done(Err(self.failure())),
+            }
+        }
+        let records = self.mark_asked(now, &asking);
+        self.next = self.wake_at(now);
+        Verdict::Ask(records)
+    }
+
+    /// Chooses whom to ask on one path. Returns whether its nearest contacts have all answered.
+    fn explore(&self, now: Instant, path: usize, asking: &mut Vec<Hash>) -> bool {
+        let mut near: Vec<(Hash, &Contact)> = self.live().filter(|(_, contact)| contact.path == path).collect();
+        near.sort_by_key(|(id, _)| self.approach(*id));
+        let explored = near.iter().take(self.witnesses).all(|(_, contact)| matches!(contact.state, State::Answered { .. }));
+        let nearest_answered = matches!(near.first(), Some((_, Contact { state: State::Answered { .. }, .. })));
+        // While answers lead nearer, a few questions at a time; once they do not, all the rest at once (Maymounkov and
+        // Mazieres 2002, section 2.3).
+        let parallel = if nearest_answered { self.witnesses.max(self.alpha) } else { self.alpha };
+        let mut waiting = near.iter().filter(|(_, contact)| contact.is_awaited(now)).count();
+        let mut passed_answer = false;
+        for (at, (id, contact)) in near.iter().enumerate() {
+            if at >= self.witnesses && (at >= self.alpha || passed_answer) || waiting >= parallel {
+                break;
+            }
+            match contact.state {
+                State::Fresh => {
+                    asking.push(*id);
+                    waiting += 1;
+                }
+                State::Answered { .. } => passed_answer = true,
+                State::Asked { .. } | State::Dead => {}
+            }
+        }
+        explored
+    }
+
+    /// The live contact that would be the owner.
+    fn claimant(&self) -> Option<(Hash, &Contact)> {
+        self.live().min_by_key(|(id, _)| self.claim(*id))
+    }
+
+    fn claimant_is_asked(&self) -> bool {
+        matches!(self.claimant(), Some((_, Contact { state: State::Asked { .. }, .. })))
+    }
+
+    fn mark_asked(&mut self, now: Instant, asking: &[Hash]) -> Vec<SignedRecord> {
+        let mut records = Vec::new();
+        for id in asking {
+            let Some(contact) = self.contacts.get_mut(id) else { continue };
+            if matches!(contact.state, State::Fresh) {
+                contact.state = State::Asked { since: now };
+                records.push(contact.record.clone());
+                self.asked += 1;
+            }
+        }
+        records
+    }
+
+    /// A claimant that disowned the key is asked once more after a pause: its neighbourhood may be changing.
+    fn ask_again(&mut self, now: Instant) {
+        if self.again.is_none_or(|again| now < again) {
+            return;
+        }
+        self.again = None;
+        self.repeats += 1;
+        let claimant = self.claimant().map(|(id, _)| id);
+        if let Some(contact) = claimant.and_then(|id| self.contacts.get_mut(&id)) {
+            contact.state = State::Fresh;
+        }
+    }
+
+    /// The result, if the claimant (or this peer) confirms. Whom it names before itself are in the shortlist: were one of them
+    /// alive, the claimant would be that one. So it confirms when it names itself at all.
+    fn conclude(&self, me: &OwnClaim) -> Option<Result<Lookup, LookupError>> {
+        let claimant = self.claimant();
+        let mine = self.claim(self.me);
+        if let Some(responsible) = &me.owns
+            && claimant.is_none_or(|(id, _)| mine < self.claim(id))
+        {
+            return Some(Ok(self.result(self.me, responsible, me)));
+        }
+        let (id, contact) = claimant?;
+        match &contact.state {
+            State::Answered { responsible, .. } if responsible.iter().any(|record| record.id() == id) => {
+                Some(Ok(self.result(id, responsible, me)))
+            }
+            State::Answered { .. } | State::Fresh | State::Asked { .. } | State::Dead => None,
+        }
+    }
+
+    fn result(&self, owner: Hash, responsible: &[SignedRecord], me: &OwnClaim) -> Lookup {
+        let alive = |id: Hash| self.contacts.get(&id).is_none_or(|contact| !matches!(contact.state, State::Dead));
+        let from_owner = self.claim(owner);
+        let mut responsible: Vec<SignedRecord> = responsible
+            .iter()
+            .filter(|record| record.record().role == Role::Member && alive(record.id()) && self.claim(record.id()) >= from_owner)
+            .filter(|record| record.id() != self.me || me.owns.is_some())
+            .cloned()
+            .collect();
+        responsible.sort_by_key(|record| self.claim(record.id()));
+        responsible.dedup_by_key(|record| record.id());
+        responsible.truncate(self.width);
+        let exact = self.exact(&responsible, me);
+        Lookup { responsible, exact, asked: self.asked }
+    }
+
+    /// The member with exactly this id, or the client that one of the responsible members holds.
+    fn exact(&self, responsible: &[SignedRecord], me: &OwnClaim) -> Option<SignedRecord> {
+        if self.target == self.me {
+            return Some(me.record.clone());
+        }
+        let mut held = None;
+        for record in responsible {
+            let Some(contact) = self.contacts.get(&record.id()) else { continue };
+            let State::Answered { attached, .. } = &contact.state else { continue };
+            if record.id() == self.target {
+                return Some(record.clone());
+            }
+            held = held.or_else(|| attached.clone());
+        }
+        held
+    }
+
+    /// Past the deadline: who has not answered does not count.
+    fn give_up_waiting(&mut self) {
+        for contact in self.contacts.values_mut() {
+            match contact.state {
+                State::Fresh | State::Asked { .. } => contact.state = State::Dead,
+                State::Answered { .. } | State::Dead => {}
+            }
+        }
+    }
+
+    fn failure(&self) -> LookupError {
+        if self.contacts.is_empty() { LookupError::Alone } else { LookupError::Unconfirmed }
+    }
+
+    fn wake_at(&self, now: Instant) -> Instant {
+        let impatient = self.contacts.values().filter(|contact| contact.is_awaited(now)).filter_map(|contact| match contact.state {
+            State::Asked { since } => Some(since + PATIENCE),
+            State::Fresh | State::Answered { .. } | State::Dead => None,
+        });
+        impatient.chain(self.again).chain([self.deadline]).min().unwrap_or(self.deadline)
+    }
+}
+
+impl Contact {
+    /// Whether its answer is worth waiting for before another is asked.
+    fn is_awaited(&self, now: Instant) -> bool {
+        match self.state {
+            State::Asked { since } => now < since + PATIENCE,
+            State::Fresh | State::Answered { .. } | State::Dead => false,
+        }
+    }
+}
+
+/// No lookup takes longer.
+const DEADLINE: Duration = Duration::from_secs(10); // as the application's default timeout for a join
+/// A slow contact does not hold the others up for longer.
+const PATIENCE: Duration = Duration::from_millis(250); // guess: most round trips of the internet
+/// Before a claimant that disowned the key is asked again; twice as long each time.
+const PAUSE: Duration = Duration::from_millis(100); // guess: two batches of list changes
+const REPEATS: u32 = 5; // guess: 3 s in all
+/// The longest shortlist.
+const CONTACTS: usize = 128; // guess: six answers full of news

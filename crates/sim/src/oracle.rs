@@ -1,0 +1,377 @@
+//! What is true, seen from above, and whether the peers know it.
+//!
+//! Each question takes the members of one swarm; [`World::live`] are all that live. What a peer knows is asked of its public
+//! tables, never of its private state.
+
+use crate::{cost::Cost, peer::PeerIndex, world::World};
+use cicada_proto::{
+    Geometry, Node,
+    event::{Place, Table},
+};
+use cicada_wire::{Hash, Refusal, Role};
+use rand::RngExt;
+use std::{collections::BTreeMap, time::Duration};
+
+impl World {
+    /// The peers that live, in the order of their numbers.
+    pub fn live(&self) -> impl Iterator<Item = PeerIndex> {
+        self.peers.iter().enumerate().filter(|(_, peer)| peer.node.is_some()).map(|(who, _)| PeerIndex(who))
+    }
+
+    /// The members that live: no clients, no leaves.
+    #[must_use]
+    pub fn live_members(&self) -> Vec<PeerIndex> {
+        self.live().filter(|who| self.peers[who.0].record.record().role == Role::Member).collect()
+    }
+
+    /// The members that live and are in a swarm, by the sets of a partition.
+    #[must_use]
+    pub fn swarms(&self) -> Vec<Vec<PeerIndex>> {
+        let mut islands: BTreeMap<usize, Vec<PeerIndex>> = BTreeMap::new();
+        for who in self.live_members().into_iter().filter(|who| self.peers[who.0].joined) {
+            islands.entry(self.peers[who.0].island).or_default().push(who);
+        }
+        islands.into_values().collect()
+    }
+
+    /// Whether a peer lives.
+    #[must_use]
+    pub fn lives_still(&self, who: PeerIndex) -> bool {
+        self.peers[who.0].node.is_some()
+    }
+
+    /// A peer's machine, unless it has crashed or left.
+    #[must_use]
+    pub fn node(&self, who: PeerIndex) -> Option<&Node> {
+        self.peers[who.0].node.as_ref()
+    }
+
+    /// Where a peer stands on the circle.
+    #[must_use]
+    pub fn id(&self, who: PeerIndex) -> Hash {
+        self.peers[who.0].record.id()
+    }
+
+    /// The peer with this id, alive or not.
+    #[must_use]
+    pub fn by_id(&self, id: Hash) -> Option<PeerIndex> {
+        self.peers.iter().position(|peer| peer.record.id() == id).map(PeerIndex)
+    }
+
+    /// A point of the circle, drawn from the world's seed.
+    pub fn random_key(&mut self) -> Hash {
+        Hash::from_bytes(self.rng.random())
+    }
+
+    /// One of these, drawn from the world's seed.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn choose(&mut self, peers: &[PeerIndex]) -> PeerIndex {
+        peers[self.rng.random_range(0..peers.len())]
+    }
+
+    /// What a peer has sent since it was added.
+    #[must_use]
+    pub fn cost(&self, who: PeerIndex) -> &Cost {
+        &self.peers[who.0].cost
+    }
+
+    /// What these peers have sent since they were added, together.
+    #[must_use]
+    pub fn cost_of(&self, peers: &[PeerIndex]) -> Cost {
+        let mut sum = Cost::default();
+        for who in peers {
+            sum += &self.peers[who.0].cost;
+        }
+        sum
+    }
+
+    /// What a peer has refused, by reason.
+    #[must_use]
+    pub fn refused(&self, who: PeerIndex) -> &BTreeMap<Refusal, u64> {
+        &self.peers[who.0].refused
+    }
+
+    /// How many deliveries a peer's full queue has cost it.
+    #[must_use]
+    pub fn lagged(&self, who: PeerIndex) -> u64 {
+        self.peers[who.0].lagged
+    }
+
+    fn geometry(&self, members: &[PeerIndex]) -> Geometry {
+        members.first().map_or(Geometry::Ring, |who| self.peers[who.0].config.overlay.into())
+    }
+
+    /// Who of these members is responsible for `key`: its successor on the ring, the closest on the tree.
+    #[must_use]
+    pub fn owner(&self, members: &[PeerIndex], key: Hash) -> Option<PeerIndex> {
+        let geometry = self.geometry(members);
+        // On the ring the owner is the first at or after the key; by exclusive or the order of the two does not matter.
+        members.iter().copied().min_by_key(|who| geometry.offset(key, self.id(*who)))
+    }
+
+    /// These members in the order of the circle.
+    #[must_use]
+    pub fn in_order(&self, members: &[PeerIndex]) -> Vec<PeerIndex> {
+        let mut members = members.to_vec();
+        members.sort_by_key(|who| self.id(*who));
+        members
+    }
+
+    fn table(&self, who: PeerIndex) -> Table {
+        self.node(who).map(|node| node.overlay().table()).unwrap_or_default()
+    }
+
+    /// What a member thinks is its predecessor, and its successors in their order.
+    #[must_use]
+    pub fn ring_neighbours(&self, who: PeerIndex) -> (Option<Hash>, Vec<Hash>) {
+        let table = self.table(who);
+        let mut predecessor = None;
+        let mut successors = BTreeMap::new();
+        for entry in &table.entries {
+            match entry.place {
+                Place::Predecessor => predecessor = Some(entry.record.id()),
+                Place::Successor(place) => {
+                    successors.insert(place, entry.record.id());
+                }
+                Place::Anchor | Place::Finger | Place::Bucket | Place::Other => {}
+            }
+        }
+        (predecessor, successors.into_values().collect())
+    }
+
+    /// What a member thinks stands around it, by cells on the tree, in one line.
+    #[must_use]
+    pub fn describe_table(&self, who: PeerIndex) -> String {
+        match self.geometry(&[who]) {
+            Geometry::Ring => {
+                let (predecessor, successors) = self.ring_neighbours(who);
+                let predecessor = predecessor.map_or_else(|| "-".to_owned(), |id| self.trace.words().id(id));
+                format!("{}: {predecessor} < [{}]", self.name(who), self.names_of(&successors))
+            }
+            Geometry::Tree => {
+                let mut cells: BTreeMap<u32, Vec<Hash>> = BTreeMap::new();
+                for entry in self.table(who).entries {
+                    cells.entry(entry.cell).or_default().push(entry.record.id());
+                }
+                let cells = cells.iter().map(|(cell, ids)| format!(" {cell} [{}]", self.names_of(ids)));
+                format!("{}:{}", self.name(who), cells.collect::<String>())
+            }
+        }
+    }
+
+    /// Whether each of these members names the next of them its first successor and the one before its predecessor.
+    ///
+    /// # Errors
+    /// Says who errs, and how.
+    pub fn ring_is_ordered(&self, members: &[PeerIndex]) -> Result<(), String> {
+        let order = self.in_order(members);
+        for (place, who) in order.iter().enumerate() {
+            if order.len() == 1 {
+                break;
+            }
+            let next = order[(place + 1) % order.len()];
+            let before = order[(place + order.len() - 1) % order.len()];
+            let (predecessor, successors) = self.ring_neighbours(*who);
+            if successors.first() != Some(&self.id(next)) {
+                return Err(self.errs(*who, "first successor", next, successors.first().copied()));
+            }
+            if predecessor != Some(self.id(before)) {
+                return Err(self.errs(*who, "predecessor", before, predecessor));
+            }
+        }
+        Ok(())
+    }
+
+    fn errs(&self, who: PeerIndex, what: &str, truth: PeerIndex, belief: Option<Hash>) -> String {
+        let belief = belief.map_or_else(|| "nobody".to_owned(), |id| self.trace.words().id(id));
+        format!("the {what} of {} is {}, it thinks {belief}", self.name(who), self.name(truth))
+    }
+
+    /// Whether each of these members lists the next ones after it, as many as its list is long and as there are.
+    ///
+    /// # Errors
+    /// Says who errs.
+    pub fn successor_lists_are_right(&self, members: &[PeerIndex]) -> Result<(), String> {
+        let order = self.in_order(members);
+        for (place, who) in order.iter().enumerate() {
+            let length = self.peers[who.0].config.upkeep.successors.min(order.len() - 1);
+            let truth: Vec<_> = (1..=length).map(|step| self.id(order[(place + step) % order.len()])).collect();
+            let (_, belief) = self.ring_neighbours(*who);
+            if belief.get(..length) != Some(&truth[..]) {
+                return Err(format!("{} lists {}, not the {length} members that follow it", self.name(*who), self.names_of(&belief)));
+            }
+        }
+        Ok(())
+    }
+
+    fn names_of(&self, ids: &[Hash]) -> String {
+        ids.iter().map(|id| self.trace.words().id(*id)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether each of these members lists a successor that lives, and its list is in ring order: the part of Zave's invariant
+    /// ("Reasoning about identifier spaces: how to make Chord correct", 2017) that holds even while two rings become one.
+    ///
+    /// # Errors
+    /// Says whose list is not so.
+    pub fn successors_live(&self, members: &[PeerIndex]) -> Result<(), String> {
+        self.first_live_successors(members).map(|_| ())
+    }
+
+    /// Zave's invariant as far as it can be seen from above: [`Self::successors_live`], and following the first live
+    /// successors from anywhere one comes to one ring.
+    ///
+    /// # Errors
+    /// Says which part does not hold, and where.
+    pub fn zave_holds(&self, members: &[PeerIndex]) -> Result<(), String> {
+        let (order, next) = self.first_live_successors(members)?;
+        one_ring(&next).map_err(|(a, b)| format!("{} and {} are on different rings", self.name(order[a]), self.name(order[b])))
+    }
+
+    /// The members in ring order, and the place of each one's first live successor.
+    fn first_live_successors(&self, members: &[PeerIndex]) -> Result<(Vec<PeerIndex>, Vec<usize>), String> {
+        let order = self.in_order(members);
+        if order.len() < 2 {
+            return Ok((order, vec![0; members.len()]));
+        }
+        let places: BTreeMap<Hash, usize> = order.iter().enumerate().map(|(place, who)| (self.id(*who), place)).collect();
+        let mut next = Vec::with_capacity(order.len());
+        for who in &order {
+            let (_, successors) = self.ring_neighbours(*who);
+            let me = self.id(*who);
+            if !successors.is_sorted_by_key(|id| Geometry::Ring.offset(me, *id)) {
+                return Err(format!("{} lists {} out of order", self.name(*who), self.names_of(&successors)));
+            }
+            match successors.iter().find_map(|id| places.get(id)) {
+                Some(place) => next.push(*place),
+                None => return Err(format!("{} lists no successor that lives: {}", self.name(*who), self.names_of(&successors))),
+            }
+        }
+        Ok((order, next))
+    }
+
+    /// Whether each of these members knows the members closest to it, and somebody alive in every cell that is not empty.
+    ///
+    /// # Errors
+    /// Says who errs, and how.
+    pub fn tree_is_complete(&self, members: &[PeerIndex]) -> Result<(), String> {
+        let ids: Vec<_> = members.iter().map(|who| self.id(*who)).collect();
+        for who in members {
+            let me = self.id(*who);
+            let known: Vec<_> = self.table(*who).entries.iter().map(|entry| entry.record.id()).collect();
+            let mut others: Vec<_> = ids.iter().copied().filter(|id| *id != me).collect();
+            others.sort_by_key(|id| Geometry::Tree.offset(me, *id));
+            let closest = self.peers[who.0].config.upkeep.bucket.min(TREE_CLOSEST);
+            if let Some(missing) = others.iter().take(closest).find(|id| !known.contains(id)) {
+                return Err(format!("{} does not know {}, which is close to it", self.name(*who), self.names_of(&[*missing])));
+            }
+            let cells = |ids: &[Hash]| ids.iter().filter_map(|id| Geometry::Tree.cell(me, *id)).collect::<std::collections::BTreeSet<_>>();
+            let alive: Vec<_> = known.into_iter().filter(|id| ids.contains(id)).collect();
+            if let Some(cell) = cells(&others).difference(&cells(&alive)).next() {
+                return Err(format!("{} knows nobody alive in its cell {cell}", self.name(*who)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the tables of these members are what they should be: an ordered ring with right lists, or a complete tree.
+    ///
+    /// # Errors
+    /// Says who errs, and how.
+    pub fn tables_are_right(&self, members: &[PeerIndex]) -> Result<(), String> {
+        match self.geometry(members) {
+            Geometry::Ring => self.ring_is_ordered(members).and_then(|()| self.successor_lists_are_right(members)),
+            Geometry::Tree => self.tree_is_complete(members),
+        }
+    }
+
+    /// Runs until the tables of these members are right; says after how long, or what is still wrong after `span`.
+    ///
+    /// # Errors
+    /// Says who errs, and how.
+    pub fn settle(&mut self, members: &[PeerIndex], span: Duration) -> Result<Duration, String> {
+        self.run_until_every(SETTLE_PAUSE, span, |world| world.tables_are_right(members).is_ok())
+            .ok_or_else(|| self.tables_are_right(members).err().unwrap_or_default())
+    }
+
+    /// Looks up `count` random keys, each from a random one of these members, all at once; says how many named the owner.
+    pub fn right_lookups(&mut self, members: &[PeerIndex], count: usize, span: Duration) -> usize {
+        let asked: Vec<_> = (0..count)
+            .map(|_| {
+                let key = self.random_key();
+                let who = self.choose(members);
+                (self.begin_lookup(who, key), self.owner(members, key))
+            })
+            .collect();
+        let operations: Vec<_> = asked.iter().map(|(operation, _)| *operation).collect();
+        self.wait_all(&operations, span);
+        let right = |(operation, owner): &(_, Option<PeerIndex>)| match self.looked_up(*operation) {
+            Some(Ok(lookup)) => lookup.responsible.first().map(cicada_wire::SignedRecord::id) == owner.map(|who| self.id(who)),
+            Some(Err(_)) | None => false,
+        };
+        asked.iter().filter(|asked| right(asked)).count()
+    }
+
+    /// Whether the owner of `key` itself, asked without a lookup, says that it is responsible, and nobody else does.
+    ///
+    /// # Errors
+    /// Says who errs.
+    pub fn one_owner(&self, members: &[PeerIndex], key: Hash) -> Result<(), String> {
+        let owner = self.owner(members, key);
+        for who in members {
+            let Some(node) = self.node(*who) else { continue };
+            let claims = node.overlay().responsible(key, 1).first().is_some_and(|owner| owner.id() == self.id(*who));
+            if claims != (owner == Some(*who)) {
+                let claim = if claims { "claims" } else { "denies" };
+                return Err(format!("{} {claim} to be responsible for {key:?}", self.name(*who)));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many of these peers received a payload equal to `payload`, and how many received it more than once.
+    #[must_use]
+    pub fn reached(&self, peers: &[PeerIndex], payload: &[u8]) -> (usize, usize) {
+        let times = |who: &PeerIndex| self.deliveries(*who).iter().filter(|delivery| delivery.payload == payload).count();
+        let times: Vec<_> = peers.iter().map(times).collect();
+        (times.iter().filter(|times| **times > 0).count(), times.iter().filter(|times| **times > 1).count())
+    }
+}
+
+/// Whether following `next` leads from everywhere to one and the same cycle; if not, two places that lead to different ones.
+fn one_ring(next: &[usize]) -> Result<(), (usize, usize)> {
+    let cycle_of = |start: usize| {
+        let on_cycle = (0..next.len()).fold(start, |at, _| next[at]);
+        let mut least = on_cycle;
+        let mut at = next[on_cycle];
+        while at != on_cycle {
+            least = least.min(at);
+            at = next[at];
+        }
+        least
+    };
+    if next.is_empty() {
+        return Ok(());
+    }
+    let first = cycle_of(0);
+    match (1..next.len()).find(|start| cycle_of(*start) != first) {
+        Some(other) => Err((0, other)),
+        None => Ok(()),
+    }
+}
+
+const TREE_CLOSEST: usize = 8; // of k = 20: who answers for a key needs its closest, not all of the neighbourhood
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_cycles_are_not_one_ring() {
+        assert_eq!(one_ring(&[1, 2, 0]), Ok(()));
+        assert_eq!(one_ring(&[1, 2, 1, 0]), Ok(()), "an appendage is no second ring");
+        assert_eq!(one_ring(&[1, 0, 3, 2]), Err((0, 2)));
+    }
+}

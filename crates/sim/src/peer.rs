@@ -1,0 +1,171 @@
+//! A peer in the world: its node, and what a shell around it would hold.
+
+use crate::cost::Cost;
+use cicada_proto::{Config, Instant, Me, Node, event::Delivery};
+use cicada_wire::{Address, Answer, Challenge, Hash, IdKind, PublicKey, Record, Refusal, Role, Signature, SignedRecord, UnixTime};
+use std::{collections::BTreeMap, net::SocketAddr};
+
+/// Numbers a peer of a world, in the order in which they were added.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PeerIndex(pub usize);
+
+/// What the members of a swarm share.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Swarm {
+    /// Its name.
+    pub name: String,
+    /// Its secret, if it has one. In this world it is compared, not proven.
+    pub secret: Option<String>,
+}
+
+impl Default for Swarm {
+    fn default() -> Self {
+        Self { name: "cicada".into(), secret: None }
+    }
+}
+
+/// How a peer is made.
+#[derive(Clone, Debug)]
+pub struct PeerOptions {
+    /// Its name in traces; by default `p` and its number.
+    pub name: Option<String>,
+    /// Its socket's address; by default `10.x.y.z:7000`, made of its number. The private range is exempt from caps.
+    pub socket: Option<SocketAddr>,
+    /// What it says its address is; by default its socket's.
+    pub announced: Option<Address>,
+    /// An id of the test's choice. The kind of id is then `Data`, and the swarm's must be too.
+    pub id: Option<Hash>,
+    /// What it does in the swarm.
+    pub role: Role,
+    /// Its swarm.
+    pub swarm: Swarm,
+    /// How it behaves; by default as the world says.
+    pub config: Option<Config>,
+}
+
+impl Default for PeerOptions {
+    fn default() -> Self {
+        Self { name: None, socket: None, announced: None, id: None, role: Role::Member, swarm: Swarm::default(), config: None }
+    }
+}
+
+impl PeerOptions {
+    /// A member with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: Some(name.into()), ..Self::default() }
+    }
+}
+
+/// A peer and what the world knows of it.
+#[derive(Debug)]
+pub(crate) struct SimPeer {
+    pub(crate) name: String,
+    pub(crate) socket: SocketAddr,
+    pub(crate) swarm: Swarm,
+    pub(crate) config: Config,
+    pub(crate) record: SignedRecord,
+    /// Counts its starts; what was under way for an earlier one is void.
+    pub(crate) start: u32,
+    /// `None` while it is crashed or gone.
+    pub(crate) node: Option<Node>,
+    /// The wake-up that counts; earlier and later ones still in the queue are void.
+    pub(crate) wake: Option<Instant>,
+    pub(crate) spins: u32,
+    /// Peers hear each other when their islands are the same.
+    pub(crate) island: usize,
+    /// Whether it has connected to somebody, or somebody by it.
+    pub(crate) joined: bool,
+    /// Whether its application takes deliveries at once.
+    pub(crate) reads: bool,
+    /// What its application says when asked to admit a peer.
+    pub(crate) admits: bool,
+    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) lagged: u64,
+    pub(crate) refused: BTreeMap<Refusal, u64>,
+    pub(crate) cost: Cost,
+}
+
+impl SimPeer {
+    pub(crate) fn me(&self, seed: u64) -> Me {
+        let boot = Hash::of(format!("boot {seed} {} {}", self.name, self.start)).to_bytes();
+        Me { record: self.record.clone(), boot: u64::from_be_bytes(boot[..8].try_into().expect("8 of 32 bytes")) }
+    }
+
+    pub(crate) fn node_seed(&self, seed: u64) -> [u8; 32] {
+        Hash::of(format!("node {seed} {} {}", self.name, self.start)).to_bytes()
+    }
+
+    /// What a listener finds wrong with a dialler's hello, or a dialler with a listener's: the checks that the shell's
+    /// handshake makes, in its order.
+    pub(crate) fn objection(&self, other: &Self, now: UnixTime) -> Option<Refusal> {
+        let theirs = other.record.record();
+        let checks = [
+            (self.swarm.name == other.swarm.name, Refusal::OtherSwarm),
+            (self.config.overlay == other.config.overlay && self.config.purpose == other.config.purpose, Refusal::OtherOverlay),
+            (self.swarm.secret == other.swarm.secret, Refusal::OtherSecret),
+            (self.config.member_ids == other.config.member_ids, Refusal::OtherIdKind),
+            (theirs.role != Role::Member || theirs.kind == self.config.member_ids, Refusal::OtherIdKind),
+            (is_signed(&other.record), Refusal::InvalidRecord),
+            (other.record.is_current(now), Refusal::ExpiredRecord),
+        ];
+        checks.into_iter().find(|(holds, _)| !holds).map(|(_, refusal)| refusal)
+    }
+}
+
+/// The key of the peer with this name. Nobody holds its secret half: signatures are tokens of the key.
+pub(crate) fn key_of(name: &str) -> PublicKey {
+    PublicKey(Hash::of(format!("key of {name}")).to_bytes())
+}
+
+/// A record of `options`, with the token of its key for a signature.
+pub(crate) fn record_of(options: &PeerOptions, name: &str, socket: SocketAddr, config: &Config, sequence: u64) -> SignedRecord {
+    let key = key_of(name);
+    let address = options.announced.unwrap_or_else(|| Address::new(socket).expect("the world gives unicast addresses"));
+    let member = options.role == Role::Member;
+    let kind = match (options.id, member) {
+        (Some(_), _) => IdKind::Data,
+        (None, true) => config.member_ids,
+        (None, false) => IdKind::Key,
+    };
+    let record = Record {
+        key,
+        kind,
+        role: options.role,
+        addresses: if member { vec![address] } else { Vec::new() },
+        capabilities: config.capabilities,
+        sequence,
+        expires: UnixTime(u64::MAX / 2),
+        data: options.id,
+    };
+    SignedRecord::assemble(record, token(key, [0; 16])).expect("the options describe a record that agrees with itself")
+}
+
+/// The same peer's next record.
+pub(crate) fn renewed(record: &SignedRecord) -> SignedRecord {
+    let mut next = record.record().clone();
+    next.sequence += 1;
+    let key = next.key;
+    SignedRecord::assemble(next, token(key, [0; 16])).expect("the record agreed with itself before")
+}
+
+pub(crate) fn answer(challenge: Challenge, record: SignedRecord) -> Answer {
+    let signature = token(record.key(), challenge.0);
+    Answer { challenge, record, signature }
+}
+
+pub(crate) fn answer_holds(answer: &Answer) -> bool {
+    answer.signature == token(answer.record.key(), answer.challenge.0) && is_signed(&answer.record)
+}
+
+fn is_signed(record: &SignedRecord) -> bool {
+    SignedRecord::assemble(record.record().clone(), token(record.key(), [0; 16])).is_ok_and(|honest| honest == *record)
+}
+
+/// Stands for "signed by `key`, over `what`".
+fn token(key: PublicKey, what: [u8; 16]) -> Signature {
+    let mut bytes = [0; 64];
+    bytes[..32].copy_from_slice(&key.0);
+    bytes[32..48].copy_from_slice(&what);
+    Signature(bytes)
+}

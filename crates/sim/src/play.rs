@@ -1,0 +1,307 @@
+//! Plays: small scenarios as text, with what is expected to happen.
+//!
+//! A play is a list of scenes. A scene is one command a line, a line `----`, and what happened, up to an empty line:
+//!
+//! ```text
+//! world overlay=ring seed=3
+//! peer a id=10
+//! peer b id=90
+//! join b via a
+//! ----
+//! t=0.150000 b: is connected by a
+//! ```
+//!
+//! Commands: `world key=value ..` (overlay, seed, latency_ms, jitter_ms, loss_percent, successors, bucket, trace), `peer NAME
+//! [id=HH]` (the first byte of its id), `connect X via Y`, `join X via Y` (and wait), `leave X`, `crash X ..`, `restart X`,
+//! `partition X .. | Y ..`, `heal`, `run MILLISECONDS`, `settle MILLISECONDS`, `lookup X HH`, `send X Y TEXT`, `broadcast X TEXT`,
+//! `vanish tasks X` (tasks to X vanish), `neighbours`, `check lists|ring|off` (after everything that happens), `trace
+//! off|events|packets`. A line that begins with `#` says something to people.
+
+use crate::{
+    network::{Latency, Network, Packet, Verdict},
+    peer::{PeerIndex, PeerOptions},
+    trace::TraceLevel,
+    world::{World, WorldConfig},
+};
+use cicada_proto::{Config, Event, SendOptions};
+use cicada_wire::{Address, Frame, Hash, OverlayKind, U256};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+/// Performs a play; returns its text with what happened in the place of what was expected.
+///
+/// # Errors
+/// Names the line that is no command.
+pub fn perform(script: &str) -> Result<String, PlayError> {
+    let mut stage = Stage::default();
+    let mut text = String::new();
+    let mut expected = false;
+    for (number, line) in script.lines().enumerate() {
+        if expected {
+            expected = !line.is_empty();
+            if !expected {
+                text.push('\n');
+            }
+            continue;
+        }
+        text.push_str(line);
+        text.push('\n');
+        if line == "----" {
+            text.push_str(&stage.happened());
+            expected = true;
+        } else if !line.is_empty() && !line.starts_with('#') {
+            stage.act(line).map_err(|what| PlayError { line: number + 1, what })?;
+        }
+    }
+    Ok(text)
+}
+
+/// A line of a play is no command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+#[non_exhaustive]
+pub struct PlayError {
+    /// Which line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// The first address in `10.0.0.0/8` whose id begins with this byte and that comes after `skip` others.
+#[must_use]
+pub fn address_of_byte(byte: u8, skip: usize) -> SocketAddr {
+    (0..=u16::MAX)
+        .map(|number| {
+            let [y, z] = number.to_be_bytes();
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, byte, y, z)), 7000)
+        })
+        .filter(|socket| Address::new(*socket).is_ok_and(|address| address.id().to_bytes()[0] == byte))
+        .nth(skip)
+        .expect("of 65536 addresses some 256 have an id that begins with any one byte")
+}
+
+#[derive(Default)]
+struct Stage {
+    world: Option<World>,
+    peers: BTreeMap<String, PeerIndex>,
+    /// How many peers were made for each first byte of an id.
+    bytes: BTreeMap<u8, usize>,
+}
+
+impl Stage {
+    fn happened(&mut self) -> String {
+        self.world.as_mut().map(|world| world.trace_mut().take()).unwrap_or_default()
+    }
+
+    /// Says something at this point of the trace.
+    fn say(&mut self, what: &str) -> Result<(), String> {
+        self.world()?.trace_world(what);
+        Ok(())
+    }
+
+    fn world(&mut self) -> Result<&mut World, String> {
+        self.world.as_mut().ok_or_else(|| "there is no world yet".to_owned())
+    }
+
+    fn peer(&self, name: &str) -> Result<PeerIndex, String> {
+        self.peers.get(name).copied().ok_or_else(|| format!("there is no peer {name}"))
+    }
+
+    fn peers(&self, names: &[&str]) -> Result<Vec<PeerIndex>, String> {
+        names.iter().map(|name| self.peer(name)).collect()
+    }
+
+    fn act(&mut self, line: &str) -> Result<(), String> {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            ["world", ref settings @ ..] => self.make_world(settings),
+            ["peer", name] => self.add(name, None),
+            ["peer", name, id] => self.add(name, Some(id)),
+            ["connect", who, "via", entry] => {
+                let (who, entry) = (self.peer(who)?, self.peer(entry)?);
+                self.world()?.connect(who, entry);
+                Ok(())
+            }
+            ["join", who, "via", entry] => {
+                let (who, entry) = (self.peer(who)?, self.peer(entry)?);
+                // What came of it stands in the trace.
+                let _ = self.world()?.join(who, entry);
+                Ok(())
+            }
+            ["check", what] => self.check(what),
+            ["neighbours"] => self.neighbours(),
+            ["lookup", who, key] => self.lookup(who, key),
+            ["send", who, to, ref text @ ..] => {
+                let (who, to) = (self.peer(who)?, self.peer(to)?);
+                let _ = self.world()?.send(who, to, text.join(" "), SendOptions::default());
+                Ok(())
+            }
+            ["broadcast", who, ref text @ ..] => {
+                let who = self.peer(who)?;
+                let world = self.world()?;
+                let operation = world.broadcast(who, text.join(" "));
+                world.wait(operation, Duration::from_secs(11));
+                Ok(())
+            }
+            _ => self.befall(&words),
+        }
+    }
+
+    /// Commands about time and fate.
+    fn befall(&mut self, words: &[&str]) -> Result<(), String> {
+        match *words {
+            ["run", span] => {
+                let span = milliseconds(span)?;
+                self.world()?.run_for(span);
+            }
+            ["settle", span] => return self.settle(milliseconds(span)?),
+            ["leave", who] => {
+                let who = self.peer(who)?;
+                self.world()?.leave(who);
+            }
+            ["crash", ref who @ ..] => {
+                for who in self.peers(who)? {
+                    self.world()?.crash(who);
+                }
+            }
+            ["restart", who] => {
+                let who = self.peer(who)?;
+                self.world()?.restart(who);
+            }
+            ["partition", ref names @ ..] => {
+                let sets = names.split(|name| *name == "|").map(|names| self.peers(names)).collect::<Result<Vec<_>, _>>()?;
+                self.world()?.partition(&sets.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            }
+            ["heal"] => self.world()?.heal(),
+            ["trace", level] => {
+                let level = trace_level(level)?;
+                self.world()?.trace_mut().set_level(level);
+            }
+            ["vanish", "tasks", who] => {
+                let who = self.peer(who)?;
+                self.world()?.add_rule(move |passing| match passing.packet {
+                    Packet::Frame(Frame::Task(..)) if passing.to == who => Verdict::Vanish,
+                    Packet::Frame(_) | Packet::Datagram(_) | Packet::Dial => Verdict::Pass,
+                });
+            }
+            _ => return Err(format!("no command: {}", words.join(" "))),
+        }
+        Ok(())
+    }
+
+    fn make_world(&mut self, settings: &[&str]) -> Result<(), String> {
+        let mut config = WorldConfig { trace: TraceLevel::Events, ..WorldConfig::default() };
+        let mut node = Config::default();
+        let (mut latency, mut jitter) = (Duration::from_millis(20), Duration::ZERO);
+        for setting in settings {
+            let (key, value) = setting.split_once('=').ok_or_else(|| format!("no setting: {setting}"))?;
+            match key {
+                "overlay" if value == "ring" => node.overlay = OverlayKind::Ring,
+                "overlay" if value == "tree" => node.overlay = OverlayKind::Tree,
+                "seed" => config.seed = parsed(value)?,
+                "latency_ms" => latency = milliseconds(value)?,
+                "jitter_ms" => jitter = milliseconds(value)?,
+                "loss_percent" => config.network.lost_per_million = 10_000 * parsed::<u32>(value)?,
+                "successors" => node.upkeep.successors = parsed(value)?,
+                "bucket" => node.upkeep.bucket = parsed(value)?,
+                "trace" => config.trace = trace_level(value)?,
+                _ => return Err(format!("no setting: {setting}")),
+            }
+        }
+        let latency = if jitter.is_zero() { Latency::Fixed(latency) } else { Latency::Uniform(latency, latency + jitter) };
+        config.network = Network { latency, ..config.network };
+        config.config = node;
+        self.world = Some(World::new(config));
+        self.peers.clear();
+        self.bytes.clear();
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, id: Option<&str>) -> Result<(), String> {
+        let mut options = PeerOptions::named(name);
+        if let Some(setting) = id {
+            let digits = setting.strip_prefix("id=").ok_or_else(|| format!("no setting: {setting}"))?;
+            let byte = first_byte(digits)?;
+            let made = self.bytes.entry(byte).or_default();
+            options.socket = Some(address_of_byte(byte, *made));
+            *made += 1;
+        }
+        let who = self.world()?.add(options);
+        self.peers.insert(name.to_owned(), who);
+        Ok(())
+    }
+
+    fn settle(&mut self, span: Duration) -> Result<(), String> {
+        let world = self.world()?;
+        let end = world.now() + span;
+        for members in world.swarms() {
+            let left = end.since(world.now());
+            let word = match world.settle(&members, left) {
+                Ok(_) => format!("settled: {} members", members.len()),
+                Err(wrong) => format!("not settled: {wrong}"),
+            };
+            world.trace_world(&word);
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, what: &str) -> Result<(), String> {
+        let world = self.world()?;
+        match what {
+            "lists" => world.check_always(|world| world.swarms().iter().try_for_each(|members| world.successors_live(members))),
+            "ring" => world.check_always(|world| world.swarms().iter().try_for_each(|members| world.zave_holds(members))),
+            "off" => world.check_always(|_| Ok(())),
+            _ => return Err(format!("nothing to check: {what}")),
+        }
+        Ok(())
+    }
+
+    /// What each peer thinks stands around it.
+    fn neighbours(&mut self) -> Result<(), String> {
+        let world = self.world()?;
+        let lines: Vec<_> = world.live_members().into_iter().map(|who| world.describe_table(who)).collect();
+        lines.iter().try_for_each(|line| self.say(line))
+    }
+
+    fn lookup(&mut self, who: &str, key: &str) -> Result<(), String> {
+        let who = self.peer(who)?;
+        let mut bytes = [0; 32];
+        bytes[0] = first_byte(key)?;
+        let key = Hash(U256::from_be_bytes(bytes));
+        let world = self.world()?;
+        let operation = world.begin_lookup(who, key);
+        let ended = world.wait(operation, Duration::from_secs(60));
+        let owner = world.swarms().iter().find(|members| members.contains(&who)).and_then(|members| world.owner(members, key));
+        let right = match ended {
+            Some(Event::LookedUp { result: Ok(found), .. }) => {
+                found.responsible.first().map(cicada_wire::SignedRecord::id) == owner.map(|who| world.id(who))
+            }
+            Some(_) | None => false,
+        };
+        self.say(if right { "right" } else { "wrong" })
+    }
+}
+
+fn parsed<T: std::str::FromStr>(value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("not a number: {value}"))
+}
+
+fn milliseconds(value: &str) -> Result<Duration, String> {
+    parsed(value).map(Duration::from_millis)
+}
+
+fn first_byte(digits: &str) -> Result<u8, String> {
+    u8::from_str_radix(digits, 16).map_err(|_| format!("not two hexadecimal digits: {digits}"))
+}
+
+fn trace_level(value: &str) -> Result<TraceLevel, String> {
+    match value {
+        "off" => Ok(TraceLevel::Off),
+        "events" => Ok(TraceLevel::Events),
+        "packets" => Ok(TraceLevel::Packets),
+        _ => Err(format!("no trace level: {value}")),
+    }
+}
