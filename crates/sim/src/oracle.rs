@@ -28,7 +28,7 @@ impl World {
     #[must_use]
     pub fn swarms(&self) -> Vec<Vec<PeerIndex>> {
         let mut islands: BTreeMap<usize, Vec<PeerIndex>> = BTreeMap::new();
-        for who in self.live_members().into_iter().filter(|who| self.peers[who.0].joined) {
+        for who in self.live_members().into_iter().filter(|who| self.node(*who).is_some_and(Node::is_joined)) {
             islands.entry(self.peers[who.0].island).or_default().push(who);
         }
         islands.into_values().collect()
@@ -120,7 +120,7 @@ impl World {
     }
 
     fn table(&self, who: PeerIndex) -> Table {
-        self.node(who).map(|node| node.overlay().table()).unwrap_or_default()
+        self.node(who).map(Node::table).unwrap_or_default()
     }
 
     /// What a member thinks is its predecessor, and its successors in their order.
@@ -321,7 +321,7 @@ impl World {
         let owner = self.owner(members, key);
         for who in members {
             let Some(node) = self.node(*who) else { continue };
-            let claims = node.overlay().responsible(key, 1).first().is_some_and(|owner| owner.id() == self.id(*who));
+            let claims = node.overlay().owns(key);
             if claims != (owner == Some(*who)) {
                 let claim = if claims { "claims" } else { "denies" };
                 return Err(format!("{} {claim} to be responsible for {key:?}", self.name(*who)));
