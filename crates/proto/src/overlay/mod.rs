@@ -2,6 +2,8 @@
 //!
 //! A closed enum: both definitions stand behind one list of methods, and no other module asks which of the two it is.
 
+mod anchors;
+mod lost;
 mod ring;
 mod tree;
 
