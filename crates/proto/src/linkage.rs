@@ -7,6 +7,7 @@ use crate::{
     links::{DialStart, LinkId},
     outbox::Transmit,
     overlay::{Overlay, Rank},
+    peer::Proven,
     step::Step,
     time::Instant,
 };
@@ -85,10 +86,10 @@ impl Linkage {
             return;
         }
         let limit = cx.config.limits.links;
-        for wanted in overlay.wanted_links() {
+        let paused: Vec<Hash> = self.pauses.iter().filter(|(_, pause)| pause.until > cx.now).map(|(peer, _)| *peer).collect();
+        for wanted in overlay.wanted_links(&linked(cx, overlay), &paused) {
             let peer = wanted.id();
-            let paused = self.pauses.get(&peer).is_some_and(|pause| pause.until > cx.now);
-            if paused || cx.links.to_peer(peer).is_some() {
+            if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
                 continue;
             }
             let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
@@ -113,6 +114,13 @@ impl Linkage {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.next
     }
+}
+
+/// To whom links stand or are being made.
+fn linked(cx: &Context<'_>, overlay: &Overlay) -> Vec<Hash> {
+    let dialled = |member: &Proven| member.record().announced().is_some_and(|address| cx.links.is_dialling(address));
+    let dialled = overlay.members().into_iter().filter(|_| cx.links.dialling() > 0).filter(dialled).map(|member| member.id());
+    cx.links.members().map(super::links::Link::peer).chain(dialled).collect()
 }
 
 /// The least worthy link if there are more than the limit allows; a link in use counts for more than an idle one of its rank.

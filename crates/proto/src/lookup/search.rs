@@ -107,6 +107,13 @@ impl Search {
         }
     }
 
+    /// Upkeep that refreshes a cell, or looks into another tree, wants to hear of somebody there; it need not hear all.
+    pub(super) fn be_content(&mut self, cx: &Context<'_>, seeded: bool) {
+        if self.finder == Finder::Overlay && (seeded || self.target != cx.me.id()) {
+            self.witnesses = self.witnesses.min(self.alpha + 1);
+        }
+    }
+
     /// Takes in who is known at the start: spread over the paths, so that each begins near the key.
     pub(super) fn begin(&mut self, cx: &Context<'_>, dead: &Dead, known: impl Iterator<Item = SignedRecord>, responsible: &[SignedRecord]) {
         let mut seeds: Vec<SignedRecord> = known.chain(responsible.iter().cloned()).collect();
