@@ -2,6 +2,7 @@
 //!
 //! A closed enum: both definitions stand behind one list of methods, and no other module asks which of the two it is.
 
+mod anchors;
 mod caps;
 mod lost;
 mod ring;
