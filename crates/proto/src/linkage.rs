@@ -23,6 +23,7 @@ pub(crate) struct Linkage {
 
 #[derive(Debug)]
 struct Pause {
+    since: Instant,
     until: Instant,
     times: u32,
 }
@@ -57,19 +58,27 @@ impl Linkage {
                 self.pauses.pop_first();
             }
         }
-        let most = match overlay.rank(peer, &[]) {
+        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        let most = match overlay.rank(peer, &others) {
             Rank::Essential => 1,
             Rank::Useful(_) | Rank::Spare(_) => 6,
         };
-        let pause = self.pauses.entry(peer).or_insert(Pause { until: cx.now, times: 0 });
+        let pause = self.pauses.entry(peer).or_insert(Pause { since: cx.now, until: cx.now, times: 0 });
+        if cx.now.since(pause.since) > FORGOTTEN {
+            pause.times = 0;
+        }
+        pause.since = cx.now;
         pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(most));
         pause.times += 1;
         self.tables_changed(cx);
     }
 
-    /// A link to the peer came about after all.
+    /// A link to the peer came about after all. It may be closed again at once by a peer that has no room: the next pause is
+    /// longer nevertheless.
     pub(crate) fn forgive(&mut self, peer: Hash) {
-        self.pauses.remove(&peer);
+        if let Some(pause) = self.pauses.get_mut(&peer) {
+            pause.until = Instant(0);
+        }
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
@@ -169,5 +178,8 @@ const SOON: Duration = Duration::from_millis(10); // guess
 const EVERY: Duration = Duration::from_secs(1); // guess
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
+
+/// After that long without trouble a peer's pauses start anew.
+const FORGOTTEN: Duration = Duration::from_secs(150); // guess: above the longest pause
 
 const MAX_PAUSES: usize = 1024; // guess

@@ -34,7 +34,7 @@ impl Buckets {
         let beside = others.iter().filter(|other| self.cell(**other) == Some(cell)).count();
         if beside < self.share(cell) {
             Rank::Essential
-        } else if beside < LINKS_PER_CELL {
+        } else if beside < LINKS_PER_CELL * 2 {
             Rank::Useful(u16::MAX - u16::try_from(beside).unwrap_or(u16::MAX))
         } else {
             Rank::Spare(u8::MAX - u8::try_from(beside).unwrap_or(u8::MAX))

@@ -51,7 +51,7 @@ impl Schedule {
     /// Whether our own id should be looked up now; the next time is set.
     pub(super) fn own_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, longest: Duration) -> Option<Look> {
         let own = self.own.as_mut().filter(|own| own.next <= now)?;
-        own.next = now + jittered(rng, own.pause);
+        own.next = now + jittered(rng, own.pause, 4);
         own.pause = (own.pause * 2).min(longest);
         let thorough = own.thorough > 0;
         own.thorough = own.thorough.saturating_sub(1);
@@ -73,11 +73,11 @@ impl Schedule {
         }
     }
 
-    /// The cells to be looked up now; the next time is set.
+    /// The cells to be looked up now; the next time is set, up to twice `pause` from now.
     pub(super) fn cells_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, pause: Duration) -> Vec<u32> {
         let mut due = Vec::new();
         for (cell, next) in self.cells.iter_mut().filter(|(_, next)| **next <= now) {
-            *next = now + jittered(rng, pause);
+            *next = now + jittered(rng, pause, 1);
             due.push(*cell);
         }
         due
@@ -88,10 +88,10 @@ impl Schedule {
     }
 }
 
-/// Up to a quarter longer, so that peers that started together do not stay in step.
-fn jittered(rng: &mut ChaCha8Rng, pause: Duration) -> Duration {
-    let quarter = u64::try_from(pause.as_micros() / 4).unwrap_or(u64::MAX).max(1);
-    pause + Duration::from_micros(rng.next_u64() % quarter)
+/// Longer by up to a `part` of it, so that peers that started together do not stay in step.
+fn jittered(rng: &mut ChaCha8Rng, pause: Duration, part: u32) -> Duration {
+    let most = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX) / u64::from(part);
+    pause + Duration::from_micros(rng.next_u64() % most.max(1))
 }
 
 /// From a change to the next look: what comes at the same time is found by one.
