@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use bytes::Bytes;
-use cicada::{BroadcastOptions, Hash, RemoteNode, Role, SwarmPeer};
+use cicada::{BroadcastOptions, Hash, RemoteNode, Role, SendOptions, SwarmPeer};
 use serde_json::{Value, json};
 use tokio::net::lookup_host;
 
@@ -69,15 +69,13 @@ async fn perform(peer: &SwarmPeer, swarm: &Swarm, errand: Errand, as_json: bool)
         Errand::Status => show_status(peer, swarm, as_json),
         Errand::Lookup(to) => show_lookup(peer, to, as_json).await,
         Errand::Send { to, data, duplicates } => {
-            let mut options = cicada::SendOpts::default();
-            options.duplicates = duplicates;
-            options.timeout = Some(swarm.timeout);
+            let options = SendOptions::default().with_duplicates(duplicates).with_timeout(swarm.timeout);
             show_send(peer, to, data, &options, as_json).await
         }
         Errand::Cast { data } => {
             let sent = peer.broadcast(data, &BroadcastOptions::default()).await;
-            let id = sent.map_err(|error| Failure::failed(format!("cannot broadcast: {error}")))?;
-            Ok(output::either(as_json, &json!({"id": id.to_string()}), "sent to all peers")?)
+            let sent = sent.map_err(|error| Failure::failed(format!("cannot broadcast: {error}")))?;
+            Ok(output::either(as_json, &json!({"id": sent.id.to_string(), "delegates": sent.delegates}), "sent to all peers")?)
         }
     }
 }
@@ -138,14 +136,14 @@ async fn show_lookup(peer: &SwarmPeer, to: Destination, as_json: bool) -> Result
 }
 
 fn described(peer: &RemoteNode) -> Value {
-    json!({"id": peer.id().to_string(), "address": peer.addr().map(|address| address.to_string())})
+    json!({"id": peer.id().to_string(), "address": peer.address().map(|address| address.to_string())})
 }
 
 fn address(peer: &RemoteNode) -> String {
-    peer.addr().map_or_else(|| "(no address)".to_owned(), |address| address.to_string())
+    peer.address().map_or_else(|| "(no address)".to_owned(), |address| address.to_string())
 }
 
-async fn show_send(peer: &SwarmPeer, to: Destination, data: Bytes, options: &cicada::SendOpts, as_json: bool) -> Result<(), Failure> {
+async fn show_send(peer: &SwarmPeer, to: Destination, data: Bytes, options: &SendOptions, as_json: bool) -> Result<(), Failure> {
     let shown = to.to_string();
     let receipt = match to {
         Destination::Address(address) => peer.send_with((address.host.as_str(), address.port), data, options).await,

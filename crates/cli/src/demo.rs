@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cicada::{BroadcastOptions, Route, SwarmPeer};
+use cicada::{BroadcastOptions, Limits, Route, SwarmPeer};
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
@@ -38,6 +38,7 @@ async fn play(demo: &Demo, report: &mut Report) -> Result<(), Failure> {
     let ledger = Ledger::listen(&peers);
     exchange(&peers, demo.pairs, &ledger, &mut chance, report).await?;
     broadcast(&peers, &ledger, &mut chance, report).await?;
+    count_links(&peers, report).await?;
     leave(peers, report).await?;
     let strays = ledger.strays();
     report.row("texts at a wrong peer, or twice", 0, strays, strays == 0, Duration::ZERO, "")
@@ -47,7 +48,7 @@ async fn start(demo: &Demo, report: &mut Report) -> Result<Vec<SwarmPeer>, Failu
     let begun = Instant::now();
     let mut peers = Vec::new();
     for _ in 0..demo.peers {
-        let mut limits = cicada::Lims::default();
+        let mut limits = Limits::default();
         limits.links = LINKS;
         let builder = SwarmPeer::builder().overlay(kind(demo.overlay)).limits(limits).route(Route::Overlay);
         let bound = builder.bind((LOOPBACK, 0)).await;
@@ -136,9 +137,7 @@ async fn there_and_back(number: usize, from: (usize, SwarmPeer), to: (usize, Swa
 async fn one_way(text: String, from: &SwarmPeer, to: &(usize, SwarmPeer), ledger: &Ledger) -> Option<usize> {
     let data = Bytes::from(text);
     ledger.expect(data.clone(), [to.0]);
-    let mut options = cicada::SendOpts::default();
-    options.route = Some(Route::Overlay);
-    let receipt = from.send_with(to.1.id(), data.clone(), &options).await.ok()?;
+    let receipt = from.send(to.1.id(), data.clone()).await.ok()?;
     ledger.arrived(&data, PATIENCE).await.then_some(())?;
     receipt.hops().filter(|_| receipt.acked)
 }
@@ -152,6 +151,16 @@ async fn broadcast(peers: &[SwarmPeer], ledger: &Ledger, chance: &mut Chance, re
     let complete = sent.is_ok() && ledger.arrived(&data, PATIENCE).await;
     let asked = peers.len() - 1;
     report.row("broadcast of 1 KiB", asked, ledger.count(&data), complete, begun.elapsed(), "peers that have it")
+}
+
+/// The links that the tables tell of; those of the busiest peer count.
+async fn count_links(peers: &[SwarmPeer], report: &mut Report) -> Result<(), Failure> {
+    let mut most = 0;
+    for peer in peers {
+        let table = peer.table().await.map_err(|error| Failure::failed(error.to_string()))?;
+        most = most.max(table.entries.iter().filter(|entry| entry.linked).count());
+    }
+    report.row("links of a peer, at most", LINKS, most, most <= LINKS, Duration::ZERO, "")
 }
 
 /// Everybody leaves; a peer has left when its port can be bound again.

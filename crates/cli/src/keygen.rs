@@ -9,7 +9,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use cicada::Identity;
+use rand::{TryRng as _, rngs::SysRng};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::output;
@@ -17,7 +19,7 @@ use crate::settings::flags::Keygen;
 
 /// `cicada keygen FILE`.
 pub(crate) fn perform(keygen: &Keygen, as_json: bool) -> Result<(), Failure> {
-    let identity = Identity::from_seed(&[7; 32]);
+    let identity = fresh()?;
     let path = &keygen.file;
     write(path, &identity, keygen.force).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
@@ -35,10 +37,17 @@ pub(crate) fn perform(keygen: &Keygen, as_json: bool) -> Result<(), Failure> {
     Ok(output::either(as_json, &object, &text)?)
 }
 
+fn fresh() -> Result<Identity, Failure> {
+    let mut seed = Zeroizing::new([0; 32]);
+    let filled = SysRng.try_fill_bytes(seed.as_mut());
+    filled.map_err(|error| Failure::failed(format!("the operating system gives no randomness: {error}")))?;
+    Ok(Identity::from_seed(&seed))
+}
+
 /// Reads an identity file.
 pub(crate) fn read(path: &Path) -> Result<Identity, Failure> {
     let refused = |what: String| Failure::refused(format!("identity file {}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| refused(error.to_string()))?;
     let identity = parse(&text).map_err(|what| refused(what.to_owned()))?;
     warn_when_others_may_read(path);
     Ok(identity)
@@ -53,7 +62,7 @@ fn parse(text: &str) -> Result<Identity, &'static str> {
     if digits.len() != 64 || lines.any(|line| !line.is_empty()) {
         return Err("does not hold 64 hexadecimal digits on its second line, and nothing else");
     }
-    let mut seed = [0; 32];
+    let mut seed = Zeroizing::new([0; 32]);
     for (byte, pair) in seed.iter_mut().zip(digits.chunks_exact(2)) {
         let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.contains('+'));
         let value = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
@@ -62,8 +71,9 @@ fn parse(text: &str) -> Result<Identity, &'static str> {
     Ok(Identity::from_seed(&seed))
 }
 
-fn format(identity: &Identity) -> String {
-    format!("{FIRST_LINE}\n{}\n", output::hex(identity.seed().as_ref()))
+fn format(identity: &Identity) -> Zeroizing<String> {
+    let digits = Zeroizing::new(output::hex(identity.seed().as_ref()));
+    Zeroizing::new(format!("{FIRST_LINE}\n{}\n", *digits))
 }
 
 /// A new file, or with `force` one in the place of the old: written beside it first, so that there

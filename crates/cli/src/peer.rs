@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cicada::{Builder, OverlayKind, SwarmPeer};
+use cicada::{BindError, Builder, ConnectOptions, OverlayKind, SwarmPeer};
 
 use crate::address::HostPort;
 use crate::failure::Failure;
@@ -27,11 +27,15 @@ pub(crate) fn builder(swarm: &Swarm, secret: Option<Vec<u8>>) -> Result<Builder,
 
 /// Binds; the system's refusal is told with what was asked for.
 pub(crate) async fn bind(builder: Builder, interface: &str, port: u16) -> Result<SwarmPeer, Failure> {
-    // A v6 address is written in brackets elsewhere; here they are accepted and mean nothing.
-    let bare = interface.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(interface);
-    let shown = if interface.is_empty() { "all interfaces" } else { interface };
-    let bound = builder.bind((bare, port)).await;
-    bound.map_err(|error| Failure::failed(format!("cannot listen on {shown}, port {port}: {error}")))
+    builder.bind((interface, port)).await.map_err(|error| match error {
+        BindError::Secret(_)
+        | BindError::Config(_)
+        | BindError::Contradiction(_)
+        | BindError::Announced { .. }
+        | BindError::Port { .. } => Failure::refused(error.to_string()),
+        // The machine says no, today; the library may come to know further reasons.
+        _ => Failure::failed(error.to_string()),
+    })
 }
 
 /// Joins by any of the entry points, again and again until the timeout, so that it does not matter
@@ -40,9 +44,9 @@ pub(crate) async fn join(peer: &SwarmPeer, swarm: &Swarm) -> Result<(), Failure>
     let entries: Vec<(&str, u16)> = swarm.join.iter().map(|entry| (entry.host.as_str(), entry.port)).collect();
     let shown = shown(&swarm.join);
     tracing::info!("joining by {shown}");
-    match peer.connect_with(&entries, swarm.timeout).await {
+    match peer.connect_with(entries, &ConnectOptions::default().with_timeout(swarm.timeout)).await {
         Ok(by) => {
-            tracing::info!(by = ?by.addr(), "joined");
+            tracing::info!(%by, "joined");
             Ok(())
         }
         Err(error) => Err(Failure::failed(format!("cannot join by {shown}: {error}"))),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use cicada::{BroadcastOptions, Message, SendError, SwarmPeer};
+use cicada::{BroadcastOptions, Message, SendError, SendOptions, SwarmPeer};
 use serde_json::json;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::Failure;
 use crate::output;
@@ -64,17 +64,16 @@ impl<'a> Runtime<'a> {
     async fn send(&self, host: &str, port: u16, data: bytes::Bytes) -> Result<(), String> {
         let deadline = Instant::now() + SEND_PATIENCE;
         loop {
-            let mut options = cicada::SendOpts::default();
-            options.duplicates = self.duplicates;
-            options.timeout = Some(deadline.saturating_duration_since(Instant::now()));
+            let left = deadline.saturating_duration_since(Instant::now());
+            let options = SendOptions::default().with_duplicates(self.duplicates).with_timeout(left);
             let error = match self.peer.send_with((host, port), data.clone(), &options).await {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
             };
-            if !never_left(&error) || Instant::now() + SEND_PAUSE > deadline {
+            if !worth_another_try(&error) || Instant::now() + SEND_PAUSE > deadline {
                 return Err(format!("SEND to {host}:{port}: {error}"));
             }
-            sleep_until(Instant::now() + SEND_PAUSE).await;
+            sleep(SEND_PAUSE).await;
         }
     }
 
@@ -87,51 +86,36 @@ impl<'a> Runtime<'a> {
     }
 
     async fn wait(&self, at_most: Option<Duration>) -> Result<(), String> {
-        let known = async {
-            let mut events = self.peer.events();
-            while self.peer.peers().is_empty() {
-                // Any event may have brought a peer, and a lagging reader may have missed the one
-                // that did: hence the look at the peers, also without an event.
-                let _ = timeout(LOOK_AGAIN, events.recv()).await;
-            }
+        // A peer that is there already counts, also for `WAIT 0`: the future is looked at before the clock.
+        let waited = match at_most {
+            None => Ok(self.peer.wait_for_peers(1).await),
+            Some(time) => timeout(time, self.peer.wait_for_peers(1)).await,
         };
-        let Some(time) = at_most else {
-            known.await;
-            return Ok(());
-        };
-        let seconds = time.as_secs_f64();
-        let waited = match Instant::now().checked_add(time) {
-            Some(deadline) => timeout_at(deadline, known).await,
-            None => {
-                known.await;
-                return Ok(());
-            }
-        };
-        waited.map_err(|_| format!("WAIT: no peer came within {seconds} s"))
+        match waited {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(closed)) => Err(format!("WAIT: {closed}")),
+            Err(_) => Err(format!("WAIT: no peer came within {} s", at_most.unwrap_or_default().as_secs_f64())),
+        }
     }
 }
 
-/// Whether nothing was delivered for certain, so that sending again cannot deliver twice.
-fn never_left(error: &SendError) -> bool {
-    matches!(error, SendError::NoRoute { .. } | SendError::NoSuchPeer { .. } | SendError::Full)
-}
-
-/// The address that a message came from; a client has none, and is named by its id.
-fn source(message: &Message) -> String {
-    message.source.addr().map_or_else(|| message.source.id().to_string(), |address| address.to_string())
+/// Whether the target may still come, or take the message later, and the message has certainly not arrived.
+fn worth_another_try(error: &SendError) -> bool {
+    error.never_arrived()
+        && matches!(error, SendError::NoRoute { .. } | SendError::NoSuchPeer { .. } | SendError::Busy { .. } | SendError::Full)
 }
 
 /// Prints a message: `index/count -- ip:port: data`.
 pub(crate) fn print(message: &Message, index: u64, count: Option<u64>, as_json: bool) -> Result<(), output::OutputClosed> {
-    let source = source(message);
+    let source = message.source;
     if as_json {
         let (key, data) = output::data_field(&message.data);
         let mut object = json!({
             "event": "message",
             "index": index,
             "count": count,
-            "from": source,
-            "id": message.source.id().to_string(),
+            "from": source.to_string(),
+            "id": source.id().to_string(),
             "broadcast": message.broadcast,
         });
         object[key] = data;
@@ -150,6 +134,3 @@ const SEND_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two attempts at a target that nobody knows. Guess: shorter than people notice.
 const SEND_PAUSE: Duration = Duration::from_millis(200);
-
-/// How often WAIT looks without being told. Guess.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
