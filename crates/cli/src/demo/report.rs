@@ -67,3 +67,18 @@ impl Report {
         ProgressBar::with_draw_target(Some(asked as u64), target).with_style(style).with_message(step)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_broken_promise_is_a_failure_whatever_else_was_kept() {
+        let mut report = Report::new(true);
+        report.row("kept", 1, 1, true, Duration::ZERO, "").unwrap();
+        assert!(report.end().is_ok(), "control");
+        report.row("broken", 2, 1, false, Duration::ZERO, "").unwrap();
+        report.row("kept again", 1, 1, true, Duration::ZERO, "").unwrap();
+        assert!(report.end().unwrap_err().to_string().contains("1 of the promises"));
+    }
+}

@@ -1,5 +1,6 @@
 //! The program as its users meet it: real processes, real sockets, loopback only.
 
+mod demo;
 mod harness;
 mod identities;
 mod pair;

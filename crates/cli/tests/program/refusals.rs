@@ -33,7 +33,8 @@ fn a_send_to_nobody_fails_in_bounded_time_with_its_line() {
     folder.write("lost.conf", format!("SEND localhost {nobody} anyone there?\n"));
     let begun = Instant::now();
     let ended = Cicada::new("--interface 127.0.0.1 -p 0 lost.conf").folder(&folder).finish();
-    ended.failed(1, "lost.conf:1: ");
+    let ended = ended.failed(1, "lost.conf:1: ");
+    assert!(!ended.stderr.last().unwrap().contains("closed"), "it was looked for: {ended:#?}");
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
