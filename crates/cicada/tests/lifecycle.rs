@@ -86,8 +86,7 @@ async fn a_short_secret_is_refused() {
 async fn a_peer_does_not_join_itself_by_any_of_its_addresses() {
     let peer = SwarmPeer::bind(("", 0)).await.expect("all interfaces");
     let port = peer.local_addr().port();
-    let places =
-        [HostPort::from(peer.listener()), ("127.0.0.1", port).into(), ("127.0.0.2", port).into(), ("localhost", port).into()];
+    let places = [HostPort::from(peer.listener()), ("127.0.0.1", port).into(), ("127.0.0.2", port).into(), ("localhost", port).into()];
     for place in places {
         let asked = Instant::now();
         let error = peer.connect(&place).await.expect_err("itself");
