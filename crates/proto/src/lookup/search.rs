@@ -92,7 +92,7 @@ impl Search {
         Self {
             target,
             finder,
-            width: upkeep.bucket.min(MAX_RECORDS),
+            width: overlay.width(upkeep.bucket, finder),
             geometry: overlay.geometry(),
             me: cx.me.id(),
             witnesses: overlay.witnesses(upkeep.bucket.min(MAX_RECORDS)),

@@ -220,7 +220,8 @@ impl Ring {
         let Some(successor) = self.stabilise.successor else { return };
         let before = std::mem::replace(&mut self.stabilise.heard, list.to_vec());
         let (me, full) = (self.id(), cx.config.upkeep.successors);
-        let end = list.get(full - 1).map(|last| Geometry::Ring.offset(me, *last));
+        // A list shorter than that is the whole ring; `tell` leaves one out.
+        let end = list.last().filter(|_| list.len() + 1 >= full).map(|last| Geometry::Ring.offset(me, *last));
         let in_view = |id: Hash| id != successor && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
         let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(id)).collect();
         let mut missing = Vec::new();
