@@ -7,6 +7,7 @@ use crate::{cost::Cost, peer::PeerIndex, world::World};
 use cicada_proto::{
     Geometry, Node,
     event::{Place, Table},
+    geometry::CELLS,
 };
 use cicada_wire::{Hash, Refusal, Role};
 use rand::RngExt;
@@ -28,7 +29,7 @@ impl World {
     #[must_use]
     pub fn swarms(&self) -> Vec<Vec<PeerIndex>> {
         let mut islands: BTreeMap<usize, Vec<PeerIndex>> = BTreeMap::new();
-        for who in self.live_members().into_iter().filter(|who| self.peers[who.0].joined) {
+        for who in self.live_members().into_iter().filter(|who| self.node(*who).is_some_and(Node::is_joined)) {
             islands.entry(self.peers[who.0].island).or_default().push(who);
         }
         islands.into_values().collect()
@@ -120,7 +121,7 @@ impl World {
     }
 
     fn table(&self, who: PeerIndex) -> Table {
-        self.node(who).map(|node| node.overlay().table()).unwrap_or_default()
+        self.node(who).map(Node::table).unwrap_or_default()
     }
 
     /// What a member thinks is its predecessor, and its successors in their order.
@@ -256,19 +257,21 @@ impl World {
     /// # Errors
     /// Says who errs, and how.
     pub fn tree_is_complete(&self, members: &[PeerIndex]) -> Result<(), String> {
-        let ids: Vec<_> = members.iter().map(|who| self.id(*who)).collect();
+        let mut ids: Vec<_> = members.iter().map(|who| self.id(*who)).collect();
+        ids.sort_unstable();
         for who in members {
             let me = self.id(*who);
-            let known: Vec<_> = self.table(*who).entries.iter().map(|entry| entry.record.id()).collect();
-            let mut others: Vec<_> = ids.iter().copied().filter(|id| *id != me).collect();
-            others.sort_by_key(|id| Geometry::Tree.offset(me, *id));
+            let mut known: Vec<_> = self.table(*who).entries.iter().map(|entry| entry.record.id()).collect();
+            known.sort_unstable();
             let closest = self.peers[who.0].config.upkeep.bucket.min(TREE_CLOSEST);
-            if let Some(missing) = others.iter().take(closest).find(|id| !known.contains(id)) {
-                return Err(format!("{} does not know {}, which is close to it", self.name(*who), self.names_of(&[*missing])));
+            if let Some(missing) = closest_others(&ids, me, closest).into_iter().find(|id| known.binary_search(id).is_err()) {
+                return Err(format!("{} does not know {}, which is close to it", self.name(*who), self.names_of(&[missing])));
             }
-            let cells = |ids: &[Hash]| ids.iter().filter_map(|id| Geometry::Tree.cell(me, *id)).collect::<std::collections::BTreeSet<_>>();
-            let alive: Vec<_> = known.into_iter().filter(|id| ids.contains(id)).collect();
-            if let Some(cell) = cells(&others).difference(&cells(&alive)).next() {
+            let mut empty = [true; CELLS as usize];
+            for cell in known.iter().filter(|id| ids.binary_search(id).is_ok()).filter_map(|id| Geometry::Tree.cell(me, *id)) {
+                empty[cell as usize] = false;
+            }
+            if let Some(cell) = ids.iter().filter_map(|id| Geometry::Tree.cell(me, *id)).find(|cell| empty[*cell as usize]) {
                 return Err(format!("{} knows nobody alive in its cell {cell}", self.name(*who)));
             }
         }
@@ -321,7 +324,7 @@ impl World {
         let owner = self.owner(members, key);
         for who in members {
             let Some(node) = self.node(*who) else { continue };
-            let claims = node.overlay().responsible(key, 1).first().is_some_and(|owner| owner.id() == self.id(*who));
+            let claims = node.overlay().owns(key);
             if claims != (owner == Some(*who)) {
                 let claim = if claims { "claims" } else { "denies" };
                 return Err(format!("{} {claim} to be responsible for {key:?}", self.name(*who)));
@@ -337,6 +340,16 @@ impl World {
         let times: Vec<_> = peers.iter().map(times).collect();
         (times.iter().filter(|times| **times > 0).count(), times.iter().filter(|times| **times > 1).count())
     }
+}
+
+/// The `count` of these ids that are closest to `me`, itself left out.
+fn closest_others(ids: &[Hash], me: Hash, count: usize) -> Vec<Hash> {
+    let mut others: Vec<_> = ids.iter().copied().filter(|id| *id != me).collect();
+    if count < others.len() {
+        others.select_nth_unstable_by_key(count, |id| Geometry::Tree.offset(me, *id));
+        others.truncate(count);
+    }
+    others
 }
 
 /// Whether following `next` leads from everywhere to one and the same cycle; if not, two places that lead to different ones.

@@ -74,8 +74,6 @@ pub(crate) struct SimPeer {
     pub(crate) spins: u32,
     /// Peers hear each other when their islands are the same.
     pub(crate) island: usize,
-    /// Whether it has connected to somebody, or somebody by it.
-    pub(crate) joined: bool,
     /// Whether its application takes deliveries at once.
     pub(crate) reads: bool,
     /// What its application says when asked to admit a peer.

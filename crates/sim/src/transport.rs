@@ -366,3 +366,6 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// When the transport notices that the other end says nothing. The shell's.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

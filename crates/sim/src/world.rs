@@ -134,7 +134,6 @@ impl World {
             wake: None,
             spins: 0,
             island: 0,
-            joined: false,
             reads: true,
             admits: true,
             deliveries: Vec::new(),
@@ -150,7 +149,6 @@ impl World {
         let (clock, seed) = (self.clock(), self.seed);
         let peer = &mut self.peers[who.0];
         peer.start += 1;
-        peer.joined = false;
         peer.wake = None;
         let start = peer.start;
         let node = Node::new(peer.me(seed), peer.config.clone(), peer.node_seed(seed), clock);
@@ -399,17 +397,12 @@ impl World {
                 self.peers[who.0].node = None;
                 self.outcomes.insert(operation, (self.now, event));
             }
-            Event::Connected { operation, ref peer } => {
-                let entry = self.by_id(peer.id());
-                for member in entry.into_iter().chain([who]) {
-                    self.peers[member.0].joined = true;
-                }
-                self.outcomes.insert(operation, (self.now, event));
-            }
-            Event::ConnectFailed { operation, .. }
+            Event::Connected { operation, .. }
+            | Event::ConnectFailed { operation, .. }
             | Event::Sent { operation, .. }
             | Event::SendFailed { operation, .. }
             | Event::BroadcastSent { operation, .. }
+            | Event::BroadcastFailed { operation, .. }
             | Event::LookedUp { operation, .. } => {
                 self.outcomes.insert(operation, (self.now, event));
             }
