@@ -11,11 +11,7 @@ use crate::{
     wish::{Done, SendDone, Wish},
 };
 use bytes::Bytes;
-use cicada_proto::{
-    Event, Me, Receipt, Route,
-    config::Limits,
-    event::Table,
-};
+use cicada_proto::{Event, Me, Receipt, Route, config::Limits, event::Table};
 use cicada_wire::{Address, Hash, MAX_EXCLUDED, PublicKey};
 use std::{
     net::SocketAddr,

@@ -207,6 +207,14 @@ pub enum ConnectError {
         /// Why.
         reason: Refusal,
     },
+    /// An entry point answered, but no place in its swarm was found in time.
+    #[error("{address} answers, but within {within:?} no place in its swarm was found")]
+    NoPlace {
+        /// Who answered.
+        address: Address,
+        /// The timeout.
+        within: Duration,
+    },
     /// The peer is leaving.
     #[error("this peer is closing")]
     Closing,

@@ -73,3 +73,6 @@ fn pause(rng: &mut ChaCha8Rng, tries: u32) -> Duration {
 const FIRST: Duration = Duration::from_secs(1); // architecture
 const LONGEST: Duration = Duration::from_secs(300); // architecture
 const MAX_TRIES: u32 = 20; // 8 doublings and 12 times 5 minutes: an hour's outage is survived
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //!
 //! A closed enum: both definitions stand behind one list of methods, and no other module asks which of the two it is.
 
+mod anchors;
 mod caps;
 mod lost;
 mod ring;
@@ -181,7 +182,10 @@ impl Overlay {
 
     /// A question of ours was answered (`Some`) or not.
     pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
-        both!(self, overlay => overlay.on_answer(cx, from, reply));
+        match self {
+            Self::Ring(ring) => ring.on_answer(cx, from, reply),
+            Self::Tree(tree) => tree.on_answer(from, reply.is_some()),
+        }
     }
 
     /// A lookup of ours ended.
