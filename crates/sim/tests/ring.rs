@@ -56,6 +56,10 @@ fn sixty_four() {
         println!("{:?}", greedy(&world, &peers));
         let before = world.cost_of(&peers);
         world.run_for(Duration::from_secs(100));
+        println!("{:?}", greedy(&world, &peers));
+        world.run_for(Duration::from_secs(500));
+        let before = world.cost_of(&peers);
+        world.run_for(Duration::from_secs(100));
         println!("100 s idle {:?}", world.cost_of(&peers).since(&before));
         println!("{:?}", greedy(&world, &peers));
         assert!(settled.is_ok());
@@ -125,4 +129,20 @@ fn progress() {
             .collect::<Vec<_>>()
             .join("\n")
     );
+}
+
+#[test]
+fn crowds() {
+    for (count, pause, latency) in [(64, 0, 500), (64, 15, 300), (64, 30, 20_000), (64, 0, 20_000), (200, 5, 20_000), (500, 2, 20_000)] {
+        for seed in 0..3 {
+            let mut world = world(seed, Duration::from_micros(latency), if count == 64 { 16 } else { 32 });
+            let peers = world.add_peers(count);
+            let start = std::time::Instant::now();
+            let failed = world.assemble(&peers, Duration::from_millis(pause));
+            let joined = world.now();
+            let settled = world.settle(&peers, Duration::from_secs(20));
+            let right = world.right_lookups(&peers, 200, Duration::from_secs(10));
+            println!("{count} every {pause} ms at {latency} us: failed {failed:?}, joined {joined:?}, settled {settled:?}, {right} of 200, {:?}, {:?}; {} messages a peer", greedy(&world, &peers), start.elapsed(), world.cost_of(&peers).total().messages / count as u64);
+        }
+    }
 }

@@ -13,10 +13,9 @@ use crate::{
     event::{Lookup, LookupError, Table},
     geometry::Geometry,
     peer::Proven,
-    step::Finder,
     time::Instant,
 };
-use cicada_wire::{Find, Found, Frame, Hash, MAX_RECORDS, OverlayKind, Query, Reply, SignedRecord};
+use cicada_wire::{Find, Found, Frame, Hash, OverlayKind, Query, Reply, SignedRecord};
 pub use ring::Ring;
 pub use tree::Tree;
 
@@ -75,17 +74,6 @@ impl Overlay {
         match self {
             Self::Ring(_) => 1,
             Self::Tree(_) => width,
-        }
-    }
-
-    /// How many records an answer should hold: upkeep of the ring wants the one member at a point, everybody else a neighbourhood.
-    #[must_use]
-    pub(crate) fn width(&self, bucket: usize, finder: Finder) -> usize {
-        match (self, finder) {
-            (Self::Ring(_), Finder::Overlay) => RING_REFRESH_WIDTH,
-            (Self::Ring(_), Finder::Application(_) | Finder::Join(_) | Finder::Route | Finder::Attach) | (Self::Tree(_), _) => {
-                bucket.min(MAX_RECORDS)
-            }
         }
     }
 
@@ -219,6 +207,3 @@ impl Overlay {
         both!(self, overlay => overlay.next_timeout())
     }
 }
-
-/// Records in an answer to a lookup that refreshes a finger: the next hop, and another should it be dead.
-const RING_REFRESH_WIDTH: usize = 3;
