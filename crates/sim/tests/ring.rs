@@ -146,3 +146,34 @@ fn crowds() {
         }
     }
 }
+
+#[test]
+fn stuck() {
+    let mut world = world(0, Duration::from_millis(20), 32);
+    let peers = world.add_peers(500);
+    let _ = world.assemble(&peers, Duration::from_millis(2));
+    world.run_for(Duration::from_secs(20));
+    for _ in 0..3 {
+        let order = world.in_order(&peers);
+        let mut wrong = 0;
+        for (place, who) in order.iter().enumerate() {
+            let next = order[(place + 1) % order.len()];
+            let (_, list) = world.ring_neighbours(*who);
+            if list.first() != Some(&world.id(next)) {
+                wrong += 1;
+                if wrong < 4 {
+                    let believed = world.by_id(list[0]).unwrap();
+                    println!("{}", world.describe_table(*who));
+                    println!("   true {}", world.describe_table(next));
+                    println!("   believed {}", world.describe_table(believed));
+                    for (a, b) in [(*who, believed), (*who, next), (next, believed)] {
+                        let links = world.node(a).unwrap().links();
+                        println!("   {} links; link {}-{} {:?}", links.len(), world.name(a), world.name(b), links.to_peer(world.id(b)).map(|link| (link.side, link.is_open(), link.proven.is_some())));
+                    }
+                }
+            }
+        }
+        println!("{:?}: {wrong} wrong", world.now());
+        world.run_for(Duration::from_secs(20));
+    }
+}
