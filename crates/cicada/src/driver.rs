@@ -227,7 +227,7 @@ impl Driver {
             }
             Wish::Disconnect { peer } => self.handle(Input::Command(Command::Disconnect { peer })),
             Wish::Table { done } => {
-                let _ = done.send(self.node.overlay().table());
+                let _ = done.send(self.node.table());
             }
             Wish::Neighbours { done } => {
                 let mut neighbours: Vec<RemoteNode> = self.node.links().iter().map(|link| RemoteNode::from(&link.record)).collect();
