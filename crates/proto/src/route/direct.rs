@@ -36,7 +36,7 @@ impl Router {
     fn dial_for(&mut self, cx: &mut Context<'_>, message: MessageId, address: Address, key: Option<PublicKey>) {
         let Some(sending) = self.sendings.get_mut(&message) else { return };
         sending.dialling = Some(address);
-        match cx.dial(address, key) {
+        match cx.dial_for_message(address, key) {
             // The link may be closed as soon as it stands, for want of room.
             DialStart::Dialling(_) => sending.due = (cx.now + DIAL_AGAIN).min(sending.deadline),
             // It stands, but its other end is still to be proven; or there are too many dials just now.

@@ -5,7 +5,7 @@ use cicada_sim::{Latency, Network, PeerIndex, World, WorldConfig};
 use cicada_wire::OverlayKind;
 use std::time::Duration;
 
-pub(crate) const OVERLAYS: [OverlayKind; 1] = [OverlayKind::Ring];
+pub(crate) const OVERLAYS: [OverlayKind; 2] = [OverlayKind::Ring, OverlayKind::Tree];
 
 pub(crate) fn config(overlay: OverlayKind, links: usize) -> Config {
     let mut config = Config::default();
