@@ -1,7 +1,7 @@
 //! The settings of a peer.
 
 use crate::{
-    driver::{self, Settings},
+    start::{self, Settings},
     error::BindError,
     hooks::Hooks,
     peer::SwarmPeer,
@@ -127,7 +127,7 @@ impl Builder {
             data: None,
             config: self.config,
         };
-        Ok(SwarmPeer(driver::start(settings, &place.into()).await?))
+        Ok(SwarmPeer(start::start(settings, &place.into()).await?))
     }
 }
 

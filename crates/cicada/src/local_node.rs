@@ -1,7 +1,7 @@
 //! A bare node of the overlay, for people who build their own swarm on it.
 
 use crate::{
-    driver::{self, Settings},
+    start::{self, Settings},
     error::{BindError, Closed, ConnectError, HandOverError, LookupError},
     hooks::Hooks,
     node::{Lookup, RemoteNode},
@@ -59,7 +59,7 @@ impl LocalNode {
             data: Some(Hash::of(data)),
             config,
         };
-        Ok(Self(driver::start(settings, &place.into()).await?))
+        Ok(Self(start::start(settings, &place.into()).await?))
     }
 
     /// Joins the overlay of the node at this place.

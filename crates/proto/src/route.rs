@@ -24,10 +24,12 @@ use crate::{
     seen::{MessageKey, Window},
     time::Instant,
 };
+pub(crate) use arrival::immutable;
 use bytes::Bytes;
 use cicada_wire::{Address, Frame, Hash, Header, HopVerdict, Kind, MAX_HOPS, MessageId, Mutable, Refusal, Status};
 use copy::{Choice, Copy, CopyKey, Previous};
 use custody::{Custody, News};
+pub(crate) use custody::{LEAST_PATIENCE, MOST_PATIENCE, at_slowest};
 use rand::Rng;
 use sending::{Sending, Verdict};
 use std::{
@@ -78,7 +80,7 @@ impl Router {
             return cx.out.event(Event::SendFailed { operation, error: SendError::Full });
         }
         let message = message_id(cx);
-        let fixed = arrival::immutable(cx, Kind::Unicast, Some(outgoing.target), message, length);
+        let fixed = immutable(cx, Kind::Unicast, Some(outgoing.target), message, length);
         let sending = Sending::new(cx.now, outgoing, fixed);
         self.timers.insert((sending.due, message));
         self.sendings.insert(message, sending);
@@ -277,13 +279,7 @@ impl Router {
             sending.on_busy(cx.now);
             return self.update_timer(message);
         }
-        let delivery = Delivery {
-            message,
-            origin: cx.me.origin(),
-            payload: sending.payload.clone(),
-            broadcast: false,
-            path: Vec::new(),
-        };
+        let delivery = Delivery { message, origin: cx.me.origin(), payload: sending.payload.clone(), broadcast: false, path: Vec::new() };
         let path = PathReport { first_hop: cx.me.id(), relays: Vec::new(), outcome: HopOutcome::Acked };
         let receipt = Receipt { message, acked: true, paths: vec![path], round_trip: Some(cx.now.since(sending.started)) };
         deliveries.deliver(cx, delivery);

@@ -287,9 +287,9 @@ impl Tree {
         Reply::Refused(Refusal::Unexpected)
     }
 
-    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
+    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, answered: bool) {
         // The tree asks by lookups only.
-        if reply.is_some() {
+        if answered {
             self.seen(from.id(), None);
         }
     }

@@ -84,15 +84,7 @@ impl Router {
     }
 
     /// A message is at its target.
-    fn arrive(
-        &mut self,
-        cx: &mut Context<'_>,
-        map: &Map<'_>,
-        deliveries: &mut Deliveries,
-        from: Hash,
-        header: &Header,
-        payload: Bytes,
-    ) {
+    fn arrive(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, from: Hash, header: &Header, payload: Bytes) {
         let key = CopyKey::of(header);
         // The same copy by two hops: one receipt is on its way already.
         if self.custody.previous(cx, key).is_some() {

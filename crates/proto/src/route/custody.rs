@@ -61,9 +61,8 @@ impl Custody {
         self.note(cx, key, copy.previous);
         self.timers.insert((copy.due, key));
         self.copies.insert(key, copy);
-        self.advance(cx, map, key).map_err(|refusal| {
+        self.advance(cx, map, key).inspect_err(|_| {
             self.drop_copy(key);
-            refusal
         })
     }
 

@@ -7,7 +7,7 @@ use crate::{
     links::DialStart,
     step::{Finder, Step},
 };
-use cicada_wire::{Address, Hash, MessageId, PublicKey, Refusal};
+use cicada_wire::{Address, Hash, MessageId, PublicKey, Refusal, SignedRecord};
 use std::{collections::BTreeSet, time::Duration};
 
 impl Router {
@@ -22,7 +22,7 @@ impl Router {
             return;
         }
         let member = map.overlay.member(target).map(|member| member.record().clone());
-        let key = member.as_ref().map(|record| record.key());
+        let key = member.as_ref().map(SignedRecord::key);
         match sending.address.or_else(|| member.and_then(|record| record.announced())) {
             Some(address) => self.dial_for(cx, message, address, key),
             None => {

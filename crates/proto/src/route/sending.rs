@@ -282,7 +282,7 @@ impl Sending {
     pub(super) fn receipt(&self) -> Receipt {
         let paths = (0..self.slots).filter_map(|slot| {
             let handed = || self.attempts.iter().filter(|attempt| attempt.slot == slot && attempt.first_hop.is_some());
-            let attempt = handed().find(|attempt| attempt.outcome == HopOutcome::Acked).or_else(|| handed().last())?;
+            let attempt = handed().find(|attempt| attempt.outcome == HopOutcome::Acked).or_else(|| handed().next_back())?;
             Some(PathReport { first_hop: attempt.first_hop?, relays: attempt.relays.clone(), outcome: attempt.outcome })
         });
         Receipt { message: self.message(), acked: self.is_acked(), paths: paths.collect(), round_trip: self.round_trip }

@@ -51,7 +51,7 @@ impl Buckets {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Proven> {
-        self.cells.values().flat_map(|bucket| bucket.members())
+        self.cells.values().flat_map(Bucket::members)
     }
 
     pub(super) fn member(&self, id: Hash) -> Option<&Proven> {
