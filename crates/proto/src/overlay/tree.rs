@@ -287,7 +287,7 @@ impl Tree {
         Reply::Refused(Refusal::Unexpected)
     }
 
-    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, answered: bool) {
+    pub(crate) fn on_answer(&mut self, from: &SignedRecord, answered: bool) {
         // The tree asks by lookups only.
         if answered {
             self.seen(from.id(), None);
