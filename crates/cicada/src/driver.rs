@@ -227,7 +227,7 @@ impl Driver {
             }
             Wish::Disconnect { peer } => self.handle(Input::Command(Command::Disconnect { peer })),
             Wish::Table { done } => {
-                let _ = done.send(self.node.overlay().table());
+                let _ = done.send(self.node.table());
             }
             Wish::Neighbours { done } => {
                 let mut neighbours: Vec<RemoteNode> = self.node.links().iter().map(|link| RemoteNode::from(&link.record)).collect();
@@ -407,7 +407,12 @@ impl Driver {
             Event::SendFailed { operation, error } => self.sent(operation, Err(error)),
             Event::BroadcastSent { operation, message, delegates } => {
                 if let Some(Waiting::Broadcast(done)) = self.waiting.remove(&operation) {
-                    let _ = done.send((message, delegates));
+                    let _ = done.send(Ok((message, delegates)));
+                }
+            }
+            Event::BroadcastFailed { operation, error } => {
+                if let Some(Waiting::Broadcast(done)) = self.waiting.remove(&operation) {
+                    let _ = done.send(Err(error));
                 }
             }
             Event::LookedUp { operation, result } => {
@@ -433,7 +438,9 @@ impl Driver {
                 // Whoever asked may have gone.
                 let _ = done.send(result);
             }
-            Some(Waiting::Send(SendDone::Untold(_)) | Waiting::Connect(_) | Waiting::Broadcast(_) | Waiting::Lookup(_) | Waiting::Leave)
+            Some(
+                Waiting::Send(SendDone::Untold(_)) | Waiting::Connect(_) | Waiting::Broadcast(_) | Waiting::Lookup(_) | Waiting::Leave,
+            )
             | None => {}
         }
     }

@@ -121,9 +121,8 @@ impl AsyncUdpSocket for SharedSocket {
         let count = bufs.len().min(meta.len()).min(RECEIVE_BATCH);
         loop {
             ready!(self.io.poll_recv_ready(cx))?;
-            let received = self.io.try_io(Interest::READABLE, || {
-                self.state.recv((&self.io).into(), &mut bufs[..count], &mut meta[..count])
-            });
+            let received =
+                self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), &mut bufs[..count], &mut meta[..count]));
             let Ok(received) = received else { continue };
             for (meta, buffer) in meta.iter_mut().zip(bufs.iter_mut()).take(received) {
                 self.take_ours(meta, buffer);
@@ -247,10 +246,7 @@ impl Dialled {
 
 fn means_unreachable(kind: io::ErrorKind) -> bool {
     use io::ErrorKind as Kind;
-    matches!(
-        kind,
-        Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::AddrNotAvailable | Kind::InvalidInput
-    )
+    matches!(kind, Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::AddrNotAvailable | Kind::InvalidInput)
 }
 
 /// A v4 address as a v6 socket wants it.

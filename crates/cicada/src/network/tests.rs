@@ -184,10 +184,8 @@ async fn a_hello_over_the_limit_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn random_bytes_on_a_link_close_it_and_nothing_else() {
-    for (bytes, refusal) in [
-        (&[0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff][..], Refusal::Malformed),
-        (&u32::MAX.to_be_bytes(), Refusal::TooLarge),
-    ] {
+    for (bytes, refusal) in [(&[0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff][..], Refusal::Malformed), (&u32::MAX.to_be_bytes(), Refusal::TooLarge)]
+    {
         let (a, mut b) = (End::new(1), End::new(2));
         let connection = a.connect(&b).await;
         let (mut send, mut recv) = say_raw(&connection, &a.hello_on(&connection, b.me.key()).to_bytes()).await;
