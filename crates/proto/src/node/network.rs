@@ -70,7 +70,7 @@ impl Machines {
         self.questions.on_link_down(cx, id);
         let map = Map { overlay: &self.overlay, attachments: &self.attachments };
         self.router.on_link_down(cx, &map, id);
-        self.broadcaster.on_link_down(cx, &self.overlay, id);
+        self.broadcaster.on_link_down(cx, &self.overlay, id, reason);
         if cx.links.to_peer(peer).is_none() {
             self.liveness.on_link_down(peer);
             self.attachments.on_link(cx, &link.record, false);
