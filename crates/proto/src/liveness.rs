@@ -4,6 +4,7 @@
 
 use crate::{
     context::Context,
+    links::Link,
     overlay::{Overlay, Rank},
     step::{Asker, Step},
     time::Instant,
@@ -137,7 +138,8 @@ impl Watch {
 
     fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay) {
         // Neighbours are never left alone for long: the overlay stands on them.
-        let most = match overlay.rank(self.record.id(), &[]) {
+        let others: Vec<Hash> = cx.links.members().map(Link::peer).filter(|peer| *peer != self.record.id()).collect();
+        let most = match overlay.rank(self.record.id(), &others) {
             Rank::Essential => 0,
             Rank::Useful(_) | Rank::Spare(_) => MOST_DOUBLINGS,
         };
