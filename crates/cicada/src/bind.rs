@@ -78,9 +78,7 @@ fn try_open(address: SocketAddr) -> io::Result<UdpSocket> {
 fn announced(local: SocketAddr) -> SocketAddr {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => default_route(TEST_NET_V4).unwrap_or(LOOPBACK),
-        IpAddr::V6(ip) if ip.is_unspecified() => {
-            default_route(TEST_NET_V4).or_else(|| default_route(TEST_NET_V6)).unwrap_or(LOOPBACK)
-        }
+        IpAddr::V6(ip) if ip.is_unspecified() => default_route(TEST_NET_V4).or_else(|| default_route(TEST_NET_V6)).unwrap_or(LOOPBACK),
         ip => ip,
     };
     SocketAddr::new(ip, local.port())

@@ -39,6 +39,7 @@ mod options;
 mod peer;
 mod random;
 mod socket;
+mod start;
 mod target;
 mod tls;
 mod wish;
@@ -59,6 +60,6 @@ pub use cicada_proto::{
     event::{Place, Table, TableEntry},
 };
 pub use cicada_wire::{
-    Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PublicKey, Refusal, Role,
-    SecretTooShort, SignedRecord,
+    Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PublicKey, Refusal,
+    Role, SecretTooShort, SignedRecord,
 };

@@ -11,11 +11,7 @@ use crate::{
     wish::{Done, SendDone, Wish},
 };
 use bytes::Bytes;
-use cicada_proto::{
-    Event, Me, Receipt, Route,
-    config::Limits,
-    event::Table,
-};
+use cicada_proto::{Event, Me, Receipt, Route, config::Limits, event::Table};
 use cicada_wire::{Address, Hash, MAX_EXCLUDED, PublicKey};
 use std::{
     net::SocketAddr,
@@ -334,7 +330,7 @@ impl Handle {
             return Err(BroadcastError::TooManyExclusions { excluded: excluded.len(), limit: MAX_EXCLUDED });
         }
         let sent = self.ask(|done| Wish::Broadcast { payload, excluded, done }).await;
-        let (id, delegates) = sent.map_err(|_| BroadcastError::Closed)?;
+        let (id, delegates) = sent.map_err(|_| BroadcastError::Closed)??;
         Ok(Broadcast { id, delegates })
     }
 

@@ -11,40 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 pub(crate) type Done<T> = oneshot::Sender<T>;
 
 pub(crate) enum Wish {
-    Connect {
-        addresses: Vec<Address>,
-        timeout: Duration,
-        done: Done<Result<SignedRecord, ConnectError>>,
-    },
-    Send {
-        to: Candidate,
-        payload: Bytes,
-        options: SendOptions,
-        done: SendDone,
-    },
-    Broadcast {
-        payload: Bytes,
-        excluded: Vec<Hash>,
-        done: Done<(MessageId, usize)>,
-    },
-    Lookup {
-        target: Hash,
-        done: Done<Result<event::Lookup, LookupError>>,
-    },
-    HandOver {
-        to: Hash,
-        payload: Bytes,
-        done: Done<bool>,
-    },
-    Disconnect {
-        peer: Hash,
-    },
-    Table {
-        done: Done<event::Table>,
-    },
-    Neighbours {
-        done: Done<Vec<RemoteNode>>,
-    },
+    Connect { addresses: Vec<Address>, timeout: Duration, done: Done<Result<SignedRecord, ConnectError>> },
+    Send { to: Candidate, payload: Bytes, options: SendOptions, done: SendDone },
+    Broadcast { payload: Bytes, excluded: Vec<Hash>, done: Done<Result<(MessageId, usize), cicada_proto::SendError>> },
+    Lookup { target: Hash, done: Done<Result<event::Lookup, LookupError>> },
+    HandOver { to: Hash, payload: Bytes, done: Done<bool> },
+    Disconnect { peer: Hash },
+    Table { done: Done<event::Table> },
+    Neighbours { done: Done<Vec<RemoteNode>> },
     Close,
 }
 
@@ -60,7 +34,7 @@ pub(crate) enum SendDone {
 pub(crate) enum Waiting {
     Connect(Done<Result<SignedRecord, ConnectError>>),
     Send(SendDone),
-    Broadcast(Done<(MessageId, usize)>),
+    Broadcast(Done<Result<(MessageId, usize), cicada_proto::SendError>>),
     Lookup(Done<Result<event::Lookup, LookupError>>),
     Leave,
 }

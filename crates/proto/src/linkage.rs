@@ -7,6 +7,7 @@ use crate::{
     links::{DialStart, LinkId},
     outbox::Transmit,
     overlay::{Overlay, Rank},
+    peer::Proven,
     step::Step,
     time::Instant,
 };
@@ -22,6 +23,7 @@ pub(crate) struct Linkage {
 
 #[derive(Debug)]
 struct Pause {
+    since: Instant,
     until: Instant,
     times: u32,
 }
@@ -56,19 +58,27 @@ impl Linkage {
                 self.pauses.pop_first();
             }
         }
-        let most = match overlay.rank(peer, &[]) {
+        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        let most = match overlay.rank(peer, &others) {
             Rank::Essential => 1,
             Rank::Useful(_) | Rank::Spare(_) => 6,
         };
-        let pause = self.pauses.entry(peer).or_insert(Pause { until: cx.now, times: 0 });
+        let pause = self.pauses.entry(peer).or_insert(Pause { since: cx.now, until: cx.now, times: 0 });
+        if cx.now.since(pause.since) > FORGOTTEN {
+            pause.times = 0;
+        }
+        pause.since = cx.now;
         pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(most));
         pause.times += 1;
         self.tables_changed(cx);
     }
 
-    /// A link to the peer came about after all.
+    /// A link to the peer came about after all. It may be closed again at once by a peer that has no room: the next pause is
+    /// longer nevertheless.
     pub(crate) fn forgive(&mut self, peer: Hash) {
-        self.pauses.remove(&peer);
+        if let Some(pause) = self.pauses.get_mut(&peer) {
+            pause.until = Instant(0);
+        }
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
@@ -85,10 +95,10 @@ impl Linkage {
             return;
         }
         let limit = cx.config.limits.links;
-        for wanted in overlay.wanted_links() {
+        let paused: Vec<Hash> = self.pauses.iter().filter(|(_, pause)| pause.until > cx.now).map(|(peer, _)| *peer).collect();
+        for wanted in overlay.wanted_links(&linked(cx, overlay), &paused) {
             let peer = wanted.id();
-            let paused = self.pauses.get(&peer).is_some_and(|pause| pause.until > cx.now);
-            if paused || cx.links.to_peer(peer).is_some() {
+            if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
                 continue;
             }
             let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
@@ -113,6 +123,13 @@ impl Linkage {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.next
     }
+}
+
+/// To whom links stand or are being made.
+fn linked(cx: &Context<'_>, overlay: &Overlay) -> Vec<Hash> {
+    let dialled = |member: &Proven| member.record().announced().is_some_and(|address| cx.links.is_dialling(address));
+    let dialled = overlay.members().into_iter().filter(|_| cx.links.dialling() > 0).filter(dialled).map(|member| member.id());
+    cx.links.members().map(super::links::Link::peer).chain(dialled).collect()
 }
 
 /// The least worthy link if there are more than the limit allows; a link in use counts for more than an idle one of its rank.
@@ -161,5 +178,8 @@ const SOON: Duration = Duration::from_millis(10); // guess
 const EVERY: Duration = Duration::from_secs(1); // guess
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
+
+/// After that long without trouble a peer's pauses start anew.
+const FORGOTTEN: Duration = Duration::from_secs(150); // guess: above the longest pause
 
 const MAX_PAUSES: usize = 1024; // guess

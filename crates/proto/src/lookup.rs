@@ -33,8 +33,8 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    /// Starts one. Ends with [`Step::Found`], always; perhaps before this returns. A lookup that the overlay already has under
-    /// way for the same target is not started twice: the one `Found` answers both.
+    /// Starts one, at `seeds`, or, when there are none, at what the overlay knows. Ends with [`Step::Found`], always. A lookup that
+    /// the overlay has under way for the same target is not started twice: the one `Found` answers both.
     pub(crate) fn start(&mut self, cx: &mut Context<'_>, overlay: &Overlay, target: Hash, seeds: &[SignedRecord], finder: Finder) {
         if finder == Finder::Overlay && self.is_under_way(target, seeds) {
             return;
@@ -46,10 +46,14 @@ impl Lookups {
         let number = self.next;
         self.next += 1;
         let mut search = Search::new(cx, overlay, target, finder);
-        let known = [overlay.closer(target, MAX_RECORDS).iter().map(|peer| peer.record().clone()).collect(), seeds.to_vec()];
-        let linked = cx.links.members().map(|link| link.record.clone()).collect();
-        let responsible = overlay.responsible(target, MAX_RECORDS);
-        search.begin(cx, &self.dead, known.into_iter().chain([linked]).flatten(), &responsible);
+        search.be_content(cx, !seeds.is_empty());
+        if seeds.is_empty() {
+            let known = overlay.closer(target, MAX_RECORDS).into_iter().map(|peer| peer.record().clone());
+            let linked: Vec<SignedRecord> = cx.links.members().map(|link| link.record.clone()).collect();
+            search.begin(cx, &self.dead, known.chain(linked), &overlay.responsible(target, MAX_RECORDS));
+        } else {
+            search.begin(cx, &self.dead, seeds.iter().cloned(), &[]);
+        }
         self.searches.insert(number, search);
         self.pursue(cx, overlay, number);
     }

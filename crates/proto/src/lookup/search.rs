@@ -107,6 +107,14 @@ impl Search {
         }
     }
 
+    /// Upkeep that refreshes a cell, or looks into another tree, wants to hear of somebody there; it need not hear all.
+    pub(super) fn be_content(&mut self, cx: &Context<'_>, seeded: bool) {
+        if self.finder == Finder::Overlay && (seeded || self.target != cx.me.id()) {
+            self.witnesses = self.witnesses.min(self.alpha + 1);
+            self.width = self.width.min(FEW);
+        }
+    }
+
     /// Takes in who is known at the start: spread over the paths, so that each begins near the key.
     pub(super) fn begin(&mut self, cx: &Context<'_>, dead: &Dead, known: impl Iterator<Item = SignedRecord>, responsible: &[SignedRecord]) {
         let mut seeds: Vec<SignedRecord> = known.chain(responsible.iter().cloned()).collect();
@@ -398,5 +406,7 @@ const PATIENCE: Duration = Duration::from_millis(250); // guess: most round trip
 /// Before a claimant that disowned the key is asked again; twice as long each time.
 const PAUSE: Duration = Duration::from_millis(100); // guess: two batches of list changes
 const REPEATS: u32 = 5; // guess: 3 s in all
+/// How many records an answer holds that need not be complete.
+const FEW: usize = 8; // guess: what a datagram holds, about
 /// The longest shortlist.
 const CONTACTS: usize = 128; // guess: six answers full of news

@@ -85,8 +85,8 @@ impl Machines {
             Finder::Application(operation) => cx.out.event(Event::LookedUp { operation, result }),
             Finder::Join(operation) => {
                 if let Ok(lookup) = &result {
-                    let from = lookup.responsible.first().map_or(target, SignedRecord::id);
-                    self.on_candidates(cx, from, &lookup.responsible);
+                    // Not as what the owner says of itself: the lookup has found that it stands there.
+                    self.on_candidates(cx, target, &lookup.responsible);
                 }
                 self.joins.on_found(cx, operation, &result);
             }

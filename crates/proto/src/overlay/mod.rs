@@ -2,6 +2,9 @@
 //!
 //! A closed enum: both definitions stand behind one list of methods, and no other module asks which of the two it is.
 
+mod anchors;
+mod caps;
+mod lost;
 mod ring;
 mod tree;
 
@@ -116,10 +119,15 @@ impl Overlay {
         both!(self, overlay => overlay.find(find))
     }
 
-    /// Members that a link should stand to, the most wanted first.
+    /// Members that a link should stand to, the most wanted first. Links to those in `linked` stand or are being made; those in
+    /// `avoided` should be left alone for now.
     #[must_use]
-    pub fn wanted_links(&self) -> Vec<SignedRecord> {
-        both!(self, overlay => overlay.wanted_links())
+    pub fn wanted_links(&self, linked: &[Hash], avoided: &[Hash]) -> Vec<SignedRecord> {
+        match self {
+            // The ring wants certain members and nobody in their place.
+            Self::Ring(ring) => ring.wanted_links(),
+            Self::Tree(tree) => tree.wanted_links(linked, avoided),
+        }
     }
 
     /// What a link to `peer` is worth when links to `others` stand as well.

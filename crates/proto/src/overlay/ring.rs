@@ -1,70 +1,414 @@
-//! Stub to be replaced.
+//! Chord's ring, with the maintenance that Zave proved right ("Reasoning about identifier spaces: how to make Chord correct",
+//! TSE 2017; below: Zave).
+//!
+//! A member holds a set of others that it has proven itself and that are known to stand on the ring. Everything else follows
+//! from that set (see [`shape`]): the successor list is the first r of them clockwise, the predecessor the last. So Zave's
+//! operations come down to how the set grows and shrinks:
+//! - *join*: what the lookup of our own id found is proven and enters;
+//! - *stabilise*: the successor's neighbours are heard, proven, and enter; whom it has dropped is checked ([`upkeep`]);
+//! - *rectify*: whoever takes us for its successor enters, or else our predecessor is checked;
+//! - *fail*: whoever is dead leaves.
+//!
+//! A peer that is proven but not known to stand on the ring is a [`Stranger`](strangers::Stranger): were a joiner taken for a
+//! neighbour before it knows its own, the ring would lead through it to nowhere.
+//!
+//! Not here: which links stand (linkage), who is alive (liveness), lookups.
+
+mod candidates;
+mod merge;
+mod refresh;
+mod shape;
+mod strangers;
+mod upkeep;
+
+#[cfg(test)]
+mod tests;
 
 use crate::{
     context::Context,
-    event::{Lookup, LookupError, Table},
-    overlay::Rank,
+    event::{Event, Lookup, LookupError, Place, Table, TableEntry},
+    geometry::Geometry,
+    overlay::{Rank, lost::Lost},
     peer::Proven,
+    step::Step,
     time::Instant,
 };
-use cicada_wire::{Find, Found, Frame, Goodbye, Hash, Query, Refusal, Reply, SignedRecord};
+use candidates::Candidates;
+use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_RECORDS, Neighbours, Query, Refusal, Reply, SignedRecord};
+use merge::Merge;
+use refresh::Refresh;
+use shape::Shape;
+use std::{collections::BTreeMap, ops::Bound};
+use strangers::Strangers;
+use upkeep::{Doubts, Stabilise, Telling};
 
 /// The ring.
 #[derive(Debug)]
 pub struct Ring {
     me: SignedRecord,
+    /// Proven, and on the ring.
+    known: BTreeMap<Hash, Known>,
+    /// What follows from `known`.
+    shape: Shape,
+    strangers: Strangers,
+    candidates: Candidates,
+    doubts: Doubts,
+    stabilise: Stabilise,
+    telling: Telling,
+    refresh: Refresh,
+    merge: Merge,
+    lost: Lost,
+}
+
+/// A member of the ring that this peer has proven.
+#[derive(Debug)]
+struct Known {
+    peer: Proven,
+    /// When it last proved that it lives.
+    heard: Instant,
 }
 
 impl Ring {
     pub(crate) fn new(me: SignedRecord) -> Self {
-        Self { me }
+        Self {
+            me,
+            known: BTreeMap::new(),
+            shape: Shape::default(),
+            strangers: Strangers::default(),
+            candidates: Candidates::default(),
+            doubts: Doubts::default(),
+            stabilise: Stabilise::default(),
+            telling: Telling::default(),
+            refresh: Refresh::default(),
+            merge: Merge::default(),
+            lost: Lost::default(),
+        }
     }
+
+    fn id(&self) -> Hash {
+        self.me.id()
+    }
+
+    // --- Questions
+
+    /// A place is taken once the successor has answered that it knows us.
     pub(crate) fn is_joined(&self) -> bool {
-        false
+        self.stabilise.is_joined()
     }
-    pub(crate) fn member(&self, _id: Hash) -> Option<&Proven> {
-        None
+
+    pub(crate) fn member(&self, id: Hash) -> Option<&Proven> {
+        self.known.get(&id).map(|known| &known.peer)
     }
+
     pub(crate) fn members(&self) -> Vec<Proven> {
-        Vec::new()
+        self.known.values().map(|known| known.peer.clone()).collect()
     }
-    pub(crate) fn closer(&self, _target: Hash, _limit: usize) -> Vec<Proven> {
-        Vec::new()
+
+    pub(crate) fn closer(&self, target: Hash, limit: usize) -> Vec<Proven> {
+        // From the target backwards to this peer: these are the members between the two, the nearest to the target first.
+        let beyond = (Bound::Excluded(target), Bound::Unbounded);
+        let before = self.known.range(..=target).rev().chain(self.known.range(beyond).rev());
+        let mine = Geometry::Ring.offset(self.id(), target);
+        before
+            .take_while(|(id, _)| Geometry::Ring.offset(**id, target) < mine)
+            .take(limit.min(self.known.len()))
+            .map(|(_, known)| known.peer.clone())
+            .collect()
     }
-    pub(crate) fn responsible(&self, _key: Hash, _limit: usize) -> Vec<SignedRecord> {
-        vec![self.me.clone()]
+
+    pub(crate) fn responsible(&self, key: Hash, limit: usize) -> Vec<SignedRecord> {
+        let mut ids = self.shape.responsible(self.id(), key, &self.known);
+        ids.truncate(limit);
+        ids.into_iter().filter_map(|id| self.record(id).cloned()).collect()
     }
-    pub(crate) fn owns(&self, _key: Hash) -> bool {
-        true
+
+    pub(crate) fn owns(&self, key: Hash) -> bool {
+        self.shape.owns(self.id(), key)
     }
-    pub(crate) fn find(&self, _find: &Find) -> Found {
-        Found::default()
+
+    pub(crate) fn find(&self, find: &Find) -> Found {
+        let count = usize::from(find.count).min(MAX_RECORDS);
+        let closer = self.closer(find.target, count).iter().map(|peer| peer.record().clone()).collect();
+        Found { closer, responsible: self.responsible(find.target, count), attached: None }
     }
+
     pub(crate) fn wanted_links(&self) -> Vec<SignedRecord> {
-        Vec::new()
+        self.shape.wanted_links().iter().filter_map(|id| self.record(*id).cloned()).collect()
     }
-    pub(crate) fn rank(&self, _peer: Hash, _others: &[Hash]) -> Rank {
-        Rank::Spare(0)
+
+    pub(crate) fn rank(&self, peer: Hash, _others: &[Hash]) -> Rank {
+        self.shape.rank(self.id(), peer)
     }
+
     pub(crate) fn table(&self) -> Table {
-        Table::default()
+        let me = self.id();
+        let mut entries: Vec<TableEntry> = self
+            .known
+            .iter()
+            .map(|(id, known)| TableEntry {
+                record: known.peer.record().clone(),
+                cell: Geometry::Ring.cell(me, *id).unwrap_or_default(),
+                place: Place::Other,
+                linked: false,
+            })
+            .collect();
+        entries.sort_by_key(|entry| Geometry::Ring.offset(me, entry.record.id()));
+        let mut predecessor = None;
+        for entry in &mut entries {
+            entry.place = self.shape.place(me, entry.record.id());
+            if self.shape.predecessor == Some(entry.record.id()) && entry.place != Place::Predecessor {
+                predecessor = Some(TableEntry { place: Place::Predecessor, ..entry.clone() });
+            }
+        }
+        // In a small swarm the predecessor is among the successors as well, and people want to see both.
+        entries.extend(predecessor);
+        Table { entries, attached: Vec::new() }
     }
-    pub(crate) fn on_proven(&mut self, _cx: &mut Context<'_>, _peer: &Proven) {}
-    pub(crate) fn on_unproven(&mut self, _cx: &mut Context<'_>, _peer: Hash) {}
-    pub(crate) fn on_gone(&mut self, _cx: &mut Context<'_>, _peer: Hash, _politely: bool) {}
-    pub(crate) fn on_candidates(&mut self, _cx: &mut Context<'_>, _from: Hash, _records: &[SignedRecord]) {}
-    pub(crate) fn on_met(&mut self, _cx: &mut Context<'_>, _peer: &Proven) {}
-    pub(crate) fn on_frame(&mut self, _cx: &mut Context<'_>, _from: &Proven, _frame: Frame) {}
-    pub(crate) fn on_query(&mut self, _cx: &mut Context<'_>, _from: &Proven, _query: &Query) -> Reply {
-        Reply::Refused(Refusal::Unexpected)
+
+    fn record(&self, id: Hash) -> Option<&SignedRecord> {
+        if id == self.id() { Some(&self.me) } else { self.known.get(&id).map(|known| known.peer.record()) }
     }
-    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, _from: &SignedRecord, _reply: Option<Reply>) {}
-    pub(crate) fn on_found(&mut self, _cx: &mut Context<'_>, _target: Hash, _result: &Result<Lookup, LookupError>) {}
+
+    // --- Inputs
+
+    pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+        let id = peer.id();
+        if let Some(known) = self.known.get_mut(&id) {
+            known.peer = peer.clone();
+            known.heard = cx.now;
+            self.doubts.clear(id);
+            self.greet(cx, id);
+            return;
+        }
+        let on_the_ring = self.candidates.take(id).unwrap_or(false);
+        let was_lost = self.lost.found(id);
+        if on_the_ring || was_lost {
+            self.enter(cx, peer);
+        } else {
+            self.strangers.insert(cx.now, peer.clone());
+        }
+        if was_lost {
+            cx.step(Step::Met(peer.clone()));
+        }
+        self.greet(cx, id);
+        self.prove_candidates(cx);
+    }
+
+    pub(crate) fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash) {
+        self.candidates.failed(cx.now, peer);
+        self.lost.failed(cx.now, cx.rng, peer);
+        self.prove_candidates(cx);
+    }
+
+    pub(crate) fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
+        self.strangers.take(peer);
+        self.candidates.ban(cx.now, peer);
+        self.doubts.clear(peer);
+        let Some(known) = self.known.remove(&peer) else { return };
+        if !politely {
+            self.lost.remember(cx.now, cx.rng, known.peer.record().clone(), cx.config.limits.lost);
+        }
+        cx.out.event(Event::PeerLeft { peer, politely });
+        self.refresh.on_gone(cx, &self.shape, peer);
+        self.reshape(cx);
+    }
+
+    pub(crate) fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
+        for record in records {
+            let id = record.id();
+            if id == self.id() || self.known.contains_key(&id) {
+                continue;
+            }
+            // What a peer says of itself tells that it is there, not that it has joined.
+            let on_the_ring = id != from;
+            match self.strangers.take(id) {
+                Some(stranger) if on_the_ring => self.enter(cx, &stranger.peer),
+                Some(stranger) => self.strangers.put_back(stranger),
+                None if self.shape.would_take(self.id(), id, &self.known) => {
+                    self.candidates.add(cx.now, record, on_the_ring, cx.config.limits.candidates);
+                }
+                None => {}
+            }
+        }
+        self.prove_candidates(cx);
+    }
+
+    pub(crate) fn on_frame(&mut self, cx: &mut Context<'_>, from: &Proven, frame: Frame) {
+        match frame {
+            Frame::Changed(neighbours) => {
+                self.speaks(cx, from);
+                self.hear(cx, from, &neighbours);
+            }
+            Frame::Hint(record) => {
+                self.speaks(cx, from);
+                cx.step(Step::Candidates { from: from.id(), records: vec![record] });
+            }
+            Frame::Introduce(introduction) => {
+                self.speaks(cx, from);
+                self.on_introduction(cx, from, introduction.records);
+            }
+            Frame::Unify(unify) => self.on_unify(cx, from, unify),
+            Frame::Goodbye(Goodbye { neighbours }) => {
+                cx.step(Step::Candidates { from: from.id(), records: neighbours.records });
+            }
+            Frame::Query(..)
+            | Frame::Reply(..)
+            | Frame::Data(..)
+            | Frame::HopVerdict(_)
+            | Frame::Task(..)
+            | Frame::TaskVerdict(_)
+            | Frame::Opaque(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
+        }
+    }
+
+    pub(crate) fn on_query(&mut self, cx: &mut Context<'_>, from: &Proven, query: &Query) -> Reply {
+        match query {
+            Query::Neighbours(rectify) => Reply::Neighbours(self.neighbours_for(cx, from, *rectify)),
+            Query::Ping | Query::Find(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
+        }
+    }
+
+    pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
+        let id = from.id();
+        let proven = self.member(id).cloned();
+        match reply {
+            Some(Reply::Neighbours(neighbours)) => {
+                if self.stabilise.answered(id) {
+                    cx.step(Step::TablesChanged);
+                }
+                if let Some(proven) = proven {
+                    self.hear(cx, &proven, &neighbours);
+                }
+            }
+            Some(Reply::Pong | Reply::Found(_) | Reply::Attached(_)) => cx.refuse(Some(id), Refusal::Unexpected),
+            Some(Reply::Refused(_)) => self.stabilise.unanswered(id),
+            None => {
+                self.stabilise.unanswered(id);
+                if proven.is_some() {
+                    cx.step(Step::Suspect(id));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn on_found(&mut self, cx: &mut Context<'_>, target: Hash, result: &Result<Lookup, LookupError>) {
+        let owner = result.as_ref().ok().and_then(|lookup| lookup.responsible.first());
+        let news = owner.filter(|owner| owner.id() != self.id() && !self.known.contains_key(&owner.id()));
+        if let Some(owner) = news {
+            match self.strangers.take(owner.id()) {
+                Some(stranger) => self.enter(cx, &stranger.peer),
+                None => self.candidates.add(cx.now, owner, true, cx.config.limits.candidates),
+            }
+            self.prove_candidates(cx);
+        }
+        self.refresh.on_found(cx, &self.shape, self.me.id(), target, news.is_some());
+    }
+
     pub(crate) fn goodbye(&self) -> Frame {
-        Frame::Goodbye(Goodbye::default())
+        let neighbours = Neighbours {
+            predecessor: self.shape.predecessor,
+            successors: self.shape.successors.clone(),
+            records: self.shape.neighbours().into_iter().filter_map(|id| self.record(id).cloned()).collect(),
+        };
+        Frame::Goodbye(Goodbye { neighbours })
     }
-    pub(crate) fn on_wake(&mut self, _cx: &mut Context<'_>) {}
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
+        for stranger in self.strangers.due(cx.now) {
+            self.enter(cx, &stranger);
+        }
+        for record in self.lost.due(cx.now) {
+            cx.step(Step::Prove(record));
+        }
+        self.merge.forget(cx.now);
+        self.settle_doubts(cx);
+        self.prove_candidates(cx);
+        self.tell(cx);
+        self.stabilise_if_due(cx);
+        self.refresh.on_wake(cx, &self.shape, self.me.id());
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        None
+        [
+            self.strangers.next_timeout(),
+            self.lost.next_timeout(),
+            self.merge.next_timeout(),
+            self.doubts.next_timeout(),
+            self.candidates.next_timeout(),
+            self.telling.next_timeout(),
+            self.stabilise.next_timeout(),
+            self.refresh.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    // --- The set, and what follows from it
+
+    /// A proven peer is known to stand on the ring.
+    fn enter(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+        let id = peer.id();
+        if id == self.id() {
+            return;
+        }
+        if self.known.insert(id, Known { peer: peer.clone(), heard: cx.now }).is_none() {
+            cx.out.event(Event::PeerJoined(peer.clone()));
+        }
+        self.reshape(cx);
+    }
+
+    /// The peer says something that only members of the ring say.
+    fn speaks(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+        self.candidates.forgive(peer.id());
+        self.strangers.take(peer.id());
+        self.lost.found(peer.id());
+        match self.known.get_mut(&peer.id()) {
+            Some(known) => known.heard = cx.now,
+            None => self.enter(cx, peer),
+        }
+    }
+
+    /// Draws the consequences of a change of the set.
+    fn reshape(&mut self, cx: &mut Context<'_>) {
+        self.drop_spares(cx);
+        let shape = Shape::of(self.me.id(), &self.known, cx.config);
+        if shape == self.shape {
+            return;
+        }
+        let old = std::mem::replace(&mut self.shape, shape);
+        let changed = old.predecessor != self.shape.predecessor || old.successors != self.shape.successors;
+        if changed {
+            let nearest = self.shape.successors.clone();
+            cx.out.event(Event::NeighboursChanged { predecessor: self.shape.predecessor, nearest });
+            self.on_neighbours_changed(cx, &old);
+        }
+        self.refresh.on_reshape(cx, &self.shape, self.me.id());
+        cx.step(Step::TablesChanged);
+    }
+
+    /// Keeps the set bounded: of those that have no place in the shape the longest silent goes.
+    fn drop_spares(&mut self, cx: &mut Context<'_>) {
+        while self.known.len() > SPARES + self.shape.len() {
+            let spare = |id: &Hash| !self.shape.has_place(*id) && !is_linked(cx, *id);
+            let oldest = self.known.iter().filter(|(id, _)| spare(id)).min_by_key(|(id, known)| (known.heard, **id)).map(|(id, _)| *id);
+            let Some(oldest) = oldest else { return };
+            self.known.remove(&oldest);
+            cx.out.event(Event::PeerLeft { peer: oldest, politely: false });
+        }
+    }
+
+    fn prove_candidates(&mut self, cx: &mut Context<'_>) {
+        let room = (cx.config.limits.challenges / 2).max(1);
+        for record in self.candidates.due(cx.now, room, |id| self.shape.would_take(self.me.id(), id, &self.known)) {
+            cx.step(Step::Prove(record));
+        }
     }
 }
+
+fn is_linked(cx: &Context<'_>, peer: Hash) -> bool {
+    cx.links.to_peer(peer).is_some_and(|link| link.is_open() && link.proven.is_some())
+}
+
+/// Members held beyond those with a place: who has linked to us, whom a lookup met. They shorten routes, no more.
+const SPARES: usize = 64; // guess

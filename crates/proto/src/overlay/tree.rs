@@ -1,70 +1,334 @@
-//! Stub to be replaced.
+//! The tree: Kademlia's k-buckets (Maymounkov and Mazieres, "Kademlia", 2002).
+//!
+//! A cell is a bucket. Only proven members are in it, least recently seen first; one that is alive is never put out for a
+//! newcomer, unless the newcomer is among the members nearest to this peer: those are always known, since who answers for a key
+//! must know who else is near. Candidates are proven when there is a place for them, and otherwise remembered in case a place
+//! becomes free.
+//!
+//! Read first: [`table`] (the buckets), then the inputs below; [`linking`] (which links), [`upkeep`] (when to look around),
+//! [`merge`] (two trees become one).
+
+mod bucket;
+mod linking;
+mod merge;
+mod table;
+#[cfg(test)]
+mod tests;
+mod upkeep;
 
 use crate::{
     context::Context,
-    event::{Lookup, LookupError, Table},
-    overlay::Rank,
+    event::{Event, Lookup, LookupError, Place as EntryPlace, Table, TableEntry},
+    geometry::{CELLS, Geometry},
+    overlay::{Rank, lost::Lost},
     peer::Proven,
+    step::{Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Find, Found, Frame, Goodbye, Hash, Query, Refusal, Reply, SignedRecord};
+use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
+use merge::Merge;
+use std::{collections::BTreeSet, time::Duration};
+use table::{Buckets, Place};
+use upkeep::{Look, Schedule};
 
 /// The tree.
 #[derive(Debug)]
 pub struct Tree {
     me: SignedRecord,
+    buckets: Buckets,
+    /// Candidates that are being proven.
+    proving: BTreeSet<Hash>,
+    /// The nearest members as last told to the application.
+    nearest: Vec<Hash>,
+    schedule: Schedule,
+    merge: Option<Merge>,
+    lost: Lost,
 }
 
 impl Tree {
     pub(crate) fn new(me: SignedRecord) -> Self {
-        Self { me }
+        Self {
+            buckets: Buckets::new(me.id()),
+            me,
+            proving: BTreeSet::new(),
+            nearest: Vec::new(),
+            schedule: Schedule::default(),
+            merge: None,
+            lost: Lost::default(),
+        }
     }
+
+    fn id(&self) -> Hash {
+        self.me.id()
+    }
+
+    // --- Questions
+
     pub(crate) fn is_joined(&self) -> bool {
-        false
+        self.buckets.iter().next().is_some()
     }
-    pub(crate) fn member(&self, _id: Hash) -> Option<&Proven> {
-        None
+
+    pub(crate) fn member(&self, id: Hash) -> Option<&Proven> {
+        self.buckets.member(id)
     }
+
     pub(crate) fn members(&self) -> Vec<Proven> {
-        Vec::new()
+        let mut members: Vec<Proven> = self.buckets.iter().cloned().collect();
+        members.sort_by_key(Proven::id);
+        members
     }
-    pub(crate) fn closer(&self, _target: Hash, _limit: usize) -> Vec<Proven> {
-        Vec::new()
+
+    pub(crate) fn closer(&self, target: Hash, limit: usize) -> Vec<Proven> {
+        let mine = Geometry::Tree.offset(self.id(), target);
+        let nearest = self.buckets.nearest(target, limit).into_iter();
+        nearest.take_while(|member| Geometry::Tree.offset(member.id(), target) < mine).cloned().collect()
     }
-    pub(crate) fn responsible(&self, _key: Hash, _limit: usize) -> Vec<SignedRecord> {
-        vec![self.me.clone()]
+
+    pub(crate) fn responsible(&self, key: Hash, limit: usize) -> Vec<SignedRecord> {
+        let mut nearest: Vec<SignedRecord> = self.buckets.nearest(key, limit).into_iter().map(|member| member.record().clone()).collect();
+        if self.me.record().role == Role::Member {
+            let mine = Geometry::Tree.offset(self.id(), key);
+            let at = nearest.partition_point(|record| Geometry::Tree.offset(record.id(), key) < mine);
+            nearest.insert(at, self.me.clone());
+        }
+        nearest.truncate(limit);
+        nearest
     }
-    pub(crate) fn owns(&self, _key: Hash) -> bool {
-        true
+
+    pub(crate) fn owns(&self, key: Hash) -> bool {
+        self.me.record().role == Role::Member && self.closer(key, 1).is_empty()
     }
-    pub(crate) fn find(&self, _find: &Find) -> Found {
-        Found::default()
+
+    /// All of the nearest are among the responsible; naming the nearer ones twice would only make the answer longer.
+    pub(crate) fn find(&self, find: &Find) -> Found {
+        let limit = usize::from(find.count).min(MAX_RECORDS);
+        Found { closer: Vec::new(), responsible: self.responsible(find.target, limit), attached: None }
     }
-    pub(crate) fn wanted_links(&self) -> Vec<SignedRecord> {
-        Vec::new()
+
+    /// Those to `linked` stand; those to `avoided` should not be tried now.
+    pub(crate) fn wanted_links(&self, linked: &[Hash], avoided: &[Hash]) -> Vec<SignedRecord> {
+        self.buckets.wanted_links(linked, avoided, self.id())
     }
-    pub(crate) fn rank(&self, _peer: Hash, _others: &[Hash]) -> Rank {
-        Rank::Spare(0)
+
+    pub(crate) fn rank(&self, peer: Hash, others: &[Hash]) -> Rank {
+        self.buckets.rank(peer, others)
     }
+
     pub(crate) fn table(&self) -> Table {
-        Table::default()
+        let entry = |cell, member: &Proven| TableEntry { record: member.record().clone(), cell, place: EntryPlace::Bucket, linked: false };
+        let entries = self.buckets.filled().flat_map(|(cell, bucket)| bucket.members().iter().map(move |member| entry(cell, member)));
+        Table { entries: entries.collect(), attached: Vec::new() }
     }
-    pub(crate) fn on_proven(&mut self, _cx: &mut Context<'_>, _peer: &Proven) {}
-    pub(crate) fn on_unproven(&mut self, _cx: &mut Context<'_>, _peer: Hash) {}
-    pub(crate) fn on_gone(&mut self, _cx: &mut Context<'_>, _peer: Hash, _politely: bool) {}
-    pub(crate) fn on_candidates(&mut self, _cx: &mut Context<'_>, _from: Hash, _records: &[SignedRecord]) {}
-    pub(crate) fn on_met(&mut self, _cx: &mut Context<'_>, _peer: &Proven) {}
-    pub(crate) fn on_frame(&mut self, _cx: &mut Context<'_>, _from: &Proven, _frame: Frame) {}
+
+    pub(crate) fn goodbye(&self) -> Frame {
+        let records = self.buckets.nearest(self.id(), MAX_NEIGHBOURS).into_iter().map(|member| member.record().clone()).collect();
+        Frame::Goodbye(Goodbye { neighbours: Neighbours { records, ..Neighbours::default() } })
+    }
+
+    // --- Inputs
+
+    pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+        let id = peer.id();
+        self.proving.remove(&id);
+        match self.buckets.place(cx.config, peer.record()) {
+            Place::Nowhere => return,
+            Place::Known => self.seen(id, Some(peer)),
+            Place::Free => self.insert(cx, peer),
+            Place::Of(other) => {
+                self.displace(cx, other);
+                self.insert(cx, peer);
+            }
+            Place::Full => self.keep_spare(cx, peer.record()),
+        }
+        if self.lost.found(id) {
+            // Those who lost each other look for each other: nobody needs to be told.
+            self.merge(cx, peer.record(), 0);
+        }
+    }
+
+    fn insert(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+        if !self.is_joined() {
+            self.schedule.joined(cx.now);
+        }
+        let Some(bucket) = self.buckets.bucket_mut(peer.id()) else { return };
+        bucket.insert(peer.clone());
+        cx.out.event(Event::PeerJoined(peer.clone()));
+        self.tell_nearest(cx);
+    }
+
+    fn displace(&mut self, cx: &mut Context<'_>, id: Hash) {
+        let Some(member) = self.buckets.remove(id) else { return };
+        let size = cx.config.upkeep.bucket;
+        if let Some(bucket) = self.buckets.bucket_mut(id) {
+            bucket.spare(member.record().clone(), size);
+        }
+        cx.out.event(Event::PeerLeft { peer: id, politely: false });
+    }
+
+    /// The tables changed. Tells so, and whether that concerned the nearest.
+    fn tell_nearest(&mut self, cx: &mut Context<'_>) {
+        cx.step(Step::TablesChanged);
+        let nearest: Vec<Hash> = self.buckets.nearest(self.id(), cx.config.upkeep.successors).into_iter().map(Proven::id).collect();
+        if nearest != self.nearest {
+            self.nearest.clone_from(&nearest);
+            self.schedule.changed(cx.now);
+            cx.out.event(Event::NeighboursChanged { predecessor: None, nearest });
+        }
+    }
+
+    fn seen(&mut self, id: Hash, record: Option<&Proven>) {
+        if self.buckets.member(id).is_some()
+            && let Some(bucket) = self.buckets.bucket_mut(id)
+        {
+            bucket.seen(id, record);
+        }
+    }
+
+    /// The bucket is full: whom we have not seen for longest is checked, and gives way only if it is dead.
+    fn keep_spare(&mut self, cx: &mut Context<'_>, record: &SignedRecord) {
+        let (now, size) = (cx.now, cx.config.upkeep.bucket);
+        let Some(bucket) = self.buckets.bucket_mut(record.id()) else { return };
+        bucket.spare(record.clone(), size);
+        if bucket.members().len() < size || bucket.suspected.is_some_and(|suspected| now.since(suspected) < BETWEEN_SUSPICIONS) {
+            return;
+        }
+        // Those linked are watched anyway.
+        let oldest = bucket.members().iter().map(Proven::id).find(|id| cx.links.to_peer(*id).is_none());
+        bucket.suspected = Some(now);
+        if let Some(oldest) = oldest {
+            bucket.seen(oldest, None);
+            cx.step(Step::Suspect(oldest));
+        }
+    }
+
+    pub(crate) fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash) {
+        self.proving.remove(&peer);
+        self.lost.failed(cx.now, cx.rng, peer);
+        if let Some(bucket) = self.buckets.bucket_mut(peer) {
+            bucket.drop_spare(peer);
+        }
+        self.fill(cx, peer);
+    }
+
+    pub(crate) fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
+        let Some(member) = self.buckets.remove(peer) else { return };
+        if !politely {
+            self.lost.remember(cx.now, cx.rng, member.record().clone(), cx.config.limits.lost);
+            // Where one died, others may have: their links tell of the linked, nobody of the rest.
+            for near in self.buckets.nearest(peer, cx.config.upkeep.alpha) {
+                cx.step(Step::Suspect(near.id()));
+            }
+        }
+        cx.out.event(Event::PeerLeft { peer, politely });
+        self.tell_nearest(cx);
+        if !self.is_joined() {
+            self.schedule.alone();
+        }
+        self.fill(cx, peer);
+        if let Some(cell) = self.buckets.cell(peer).filter(|cell| self.buckets.bucket(*cell).is_none()) {
+            self.schedule.emptied(cx.now, cell);
+        }
+    }
+
+    /// A place in the cell of `id` may be free: whom we remember for it is proven.
+    fn fill(&mut self, cx: &mut Context<'_>, id: Hash) {
+        let size = cx.config.upkeep.bucket;
+        let Some(bucket) = self.buckets.bucket_mut(id) else { return };
+        let spare = if bucket.members().len() < size { bucket.take_spare() } else { None };
+        self.buckets.tidy();
+        if let Some(spare) = spare {
+            self.prove(cx, spare);
+        }
+    }
+
+    fn prove(&mut self, cx: &mut Context<'_>, record: SignedRecord) {
+        if self.proving.insert(record.id()) {
+            cx.step(Step::Prove(record));
+        }
+    }
+
+    pub(crate) fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
+        self.seen(from, None);
+        for record in records {
+            match self.buckets.place(cx.config, record) {
+                Place::Free | Place::Of(_) => self.prove(cx, record.clone()),
+                Place::Full => self.keep_spare(cx, record),
+                Place::Known | Place::Nowhere => {}
+            }
+        }
+    }
+
+    pub(crate) fn on_met(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+        self.merge(cx, peer.record(), CELLS);
+    }
+
+    pub(crate) fn on_frame(&mut self, cx: &mut Context<'_>, from: &Proven, frame: Frame) {
+        match frame {
+            Frame::Introduce(introduction) => self.on_candidates(cx, from.id(), &introduction.records),
+            Frame::Goodbye(goodbye) => self.on_candidates(cx, from.id(), &goodbye.neighbours.records),
+            Frame::Unify(unify) if unify.seeker.id() != self.id() && unify.seeker.record().role == Role::Member => {
+                self.merge(cx, &unify.seeker, u32::from(unify.hop_limit));
+            }
+            Frame::Unify(_)
+            | Frame::Query(..)
+            | Frame::Reply(..)
+            | Frame::Changed(_)
+            | Frame::Hint(_)
+            | Frame::Data(..)
+            | Frame::HopVerdict(_)
+            | Frame::Task(..)
+            | Frame::TaskVerdict(_)
+            | Frame::Opaque(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
+        }
+    }
+
     pub(crate) fn on_query(&mut self, _cx: &mut Context<'_>, _from: &Proven, _query: &Query) -> Reply {
+        // A tree has no order in which a peer has neighbours.
         Reply::Refused(Refusal::Unexpected)
     }
-    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, _from: &SignedRecord, _reply: Option<Reply>) {}
-    pub(crate) fn on_found(&mut self, _cx: &mut Context<'_>, _target: Hash, _result: &Result<Lookup, LookupError>) {}
-    pub(crate) fn goodbye(&self) -> Frame {
-        Frame::Goodbye(Goodbye::default())
+
+    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
+        // The tree asks by lookups only.
+        if reply.is_some() {
+            self.seen(from.id(), None);
+        }
     }
-    pub(crate) fn on_wake(&mut self, _cx: &mut Context<'_>) {}
+
+    pub(crate) fn on_found(&mut self, cx: &mut Context<'_>, target: Hash, result: &Result<Lookup, LookupError>) {
+        if target != self.id() {
+            return;
+        }
+        if let Ok(found) = result {
+            self.hand_on(cx, found);
+        }
+        let lowest = self.buckets.filled().next().map(|(cell, _)| cell);
+        if let Some(lowest) = lowest {
+            self.schedule.watch_from(cx.now, lowest, CELLS - 1);
+        }
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
+        for record in self.lost.due(cx.now) {
+            cx.step(Step::Prove(record));
+        }
+        let refresh = cx.config.upkeep.refresh;
+        let own = self.schedule.own_due(cx.now, cx.rng, refresh);
+        let own = own.map(|look| match look {
+            Look::Thorough => self.id(),
+            // A lookup of another id asks no more than it must; the nearest id has the same neighbourhood.
+            Look::Brief => Geometry::Tree.cell_start(self.id(), 0),
+        });
+        let cells = self.schedule.cells_due(cx.now, cx.rng, refresh);
+        let cells = cells.into_iter().map(|cell| Geometry::Tree.cell_start(self.id(), cell));
+        for target in own.into_iter().chain(cells) {
+            cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Overlay });
+        }
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        None
+        self.schedule.next_timeout().into_iter().chain(self.lost.next_timeout()).min()
     }
 }
+
+/// A bucket that is full is not a reason to keep checking its members.
+const BETWEEN_SUSPICIONS: Duration = Duration::from_secs(30); // guess

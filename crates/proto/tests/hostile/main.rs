@@ -95,9 +95,7 @@ impl Rig {
         }
         for (job, work) in out.jobs.drain(..) {
             let result = match work {
-                Job::Answer { challenge, record } => {
-                    JobResult::Answered(Answer::sign(challenge, record, &Identity::from_seed(&[7; 32])))
-                }
+                Job::Answer { challenge, record } => JobResult::Answered(Answer::sign(challenge, record, &Identity::from_seed(&[7; 32]))),
                 Job::VerifyAnswer(answer) => JobResult::Verified(answer.verify()),
                 Job::Admit(_) => JobResult::Admitted(true),
             };
@@ -115,6 +113,7 @@ impl Rig {
             | Event::Sent { operation, .. }
             | Event::SendFailed { operation, .. }
             | Event::BroadcastSent { operation, .. }
+            | Event::BroadcastFailed { operation, .. }
             | Event::LookedUp { operation, .. }
             | Event::Left { operation } => *operation,
             _ => return,

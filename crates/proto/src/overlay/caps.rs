@@ -1,0 +1,83 @@
+//! How many members of one IP address or one subnet a table holds, so that nobody fills it from one place.
+//!
+//! Loopback and private addresses are exempt: there everybody shares them. The caps govern fingers and buckets, not the
+//! members nearest to a peer: on those, honest peers must agree.
+
+use crate::{config::Limits, scope::Scope};
+use cicada_wire::{Address, SignedRecord};
+use std::net::IpAddr;
+
+/// Whether a table that holds `held` may take `newcomer` in.
+pub(crate) fn have_room<'a>(limits: &Limits, newcomer: &SignedRecord, held: impl Iterator<Item = &'a SignedRecord>) -> bool {
+    let Some(ip) = newcomer.announced().map(Address::ip).filter(|ip| Scope::of(*ip) == Scope::Public) else { return true };
+    let (mut of_ip, mut of_subnet) = (0, 0);
+    for other in held.filter_map(|record| record.announced()).map(Address::ip) {
+        of_ip += usize::from(other == ip);
+        of_subnet += usize::from(subnet(other) == subnet(ip));
+    }
+    of_ip < limits.members_per_ip && of_subnet < limits.members_per_subnet
+}
+
+/// /24 of v4, /48 of v6: what one customer commonly has.
+fn subnet(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            IpAddr::from([a, b, c, 0])
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, c, ..] = ip.segments();
+            IpAddr::from([a, b, c, 0, 0, 0, 0, 0])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use super::*;
+    use cicada_wire::{Capabilities, IdKind, Identity, Record, Role, UnixTime};
+
+    fn at(address: &str) -> SignedRecord {
+        let identity = Identity::from_seed(&[1; 32]);
+        let record = Record {
+            key: identity.public(),
+            kind: IdKind::Address,
+            role: Role::Member,
+            addresses: vec![address.parse().expect("an address")],
+            capabilities: Capabilities::default(),
+            sequence: 0,
+            expires: UnixTime(u64::MAX),
+            data: None,
+        };
+        SignedRecord::sign(record, &identity).expect("consistent")
+    }
+
+    fn have_room_after(newcomer: &str, held: &[&str]) -> bool {
+        let limits = Limits { members_per_ip: 2, members_per_subnet: 3, ..Limits::default() };
+        let held: Vec<_> = held.iter().map(|address| at(address)).collect();
+        have_room(&limits, &at(newcomer), held.iter())
+    }
+
+    #[test]
+    fn one_ip_gets_no_more_places_than_its_cap() {
+        assert!(have_room_after("9.9.9.9:4000", &["9.9.9.9:4001"]));
+        assert!(!have_room_after("9.9.9.9:4000", &["9.9.9.9:4001", "9.9.9.9:4002"]));
+        assert!(have_room_after("9.9.8.9:4000", &["9.9.9.9:4001", "9.9.9.9:4002"]));
+    }
+
+    #[test]
+    fn one_subnet_gets_no_more_places_than_its_cap() {
+        assert!(!have_room_after("9.9.9.4:4000", &["9.9.9.1:4000", "9.9.9.2:4000", "9.9.9.3:4000"]));
+        assert!(have_room_after("9.9.8.4:4000", &["9.9.9.1:4000", "9.9.9.2:4000", "9.9.9.3:4000"]));
+        let six = ["[2a00:1:2:1::1]:4000", "[2a00:1:2:2::1]:4000", "[2a00:1:2:3::1]:4000"];
+        assert!(!have_room_after("[2a00:1:2:4::1]:4000", &six));
+        assert!(have_room_after("[2a00:1:3::1]:4000", &six));
+    }
+
+    #[test]
+    fn loopback_and_private_addresses_are_exempt() {
+        assert!(have_room_after("127.0.0.1:4000", &["127.0.0.1:4001", "127.0.0.1:4002", "127.0.0.1:4003"]));
+        assert!(have_room_after("10.0.0.4:4000", &["10.0.0.1:4001", "10.0.0.2:4002", "10.0.0.3:4003"]));
+    }
+}

@@ -1,0 +1,78 @@
+//! The memory of peers that were lost without a goodbye: they are tried again, since it may be the network that failed. Two
+//! halves of a swarm find each other again through it.
+
+use crate::time::Instant;
+use cicada_wire::{Hash, SignedRecord};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use std::{collections::BTreeMap, time::Duration};
+
+/// Who was lost, and when each is tried again.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    peers: BTreeMap<Hash, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: SignedRecord,
+    tries: u32,
+    next: Instant,
+}
+
+impl Lost {
+    /// This peer is gone without a goodbye. Over `limit` the one that was tried most often is forgotten.
+    pub(crate) fn remember(&mut self, now: Instant, rng: &mut ChaCha8Rng, record: SignedRecord, limit: usize) {
+        let id = record.id();
+        self.peers.insert(id, Entry { record, tries: 0, next: now + pause(rng, 0) });
+        while self.peers.len() > limit {
+            let Some(worn) = self.peers.iter().max_by_key(|(_, entry)| entry.tries).map(|(id, _)| *id) else { return };
+            self.peers.remove(&worn);
+        }
+    }
+
+    /// It is back. Returns whether it had been lost.
+    pub(crate) fn found(&mut self, id: Hash) -> bool {
+        self.peers.remove(&id).is_some()
+    }
+
+    /// It did not answer (or was never lost).
+    pub(crate) fn failed(&mut self, now: Instant, rng: &mut ChaCha8Rng, id: Hash) {
+        let Some(entry) = self.peers.get_mut(&id) else { return };
+        entry.tries += 1;
+        if entry.tries >= MAX_TRIES {
+            self.peers.remove(&id);
+        } else {
+            entry.next = now + pause(rng, entry.tries);
+        }
+    }
+
+    /// Whom to try now.
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<SignedRecord> {
+        let mut due = Vec::new();
+        for entry in self.peers.values_mut().filter(|entry| entry.next <= now) {
+            // Until the answer, or its absence, is known.
+            entry.next = now + LONGEST;
+            due.push(entry.record.clone());
+        }
+        due
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.peers.values().map(|entry| entry.next).min()
+    }
+}
+
+/// Doubles from 1 s to 5 minutes, by up to a quarter more, so that those who lost the same peer do not all try at once.
+fn pause(rng: &mut ChaCha8Rng, tries: u32) -> Duration {
+    let pause = (FIRST * 2u32.pow(tries.min(16))).min(LONGEST);
+    let quarter = u64::try_from(pause.as_micros() / 4).unwrap_or(u64::MAX).max(1);
+    pause + Duration::from_micros(rng.next_u64() % quarter)
+}
+
+const FIRST: Duration = Duration::from_secs(1); // architecture
+const LONGEST: Duration = Duration::from_secs(300); // architecture
+const MAX_TRIES: u32 = 20; // 8 doublings and 12 times 5 minutes: an hour's outage is survived
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+use super::*;
+use cicada_wire::{Capabilities, IdKind, Identity, Record, Role, UnixTime};
+use rand::SeedableRng;
+
+#[test]
+fn a_lost_peer_is_tried_again_less_and_less_often_and_at_last_forgotten() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut lost = Lost::default();
+    let peer = record(2000);
+    lost.remember(Instant(0), &mut rng, peer.clone(), 4);
+    let mut pauses = Vec::new();
+    let mut now = Instant(0);
+    while let Some(next) = lost.next_timeout() {
+        pauses.push(next.since(now));
+        now = next;
+        assert_eq!(lost.due(now), vec![peer.clone()]);
+        assert!(lost.due(now).is_empty(), "one try at a time");
+        lost.failed(now, &mut rng, peer.id());
+    }
+    assert_eq!(pauses.len(), MAX_TRIES as usize);
+    assert!(pauses[0] >= FIRST && pauses[0] < FIRST * 2);
+    assert!(pauses.iter().all(|pause| *pause <= LONGEST + LONGEST / 4));
+    assert!(pauses.last() >= Some(&LONGEST));
+}
+
+#[test]
+fn who_was_found_is_lost_no_more() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut lost = Lost::default();
+    let peer = record(2000);
+    lost.remember(Instant(0), &mut rng, peer.clone(), 4);
+    assert!(lost.found(peer.id()));
+    assert!(!lost.found(peer.id()), "only once");
+    assert_eq!(lost.next_timeout(), None);
+}
+
+#[test]
+fn the_memory_is_bounded_and_the_most_tried_goes_first() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut lost = Lost::default();
+    let tried = record(2000);
+    lost.remember(Instant(0), &mut rng, tried.clone(), 2);
+    lost.failed(Instant(0), &mut rng, tried.id());
+    lost.remember(Instant(0), &mut rng, record(2001), 2);
+    lost.remember(Instant(0), &mut rng, record(2002), 2);
+    assert!(!lost.found(tried.id()));
+    assert!(lost.found(record(2001).id()) && lost.found(record(2002).id()));
+}
+
+fn record(port: u16) -> SignedRecord {
+    let identity = Identity::from_seed(&[7; 32]);
+    let record = Record {
+        key: identity.public(),
+        kind: IdKind::Address,
+        role: Role::Member,
+        addresses: vec![format!("10.0.0.1:{port}").parse().expect("an address")],
+        capabilities: Capabilities::default(),
+        sequence: 1,
+        expires: UnixTime(1),
+        data: None,
+    };
+    SignedRecord::sign(record, &identity).expect("it agrees with itself")
+}

@@ -1,0 +1,132 @@
+//! Members heard of that would have a place, waiting to be proven.
+
+use crate::time::Instant;
+use cicada_wire::{Hash, SignedRecord};
+use std::{collections::BTreeMap, time::Duration};
+
+/// All candidates.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    entries: BTreeMap<Hash, Candidate>,
+    /// Who is gone, and until when hearsay of it is not believed.
+    banned: BTreeMap<Hash, Instant>,
+    /// Some are due, but too many proofs are under way; the end of one of them is what is waited for.
+    crowded: bool,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    record: SignedRecord,
+    /// Whether somebody else named it as a member of the ring.
+    on_the_ring: bool,
+    state: State,
+    failures: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Waiting(Instant),
+    Proving,
+}
+
+impl Candidates {
+    pub(super) fn add(&mut self, now: Instant, record: &SignedRecord, on_the_ring: bool, limit: usize) {
+        let id = record.id();
+        if let Some(candidate) = self.entries.get_mut(&id) {
+            candidate.on_the_ring |= on_the_ring;
+            if candidate.record.record().sequence < record.record().sequence {
+                candidate.record = record.clone();
+            }
+        } else if self.entries.len() < limit {
+            let from = self.banned.get(&id).copied().unwrap_or(now).max(now);
+            let candidate = Candidate { record: record.clone(), on_the_ring, state: State::Waiting(from), failures: 0 };
+            self.entries.insert(id, candidate);
+        }
+    }
+
+    pub(super) fn contains(&self, id: Hash) -> bool {
+        self.entries.contains_key(&id)
+    }
+
+    /// It is proven. Returns whether it is known to stand on the ring; `None` if it was no candidate.
+    pub(super) fn take(&mut self, id: Hash) -> Option<bool> {
+        self.entries.remove(&id).map(|candidate| candidate.on_the_ring)
+    }
+
+    /// It was not proven: once more later, a few times.
+    pub(super) fn failed(&mut self, now: Instant, id: Hash) {
+        let Some(candidate) = self.entries.get_mut(&id) else { return };
+        candidate.failures += 1;
+        if candidate.failures >= MAX_FAILURES {
+            self.entries.remove(&id);
+            self.ban_for(now, id, FIRST_PAUSE * 4u32.pow(MAX_FAILURES));
+        } else {
+            candidate.state = State::Waiting(now + FIRST_PAUSE * 4u32.pow(candidate.failures - 1));
+        }
+    }
+
+    /// It is gone. Others will name it for a while.
+    pub(super) fn ban(&mut self, now: Instant, id: Hash) {
+        self.entries.remove(&id);
+        self.ban_for(now, id, GONE_PAUSE);
+    }
+
+    fn ban_for(&mut self, now: Instant, id: Hash, pause: Duration) {
+        self.banned.retain(|_, until| *until > now);
+        if self.banned.len() < MAX_BANNED {
+            self.banned.insert(id, now + pause);
+        }
+    }
+
+    /// It speaks to us: it is there.
+    pub(super) fn forgive(&mut self, id: Hash) {
+        self.banned.remove(&id);
+        self.entries.remove(&id);
+    }
+
+    /// Whom to prove now, so that at most `room` proofs are under way. Those not `wanted` any more are forgotten.
+    pub(super) fn due(&mut self, now: Instant, room: usize, wanted: impl Fn(Hash) -> bool) -> Vec<SignedRecord> {
+        self.entries.retain(|id, candidate| match candidate.state {
+            State::Proving => true,
+            State::Waiting(from) => from > now || wanted(*id),
+        });
+        let proving = self.entries.values().filter(|candidate| candidate.state == State::Proving).count();
+        let due = self.entries.values_mut().filter(|candidate| matches!(candidate.state, State::Waiting(from) if from <= now));
+        let mut room = room.saturating_sub(proving);
+        let mut records = Vec::new();
+        self.crowded = false;
+        for candidate in due {
+            if room == 0 {
+                self.crowded = true;
+                break;
+            }
+            room -= 1;
+            candidate.state = State::Proving;
+            records.push(candidate.record.clone());
+        }
+        records
+    }
+
+    /// Whether hearsay of this peer is not believed for now.
+    pub(super) fn is_banned(&self, now: Instant, id: Hash) -> bool {
+        self.banned.get(&id).is_some_and(|until| *until > now)
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        if self.crowded {
+            return None;
+        }
+        let waiting = |candidate: &Candidate| match candidate.state {
+            State::Waiting(from) => Some(from),
+            State::Proving => None,
+        };
+        self.entries.values().filter_map(waiting).min()
+    }
+}
+
+/// The pause after a failed proof; four times as long after each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
+const MAX_FAILURES: u32 = 3; // guess
+/// As long as it takes until nobody names a dead member any more: a stabilisation.
+const GONE_PAUSE: Duration = Duration::from_secs(2); // guess
+const MAX_BANNED: usize = 512; // guess

@@ -1,0 +1,119 @@
+//! Keeping far members: each cell beyond the list, and each point of a long link, is looked up, far to near; again soon while
+//! that brings news, and ever more seldom while it does not.
+
+use super::shape::Shape;
+use crate::{
+    context::Context,
+    geometry::{CELLS, Geometry},
+    step::{Finder, Step},
+    time::Instant,
+};
+use cicada_wire::Hash;
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+
+/// What is to be looked up when.
+#[derive(Debug, Default)]
+pub(super) struct Refresh {
+    slots: BTreeMap<Slot, Due>,
+    under_way: BTreeMap<Hash, Slot>,
+    /// The ring's size when everything was last looked up, and when that was.
+    size: u64,
+    round: Instant,
+}
+
+/// In the order in which they are looked up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Slot {
+    Cell(Reverse<u32>),
+    Long(usize),
+}
+
+#[derive(Debug)]
+struct Due {
+    at: Instant,
+    pause: Duration,
+}
+
+impl Refresh {
+    /// The neighbourhood changed, and with it perhaps the size of the ring.
+    pub(super) fn on_reshape(&mut self, cx: &Context<'_>, shape: &Shape, me: Hash) {
+        if shape.is_whole_ring() {
+            self.slots.clear();
+            return;
+        }
+        let cells = (shape.lowest_cell(me)..CELLS).map(|cell| Slot::Cell(Reverse(cell)));
+        let slots: Vec<Slot> = cells.chain((0..shape.long_points(me).len()).map(Slot::Long)).collect();
+        self.slots.retain(|slot, _| slots.contains(slot));
+        for slot in slots {
+            self.slots.entry(slot).or_insert(Due { at: cx.now + SOON, pause: FIRST_PAUSE });
+        }
+        let size = shape.size_estimate(me);
+        if size * 2 > self.size * 3 || size * 3 < self.size * 2 {
+            self.size = size;
+            self.round = (cx.now + SOON).max(self.round + ROUND);
+            for due in self.slots.values_mut() {
+                *due = Due { at: self.round, pause: FIRST_PAUSE };
+            }
+        }
+    }
+
+    /// A member is gone: its place is looked up again soon.
+    pub(super) fn on_gone(&mut self, cx: &Context<'_>, shape: &Shape, peer: Hash) {
+        let cell = shape.fingers.iter().find(|(_, finger)| **finger == peer).map(|(cell, _)| Slot::Cell(Reverse(*cell)));
+        if let Some(due) = cell.and_then(|slot| self.slots.get_mut(&slot)) {
+            *due = Due { at: cx.now + SOON, pause: FIRST_PAUSE };
+        }
+    }
+
+    pub(super) fn on_wake(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash) {
+        let due: Vec<Slot> = self.slots.iter().filter(|(_, due)| due.at <= cx.now).map(|(slot, _)| *slot).collect();
+        for slot in due {
+            if self.under_way.len() >= AT_ONCE {
+                return;
+            }
+            let target = match slot {
+                Slot::Cell(Reverse(cell)) => Some(Geometry::Ring.cell_start(me, cell)),
+                Slot::Long(number) => shape.long_points(me).get(number).copied(),
+            };
+            self.postpone(cx, slot);
+            if let Some(target) = target {
+                self.under_way.insert(target, slot);
+                cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Overlay });
+            }
+        }
+    }
+
+    fn postpone(&mut self, cx: &Context<'_>, slot: Slot) {
+        if let Some(due) = self.slots.get_mut(&slot) {
+            due.at = cx.now + due.pause;
+            due.pause = (due.pause * 2).min(cx.config.upkeep.refresh * QUIET_REFRESH);
+        }
+    }
+
+    /// A lookup ended. `news`: it brought somebody unknown.
+    pub(super) fn on_found(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash, target: Hash, news: bool) {
+        let Some(slot) = self.under_way.remove(&target) else { return };
+        if let Some(due) = self.slots.get_mut(&slot).filter(|_| news) {
+            due.pause = FIRST_PAUSE;
+        }
+        self.on_wake(cx, shape, me);
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        // Otherwise the end of a lookup is what is waited for.
+        (self.under_way.len() < AT_ONCE).then(|| self.slots.values().map(|due| due.at).min()).flatten()
+    }
+}
+
+const AT_ONCE: usize = 3; // guess
+
+/// From a change to the lookups that it asks for: it rarely comes alone.
+const SOON: Duration = Duration::from_millis(300); // guess
+
+/// Between two rounds of all lookups while the ring grows fast.
+const ROUND: Duration = Duration::from_secs(1); // guess
+
+const FIRST_PAUSE: Duration = Duration::from_secs(4); // guess
+
+/// The longest pause is this many times `upkeep.refresh`: a finger that is linked and lives need not be the first of its cell.
+const QUIET_REFRESH: u32 = 16; // measured: lookups are what idling costs most

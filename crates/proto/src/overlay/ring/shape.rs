@@ -1,0 +1,231 @@
+//! What follows from the set of known members: pure, and computed anew after each change.
+
+use super::Known;
+use crate::{
+    config::Config,
+    event::Place,
+    geometry::{CELLS, Geometry},
+    overlay::Rank,
+};
+use cicada_wire::{Hash, Offset, U256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who is what to this peer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Shape {
+    /// The last member before this peer.
+    pub(super) predecessor: Option<Hash>,
+    /// The next members after this peer, at most r. With fewer than r the list is the whole ring.
+    pub(super) successors: Vec<Hash>,
+    /// The first member of each cell that is not empty.
+    pub(super) fingers: BTreeMap<u32, Hash>,
+    /// The next members beyond the list whose subnet has not more than its share of it.
+    pub(super) anchors: Vec<Hash>,
+    /// Members at random distances, drawn with probability 1/distance: what makes greedy routes short in all directions
+    /// (Kleinberg, "The small-world phenomenon", 2000).
+    pub(super) long: Vec<Hash>,
+    /// The members before this peer, nearest first: at most [`BEFORE`].
+    pub(super) before: Vec<Hash>,
+    /// r.
+    full: usize,
+}
+
+impl Shape {
+    pub(super) fn of(me: Hash, known: &BTreeMap<Hash, Known>, config: &Config) -> Self {
+        let full = config.upkeep.successors;
+        let clockwise: Vec<Hash> = known.range(me..).chain(known.range(..me)).map(|(id, _)| *id).collect();
+        let successors: Vec<Hash> = clockwise.iter().copied().take(full).collect();
+        let mut fingers = BTreeMap::new();
+        for id in &clockwise {
+            if let Some(cell) = Geometry::Ring.cell(me, *id) {
+                fingers.entry(cell).or_insert(*id);
+            }
+        }
+        let mut shape = Self {
+            predecessor: clockwise.last().copied(),
+            before: clockwise.iter().rev().copied().take(BEFORE).collect(),
+            successors,
+            fingers,
+            anchors: Vec::new(),
+            long: Vec::new(),
+            full,
+        };
+        shape.long = shape.long_links(me, known);
+        shape.anchors =
+            super::super::anchors::anchors(&clockwise, full, |id| known.get(&id).and_then(|known| known.peer.record().announced()), config);
+        shape
+    }
+
+    /// Whether the list is the whole ring, as far as this peer knows.
+    pub(super) fn is_whole_ring(&self) -> bool {
+        self.successors.len() < self.full
+    }
+
+    /// How many places there are: no more than the members that have one.
+    pub(super) fn len(&self) -> usize {
+        self.successors.len() + self.fingers.len() + self.anchors.len() + self.long.len() + self.before.len()
+    }
+
+    /// Whether `id` is something to this peer.
+    pub(super) fn has_place(&self, id: Hash) -> bool {
+        self.before.contains(&id)
+            || self.successors.contains(&id)
+            || self.anchors.contains(&id)
+            || self.long.contains(&id)
+            || self.fingers.values().any(|finger| *finger == id)
+    }
+
+    /// Predecessor and successors, once each.
+    pub(super) fn neighbours(&self) -> BTreeSet<Hash> {
+        self.predecessor.into_iter().chain(self.successors.iter().copied()).collect()
+    }
+
+    /// Whether a candidate is worth proving: it would have a place.
+    pub(super) fn would_take(&self, me: Hash, id: Hash, known: &BTreeMap<Hash, Known>) -> bool {
+        if id == me || known.contains_key(&id) {
+            return false;
+        }
+        let offset = |id| Geometry::Ring.offset(me, id);
+        let nearer = |than: Option<&Hash>| than.is_none_or(|than| offset(id) < offset(*than));
+        let in_list = self.is_whole_ring() || nearer(self.successors.last());
+        let before = self.predecessor.is_none_or(|predecessor| offset(predecessor) < offset(id));
+        let finger = Geometry::Ring.cell(me, id).is_some_and(|cell| nearer(self.fingers.get(&cell)));
+        in_list || before || finger
+    }
+
+    // --- Ownership
+
+    pub(super) fn owns(&self, me: Hash, key: Hash) -> bool {
+        self.predecessor.is_none_or(|predecessor| is_within(predecessor, key, me))
+    }
+
+    /// The owner and the next ones after it, if `key` falls where this peer knows every member.
+    pub(super) fn responsible(&self, me: Hash, key: Hash, known: &BTreeMap<Hash, Known>) -> Vec<Hash> {
+        if self.owns(me, key) {
+            return std::iter::once(me).chain(self.successors.iter().copied()).collect();
+        }
+        let list = &self.successors;
+        let from_me = Geometry::Ring.offset(me, key);
+        if let Some(first) = list.iter().position(|id| from_me <= Geometry::Ring.offset(me, *id)) {
+            let around = if self.is_whole_ring() { &list[..first] } else { &[] };
+            let me = self.is_whole_ring().then_some(me);
+            return list[first..].iter().copied().chain(me).chain(around.iter().copied()).collect();
+        }
+        // Not ours, but taken to be: the predecessor covers it, or somebody before.
+        let owner = known.range(key..).chain(known.range(..key)).map(|(id, _)| *id).next();
+        match owner.and_then(|owner| self.before.iter().position(|id| *id == owner)) {
+            Some(place) => self.before[..=place].iter().rev().copied().chain([me]).chain(list.iter().copied()).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    // --- Links
+
+    /// Members that a link should stand to, the most wanted first.
+    pub(super) fn wanted_links(&self) -> Vec<Hash> {
+        let neighbours = self.predecessor.into_iter().chain(self.successors.iter().copied().take(ESSENTIAL_SUCCESSORS));
+        let fingers = self.fingers.values().rev().copied();
+        let mut seen = BTreeSet::new();
+        neighbours.chain(fingers).chain(self.long.iter().copied()).filter(|id| seen.insert(*id)).collect()
+    }
+
+    pub(super) fn rank(&self, me: Hash, peer: Hash) -> Rank {
+        let essential = self.successors.iter().take(ESSENTIAL_SUCCESSORS).chain(self.before.iter().take(ESSENTIAL_SUCCESSORS));
+        if essential.into_iter().any(|id| *id == peer) {
+            return Rank::Essential;
+        }
+        if let Some(cell) = Geometry::Ring.cell(me, peer).filter(|cell| self.fingers.get(cell) == Some(&peer)) {
+            // Cells are below 256.
+            return Rank::Useful(cell as u16);
+        }
+        if self.long.contains(&peer) {
+            return Rank::Spare(LONG_LINK);
+        }
+        let theirs = Geometry::Ring.cell(peer, me).unwrap_or_default();
+        if self.is_first_of_cell(peer, me, theirs) { Rank::Spare(THEIR_FINGER) } else { Rank::Spare(0) }
+    }
+
+    /// Whether this peer is likely to be `peer`'s finger: nobody is known to stand between the start of the cell and us.
+    fn is_first_of_cell(&self, peer: Hash, me: Hash, cell: u32) -> bool {
+        let start = Geometry::Ring.cell_start(peer, cell);
+        self.predecessor.is_none_or(|predecessor| is_within(predecessor, start, me))
+    }
+
+    pub(super) fn place(&self, me: Hash, id: Hash) -> Place {
+        if let Some(place) = self.successors.iter().position(|successor| *successor == id) {
+            Place::Successor(place)
+        } else if self.predecessor == Some(id) {
+            Place::Predecessor
+        } else if Geometry::Ring.cell(me, id).is_some_and(|cell| self.fingers.get(&cell) == Some(&id)) {
+            Place::Finger
+        } else if self.anchors.contains(&id) {
+            Place::Anchor
+        } else {
+            Place::Other
+        }
+    }
+
+    // --- Distances
+
+    /// The cell of the last successor: below it the list knows better than any finger.
+    pub(super) fn lowest_cell(&self, me: Hash) -> u32 {
+        self.successors.last().and_then(|last| Geometry::Ring.cell(me, *last)).unwrap_or(CELLS)
+    }
+
+    /// About how many members the ring has, from how densely the successors stand.
+    pub(super) fn size_estimate(&self, me: Hash) -> u64 {
+        let count = self.successors.len() as u64;
+        match self.successors.last() {
+            Some(last) if !self.is_whole_ring() => {
+                let span = Geometry::Ring.offset(me, *last).0.shifted_right(CELLS - 32).to_be_bytes();
+                let span = u64::from_be_bytes([span[24], span[25], span[26], span[27], span[28], span[29], span[30], span[31]]);
+                (count << 32) / span.max(1)
+            }
+            Some(_) | None => count + 1,
+        }
+    }
+
+    /// The points at which long links are wanted: drawn once for all from our id, evenly over the cells and evenly in each.
+    pub(super) fn long_points(&self, me: Hash) -> Vec<Hash> {
+        let lowest = self.lowest_cell(me);
+        if lowest >= CELLS {
+            return Vec::new();
+        }
+        (0..LONG_LINKS)
+            .map(|number| {
+                let drawn = Hash::of([&me.to_bytes()[..], b"long", &[number]].concat());
+                let cell = lowest + u32::from(drawn.to_bytes()[0]) % (CELLS - lowest);
+                let within = Hash::of(drawn.to_bytes()).0.shifted_right(CELLS - cell);
+                let start = U256::power_of_two(cell).unwrap_or(U256::ZERO);
+                Geometry::Ring.at(me, Offset(start.saturating_add(within)))
+            })
+            .collect()
+    }
+
+    fn long_links(&self, me: Hash, known: &BTreeMap<Hash, Known>) -> Vec<Hash> {
+        let mut links = Vec::new();
+        for point in self.long_points(me) {
+            let nearest = known.range(point..).chain(known.range(..point)).map(|(id, _)| *id).next();
+            links.extend(nearest.filter(|id| !links.contains(id)));
+        }
+        links
+    }
+}
+
+/// Whether `key` is in (`from`, `to`]: whether `to` owns it if `from` is its predecessor.
+pub(super) fn is_within(from: Hash, key: Hash, to: Hash) -> bool {
+    let to_key = Geometry::Ring.offset(from, key);
+    // From a point to itself is once around.
+    from == to || (key != from && to_key <= Geometry::Ring.offset(from, to))
+}
+
+/// How many members before this peer are kept in mind: those to which it is a near successor.
+const BEFORE: usize = 4; // guess: predecessor, who has us for its second successor, and two in reserve
+
+/// Links to successors that are never given up; as many to those before us, to whom we are such a successor.
+const ESSENTIAL_SUCCESSORS: usize = 2; // modelled
+
+const LONG_LINKS: u8 = 8; // guess: what 16 links leave beside neighbours and fingers
+
+const LONG_LINK: u8 = 200;
+const THEIR_FINGER: u8 = 100;

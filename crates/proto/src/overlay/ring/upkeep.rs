@@ -1,0 +1,350 @@
+//! Stabilise and rectify, and telling of changes before one is asked.
+
+use super::{Ring, is_linked, shape::Shape};
+use crate::{
+    context::Context,
+    geometry::Geometry,
+    peer::Proven,
+    step::{Asker, Step},
+    time::Instant,
+};
+use cicada_wire::{Frame, Hash, Introduction, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, SignedRecord};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// What is known of the successor's neighbourhood, and when it is asked again.
+#[derive(Debug, Default)]
+pub(super) struct Stabilise {
+    successor: Option<Hash>,
+    /// Whether the successor has answered that we are before it.
+    greeted: bool,
+    /// Whether any successor has, since there was one.
+    joined: bool,
+    asking: Option<Hash>,
+    /// The successor's list, as it last told us.
+    heard: Vec<Hash>,
+    /// Members that the successor's list lacked and that it was told of.
+    introduced: BTreeSet<Hash>,
+    /// When records that were missing may be asked for again.
+    complete_after: Instant,
+    due: Option<Instant>,
+    interval: Duration,
+}
+
+impl Stabilise {
+    pub(super) fn is_joined(&self) -> bool {
+        self.joined
+    }
+
+    /// A member told us its neighbours in answer to a question. Returns whether that completes a join.
+    pub(super) fn answered(&mut self, from: Hash) -> bool {
+        self.unanswered(from);
+        if self.successor != Some(from) {
+            return false;
+        }
+        self.greeted = true;
+        !std::mem::replace(&mut self.joined, true)
+    }
+
+    pub(super) fn unanswered(&mut self, from: Hash) {
+        if self.asking == Some(from) {
+            self.asking = None;
+        }
+    }
+
+    fn follow(&mut self, successor: Option<Hash>) {
+        *self = Self { successor, joined: self.joined && successor.is_some(), due: self.due, interval: self.interval, ..Self::default() };
+    }
+
+    fn hasten(&mut self, now: Instant, pause: Duration) {
+        self.due = Some(self.due.map_or(now + pause, |due| due.min(now + pause)));
+        self.interval = Duration::ZERO;
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+/// What the predecessor was told last.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    due: Option<Instant>,
+    to: Option<Hash>,
+    list: Vec<Hash>,
+    /// Whose records it has from us.
+    records: BTreeSet<Hash>,
+}
+
+impl Telling {
+    fn hasten(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    fn told(&mut self, to: Hash, list: Vec<Hash>) {
+        self.to = Some(to);
+        self.records.extend(list.iter().copied());
+        // What has left the list long ago may have left the other's memory too.
+        self.records.retain(|id| list.contains(id));
+        self.list = list;
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+/// Members of our list that the successor has dropped from its own. They are checked; until it is known how they are, they are
+/// not told of to others.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    until: BTreeMap<Hash, Instant>,
+}
+
+impl Doubts {
+    pub(super) fn clear(&mut self, id: Hash) {
+        self.until.remove(&id);
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.until.values().copied().min()
+    }
+}
+
+impl Ring {
+    /// The list or the predecessor changed: `old` is what was.
+    pub(super) fn on_neighbours_changed(&mut self, cx: &mut Context<'_>, old: &Shape) {
+        if old.predecessor != self.shape.predecessor {
+            self.hint(cx, old.predecessor);
+        }
+        let successor = self.shape.successors.first().copied();
+        if self.stabilise.successor != successor {
+            self.stabilise.follow(successor);
+        }
+        match successor {
+            Some(successor) => {
+                self.stabilise.hasten(cx.now, cx.config.upkeep.stabilise_after_change);
+                self.greet(cx, successor);
+            }
+            None => self.stabilise.due = None,
+        }
+        self.telling.hasten(cx.now + cx.config.upkeep.batch);
+    }
+
+    /// Tells the old predecessor that somebody stands between us now.
+    fn hint(&mut self, cx: &mut Context<'_>, old: Option<Hash>) {
+        let (Some(old), Some(new)) = (old, self.shape.predecessor) else { return };
+        let Some(record) = self.member(new).map(|new| new.record().clone()) else { return };
+        if self.known.contains_key(&old) {
+            send(cx, old, Frame::Hint(record));
+        }
+    }
+
+    /// Something that was waiting for a link to `peer` may be said now.
+    pub(super) fn greet(&mut self, cx: &mut Context<'_>, peer: Hash) {
+        if !is_linked(cx, peer) {
+            return;
+        }
+        if self.stabilise.successor == Some(peer) && !self.stabilise.greeted {
+            self.ask_successor(cx);
+        }
+        if self.shape.predecessor == Some(peer) && self.telling.to != Some(peer) {
+            self.telling.hasten(cx.now + cx.config.upkeep.batch);
+        }
+        self.on_merge_link(cx, peer);
+    }
+
+    fn ask_successor(&mut self, cx: &mut Context<'_>) {
+        let Some(successor) = self.stabilise.successor else { return };
+        if self.stabilise.asking == Some(successor) || !is_linked(cx, successor) {
+            return;
+        }
+        let Some(to) = self.record(successor).cloned() else { return };
+        self.stabilise.asking = Some(successor);
+        cx.step(Step::Ask { to, query: Query::Neighbours(true), asker: Asker::Overlay });
+    }
+
+    pub(super) fn stabilise_if_due(&mut self, cx: &mut Context<'_>) {
+        if self.stabilise.due.is_none_or(|due| due > cx.now) {
+            return;
+        }
+        self.ask_successor(cx);
+        let upkeep = &cx.config.upkeep;
+        // Changes are told of at once, so asking only finds what was lost on the way: less and less often while all is quiet.
+        let pause = if self.stabilise.greeted {
+            (self.stabilise.interval * 2).clamp(upkeep.stabilise, upkeep.stabilise * QUIET_STABILISE)
+        } else {
+            upkeep.stabilise_after_change
+        };
+        self.stabilise.interval = pause;
+        self.stabilise.due = Some(cx.now + pause);
+    }
+
+    /// A member tells us its neighbours.
+    pub(super) fn hear(&mut self, cx: &mut Context<'_>, from: &Proven, neighbours: &Neighbours) {
+        if let Some(known) = self.known.get_mut(&from.id()) {
+            known.heard = cx.now;
+        }
+        for id in neighbours.successors.iter().chain(&neighbours.predecessor) {
+            if let Some(stranger) = self.strangers.take(*id) {
+                self.enter(cx, &stranger.peer);
+            }
+        }
+        self.ask_for_missing(cx, from, neighbours);
+        if !neighbours.records.is_empty() {
+            cx.step(Step::Candidates { from: from.id(), records: neighbours.records.clone() });
+        }
+        if self.stabilise.successor == Some(from.id()) {
+            self.compare_lists(cx, &neighbours.successors);
+        }
+    }
+
+    /// Asks for the records of those who are named only by their ids, if they would have a place.
+    fn ask_for_missing(&mut self, cx: &mut Context<'_>, from: &Proven, neighbours: &Neighbours) {
+        let told: BTreeSet<Hash> = neighbours.records.iter().map(SignedRecord::id).collect();
+        let mut named = neighbours.successors.iter().chain(&neighbours.predecessor);
+        let missing = named.any(|id| {
+            let heard_of = told.contains(id) || self.candidates.contains(*id) || self.candidates.is_banned(cx.now, *id);
+            !heard_of && self.shape.would_take(self.id(), *id, &self.known)
+        });
+        if missing && self.stabilise.complete_after <= cx.now {
+            self.stabilise.complete_after = cx.now + cx.config.upkeep.stabilise_after_change;
+            cx.step(Step::Ask { to: from.record().clone(), query: Query::Neighbours(false), asker: Asker::Overlay });
+        }
+    }
+
+    /// The successor's list against ours: whom it has dropped may be dead, whom it never had it should know of.
+    fn compare_lists(&mut self, cx: &mut Context<'_>, list: &[Hash]) {
+        let Some(successor) = self.stabilise.successor else { return };
+        let before = std::mem::replace(&mut self.stabilise.heard, list.to_vec());
+        let (me, full) = (self.id(), cx.config.upkeep.successors);
+        let end = list.get(full - 1).map(|last| Geometry::Ring.offset(me, *last));
+        let in_view = |id: Hash| id != successor && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
+        let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(id)).collect();
+        let mut missing = Vec::new();
+        for id in lacking {
+            if before.contains(&id) {
+                self.doubts.until.insert(id, cx.now + DOUBT);
+                self.telling.hasten(cx.now + cx.config.upkeep.batch);
+                cx.step(Step::Suspect(id));
+            } else if !self.doubts.until.contains_key(&id) && self.stabilise.introduced.insert(id) {
+                missing.extend(self.record(id).cloned());
+            }
+        }
+        self.introduce(cx, successor, missing);
+    }
+
+    pub(super) fn introduce(&mut self, cx: &mut Context<'_>, to: Hash, mut records: Vec<SignedRecord>) {
+        records.truncate(MAX_RECORDS);
+        if !records.is_empty() {
+            send(cx, to, Frame::Introduce(Introduction { records }));
+        }
+    }
+
+    /// Those who were in doubt and are still there: the successor errs, and is told of them.
+    pub(super) fn settle_doubts(&mut self, cx: &mut Context<'_>) {
+        let settled: Vec<Hash> = self.doubts.until.extract_if(.., |_, until| *until <= cx.now).map(|(id, _)| id).collect();
+        let Some(successor) = self.stabilise.successor.filter(|_| !settled.is_empty()) else { return };
+        self.telling.hasten(cx.now + cx.config.upkeep.batch);
+        let alive = settled.into_iter().filter(|id| self.shape.successors.contains(id) && !self.stabilise.heard.contains(id));
+        let records = alive.filter_map(|id| self.record(id).cloned()).collect();
+        self.introduce(cx, successor, records);
+    }
+
+    /// The list as it is told to others.
+    fn told_list(&self) -> Vec<Hash> {
+        let sure = self.shape.successors.iter().copied().filter(|id| !self.doubts.until.contains_key(id));
+        sure.take(MAX_NEIGHBOURS).collect()
+    }
+
+    /// Tells the predecessor if the list has changed.
+    pub(super) fn tell(&mut self, cx: &mut Context<'_>) {
+        if self.telling.due.is_none_or(|due| due > cx.now) {
+            return;
+        }
+        self.telling.due = None;
+        let Some(to) = self.shape.predecessor.filter(|to| is_linked(cx, *to)) else { return };
+        let mut list = self.told_list();
+        // In the predecessor's list we ourselves are the first.
+        list.truncate(cx.config.upkeep.successors - 1);
+        if self.telling.to != Some(to) {
+            self.telling.records.clear();
+        } else if self.telling.list == list {
+            return;
+        }
+        let records = self.records_of(list.iter().filter(|id| !self.telling.records.contains(id) && **id != to));
+        let neighbours = Neighbours { predecessor: Some(to), successors: list.clone(), records };
+        self.telling.told(to, list);
+        send(cx, to, Frame::Changed(neighbours));
+    }
+
+    /// The answer to "who are your neighbours?", with Zave's rectify.
+    pub(super) fn neighbours_for(&mut self, cx: &mut Context<'_>, from: &Proven, rectify: bool) -> Neighbours {
+        self.speaks(cx, from);
+        let asker = from.id();
+        let is_predecessor = self.shape.predecessor == Some(asker);
+        if rectify && !is_predecessor {
+            self.check_predecessor(cx);
+        }
+        let list = self.told_list();
+        if !rectify || self.telling.to != Some(asker) {
+            self.telling.records.clear();
+        }
+        let mut ids: BTreeSet<Hash> = list.iter().copied().filter(|id| !self.telling.records.contains(id)).collect();
+        if !is_predecessor {
+            // The asker has not heard of everybody between us.
+            ids.extend(self.between(asker));
+            ids.extend(self.shape.predecessor);
+        }
+        ids.remove(&asker);
+        let records = self.records_of(ids.iter());
+        if is_predecessor {
+            let told = list.iter().copied().take(cx.config.upkeep.successors - 1).collect();
+            self.telling.told(asker, told);
+        }
+        Neighbours { predecessor: self.shape.predecessor, successors: list, records }
+    }
+
+    /// Somebody before our predecessor takes us for its successor: is the predecessor still there?
+    fn check_predecessor(&mut self, cx: &mut Context<'_>) {
+        let Some(predecessor) = self.shape.predecessor else { return };
+        let heard = cx.links.to_peer(predecessor).map_or(Instant(0), |link| link.heard);
+        if cx.now.since(heard) > FRESH {
+            cx.step(Step::Suspect(predecessor));
+        }
+    }
+
+    /// Known members between `from` and us, the nearest to `from` first.
+    fn between(&self, from: Hash) -> Vec<Hash> {
+        let me = self.id();
+        let clockwise = self.known.range(from..).chain(self.known.range(..from)).map(|(id, _)| *id);
+        let span = Geometry::Ring.offset(from, me);
+        clockwise.skip_while(|id| *id == from).take_while(|id| Geometry::Ring.offset(from, *id) < span).take(BETWEEN).collect()
+    }
+
+    fn records_of<'a>(&self, ids: impl Iterator<Item = &'a Hash>) -> Vec<SignedRecord> {
+        ids.filter_map(|id| self.record(*id).cloned()).take(MAX_NEIGHBOURS).collect()
+    }
+}
+
+/// Says something to a linked member; without a link nothing.
+pub(super) fn send(cx: &mut Context<'_>, to: Hash, frame: Frame) {
+    let link = cx.links.to_peer(to).filter(|link| link.is_open() && link.proven.is_some()).map(|link| link.id);
+    if let Some(link) = link {
+        cx.out.frame(link, frame);
+    }
+}
+
+/// A quiet ring stabilises this many times more seldom than `upkeep.stabilise` says.
+const QUIET_STABILISE: u32 = 4; // guess
+
+/// As long as a check of an unlinked member takes at most: twice two answer timeouts, and a little.
+const DOUBT: Duration = Duration::from_millis(2500);
+
+/// A predecessor heard of so lately need not be checked.
+const FRESH: Duration = Duration::from_millis(500); // guess
+
+/// How many members between itself and us an asker is told of at once.
+const BETWEEN: usize = 8; // guess

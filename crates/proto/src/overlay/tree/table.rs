@@ -1,0 +1,120 @@
+//! The buckets of a peer and what can be asked of them.
+
+use super::bucket::Bucket;
+use crate::{config::Config, geometry::Geometry, overlay::caps, peer::Proven};
+use cicada_wire::{Hash, SignedRecord};
+use std::collections::BTreeMap;
+
+/// The known members, by cell.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    me: Hash,
+    cells: BTreeMap<u32, Bucket>,
+}
+
+/// Where a peer would go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// It is known.
+    Known,
+    /// Its bucket has room.
+    Free,
+    /// Its bucket is full, but it is among the members nearest to us: this one gives way.
+    Of(Hash),
+    /// There is none.
+    Full,
+    /// It is ourselves.
+    Nowhere,
+}
+
+impl Buckets {
+    pub(super) fn new(me: Hash) -> Self {
+        Self { me, cells: BTreeMap::new() }
+    }
+
+    pub(super) fn cell(&self, id: Hash) -> Option<u32> {
+        Geometry::Tree.cell(self.me, id)
+    }
+
+    pub(super) fn bucket(&self, cell: u32) -> Option<&Bucket> {
+        self.cells.get(&cell)
+    }
+
+    pub(super) fn bucket_mut(&mut self, id: Hash) -> Option<&mut Bucket> {
+        let cell = self.cell(id)?;
+        Some(self.cells.entry(cell).or_insert_with(Bucket::new))
+    }
+
+    /// The cells with a known member, the lowest first.
+    pub(super) fn filled(&self) -> impl DoubleEndedIterator<Item = (u32, &Bucket)> {
+        self.cells.iter().filter(|(_, bucket)| !bucket.members().is_empty()).map(|(cell, bucket)| (*cell, bucket))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Proven> {
+        self.cells.values().flat_map(Bucket::members)
+    }
+
+    pub(super) fn member(&self, id: Hash) -> Option<&Proven> {
+        self.cells.get(&self.cell(id)?)?.member(id)
+    }
+
+    /// How many members are known in the cells below this one.
+    pub(super) fn below(&self, cell: u32) -> usize {
+        self.cells.range(..cell).map(|(_, bucket)| bucket.members().len()).sum()
+    }
+
+    /// The members nearest to `target`, nearest first.
+    pub(super) fn nearest(&self, target: Hash, limit: usize) -> Vec<&Proven> {
+        let mut members: Vec<&Proven> = self.iter().collect();
+        let offset = |member: &&Proven| Geometry::Tree.offset(member.id(), target);
+        if limit < members.len() {
+            // Most of the table is not asked for: it need not be sorted.
+            members.select_nth_unstable_by_key(limit, offset);
+            members.truncate(limit);
+        }
+        members.sort_unstable_by_key(offset);
+        members
+    }
+
+    /// Whether `id` is, or would be, among the `limit` members nearest to us.
+    pub(super) fn is_near(&self, id: Hash, limit: usize) -> bool {
+        let Some(cell) = self.cell(id) else { return false };
+        let offset = Geometry::Tree.offset(self.me, id);
+        let nearer = |member: &&Proven| Geometry::Tree.offset(self.me, member.id()) < offset;
+        let beside = self.cells.get(&cell).map_or(0, |bucket| bucket.members().iter().filter(nearer).count());
+        self.below(cell) + beside < limit
+    }
+
+    /// Where this peer would go.
+    pub(super) fn place(&self, config: &Config, record: &SignedRecord) -> Place {
+        let id = record.id();
+        let Some(cell) = self.cell(id) else { return Place::Nowhere };
+        let size = config.upkeep.bucket;
+        let members = self.cells.get(&cell).map_or(&[][..], Bucket::members);
+        let near = self.is_near(id, size);
+        if members.iter().any(|member| member.id() == id) {
+            Place::Known
+        } else if members.len() < size {
+            let fits = near || caps::have_room(&config.limits, record, self.iter().map(Proven::record));
+            if fits { Place::Free } else { Place::Full }
+        } else if near {
+            // The farthest of a full bucket is not among as many nearest as the bucket holds once this one is in.
+            let farthest = members.iter().map(Proven::id).max_by_key(|id| Geometry::Tree.offset(self.me, *id));
+            farthest.map_or(Place::Full, Place::Of)
+        } else {
+            Place::Full
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: Hash) -> Option<Proven> {
+        let cell = self.cell(id)?;
+        let removed = self.cells.get_mut(&cell)?.remove(id);
+        self.tidy();
+        removed
+    }
+
+    /// Drops buckets with nobody in them.
+    pub(super) fn tidy(&mut self) {
+        self.cells.retain(|_, bucket| !bucket.is_empty());
+    }
+}
