@@ -1,8 +1,8 @@
 //! What a peer does with others that are not what they should be, as its application sees it.
 
 use cicada::{
-    Builder, ConnectError, ConnectOptions, Event, Hash, IdKind, Limits, LocalNode, LocalNodeOptions, OverlayKind, Refusal, Route, SendError,
-    SendOptions, SwarmPeer,
+    Builder, ConnectError, ConnectOptions, Event, Hash, IdKind, Limits, LocalNode, LocalNodeOptions, OverlayKind, Refusal, Route,
+    SendError, SendOptions, SwarmPeer,
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::{net::UdpSocket, time::timeout};
