@@ -1,10 +1,10 @@
 //! The settings of a peer.
 
 use crate::{
-    start::{self, Settings},
     error::BindError,
     hooks::Hooks,
     peer::SwarmPeer,
+    start::{self, Settings},
     target::HostPort,
 };
 use cicada_proto::{

@@ -238,11 +238,10 @@ impl Broken {
     fn of_dial(self, connection: &Connection) -> DialError {
         match self {
             Self::Connection(error) => dial_error(&error),
-            Self::Ended | Self::TooLong => {
-                connection.close_reason().filter(|error| *error != ConnectionError::LocallyClosed).map_or(DialError::NotAPeer, |error| {
-                    dial_error(&error)
-                })
-            }
+            Self::Ended | Self::TooLong => connection
+                .close_reason()
+                .filter(|error| *error != ConnectionError::LocallyClosed)
+                .map_or(DialError::NotAPeer, |error| dial_error(&error)),
         }
     }
 

@@ -86,8 +86,7 @@ pub(crate) async fn run(network: &Arc<Network>, connection: Connection, send: Se
     let (queue, frames) = mpsc::channel(QUEUE_FRAMES);
     let bulk_bytes = Arc::new(AtomicUsize::new(0));
     let reason = Arc::new(OnceLock::new());
-    let handle =
-        LinkHandle { connection: connection.clone(), queue, bulk_bytes: Arc::clone(&bulk_bytes), reason: Arc::clone(&reason) };
+    let handle = LinkHandle { connection: connection.clone(), queue, bulk_bytes: Arc::clone(&bulk_bytes), reason: Arc::clone(&reason) };
     if network.news.send(News::Up(up, handle)).await.is_err() {
         return;
     }

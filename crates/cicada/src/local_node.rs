@@ -1,12 +1,12 @@
 //! A bare node of the overlay, for people who build their own swarm on it.
 
 use crate::{
-    start::{self, Settings},
     error::{BindError, Closed, ConnectError, HandOverError, LookupError},
     hooks::Hooks,
     node::{Lookup, RemoteNode},
     options::ConnectOptions,
     peer::Handle,
+    start::{self, Settings},
     target::HostPort,
     wish::Wish,
 };

@@ -18,7 +18,7 @@ use crate::{
     context::Context,
     deliver::Deliveries,
     event::{Delivery, Event, SendError},
-    geometry::{Geometry, Heir},
+    geometry::{Geometry, Growth, Heir},
     input::Operation,
     links::{Link, LinkId},
     overlay::Overlay,
@@ -298,8 +298,8 @@ impl Broadcaster {
         let (geometry, me) = (overlay.geometry(), cx.me.id());
         let candidates = recent.candidates(cx, overlay);
         let room = FIRST_COPIES.saturating_sub(recent.copies);
-        let shares = if room > 0 { geometry.shares(me, covered, reach, &candidates, room, cx.rng) } else { Vec::new() };
-        let stretched = geometry.stretch(me, covered, reach, &recent.standing(), &shares, &candidates);
+        let task = Growth { covered, reach, standing: &recent.standing() };
+        let (shares, stretched) = geometry.shares(me, &task, &candidates, room, cx.rng);
         for share in shares {
             self.hand_out(cx, overlay, key, Part::Region(share));
         }

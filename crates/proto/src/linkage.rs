@@ -4,7 +4,7 @@
 
 use crate::{
     context::Context,
-    links::{DialStart, LinkId},
+    links::{DialStart, Link, LinkId},
     outbox::Transmit,
     overlay::{Overlay, Rank},
     peer::Proven,
@@ -138,12 +138,15 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
     if open.len() <= cx.config.limits.links {
         return None;
     }
-    let worth = |id: LinkId, peer: Hash, used: Instant| {
+    let worth = |link: &Link| {
+        let peer = link.peer();
         let others: Vec<Hash> = open.iter().map(|link| link.peer()).filter(|other| *other != peer).collect();
+        let rank = overlay.rank(peer, &others);
+        let rank = if cx.links.is_needed(cx.now, link) { rank.max(Rank::Useful(u16::MAX)) } else { rank };
         // At equal rank the newcomer goes, so that no two peers push each other out for ever.
-        (overlay.rank(peer, &others), id != new, used)
+        (rank, link.id != new, link.used)
     };
-    open.iter().min_by_key(|link| worth(link.id, link.peer(), link.used)).map(|link| link.id)
+    open.iter().min_by_key(|link| worth(link)).map(|link| link.id)
 }
 
 /// Closes links that we dialled, nobody has used for long, and the overlay does not want. The listener leaves that to the

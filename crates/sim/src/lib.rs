@@ -16,9 +16,6 @@
 //! Read in this order: [`World`] (time and what happens in it), [`Network`] (what is bad about it), `transport` (links as
 //! QUIC gives them), `wishes` (what tests ask peers to do), `oracle` (what is true, seen from above), [`Trace`].
 
-#[cfg(test)]
-#[allow(warnings)]
-mod adhoc;
 mod cost;
 mod network;
 mod oracle;

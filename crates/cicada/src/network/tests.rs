@@ -184,10 +184,8 @@ async fn a_hello_over_the_limit_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn random_bytes_on_a_link_close_it_and_nothing_else() {
-    for (bytes, refusal) in [
-        (&[0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff][..], Refusal::Malformed),
-        (&u32::MAX.to_be_bytes(), Refusal::TooLarge),
-    ] {
+    for (bytes, refusal) in [(&[0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff][..], Refusal::Malformed), (&u32::MAX.to_be_bytes(), Refusal::TooLarge)]
+    {
         let (a, mut b) = (End::new(1), End::new(2));
         let connection = a.connect(&b).await;
         let (mut send, mut recv) = say_raw(&connection, &a.hello_on(&connection, b.me.key()).to_bytes()).await;
@@ -266,7 +264,7 @@ async fn datagrams_and_links_share_the_socket() {
     let (mut a, mut b) = (End::new(1), End::new(2));
     let (to_b, _to_a) = a.link(&mut b).await;
     for number in 0..20u8 {
-        a.network.socket.send_datagram(b.address().socket(), &[0x0c, number]).expect("loopback");
+        a.network.socket.send_datagram(b.address().socket(), None, &[0x0c, number]).expect("loopback");
         assert_eq!(to_b.handle.send(ping(u64::from(number))), Queued::Yes);
         let received = b.datagrams.recv().await.expect("the socket is open");
         assert_eq!((received.from, &received.bytes[..]), (a.address().socket(), &[0x0c, number][..]));

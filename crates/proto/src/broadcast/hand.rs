@@ -2,7 +2,7 @@
 
 use super::{
     ALL_COPIES, Broadcaster, Timer,
-    recent::{Fate, Handed, Part},
+    recent::{Fate, Fault, Handed, Part},
 };
 use crate::{
     context::Context,
@@ -15,7 +15,7 @@ use crate::{
     time::Instant,
 };
 use bytes::Bytes;
-use cicada_wire::{Address, Frame, Hash, Reach, Role, TaskVerdict, Ticket};
+use cicada_wire::{Address, Frame, Hash, Reach, Refusal, Role, TaskVerdict, Ticket};
 
 /// A task that is not acknowledged.
 #[derive(Debug)]
@@ -49,14 +49,14 @@ impl Broadcaster {
         }
         let dialled = overlay.member(to).and_then(|member| {
             let address = member.record().announced()?;
-            Some((address, cx.dial(address, Some(member.record().key()))))
+            Some((address, cx.dial_for_message(address, Some(member.record().key()))))
         });
         match dialled {
             Some((address, DialStart::Dialling(_) | DialStart::Linked(_))) => {
                 let errand = Errand { key, to, stage: Stage::Dialling(address), due: cx.now + MOST_PATIENCE };
                 self.open(ticket, errand);
             }
-            Some((_, DialStart::Refused(_))) | None => self.fail(cx, overlay, key, to),
+            Some((_, DialStart::Refused(_))) | None => self.fail(cx, overlay, key, to, Fault::Unavailable),
         }
     }
 
@@ -106,7 +106,7 @@ impl Broadcaster {
         let Some(errand) = self.errands.get(&verdict.ticket).filter(|errand| errand.to == from) else { return };
         let (key, stage) = (errand.key, errand.stage);
         if verdict.refusal.is_some() {
-            return self.fail(cx, overlay, key, from);
+            return self.fail(cx, overlay, key, from, Fault::Unavailable);
         }
         self.close(verdict.ticket);
         if let Stage::Sent { link, since, small: true } = stage
@@ -132,42 +132,52 @@ impl Broadcaster {
     }
 
     /// A link is down: what it was handed goes to others.
-    pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, overlay: &Overlay, down: LinkId) {
-        self.fail_where(cx, overlay, |errand| matches!(errand.stage, Stage::Sent { link, .. } if link == down));
+    pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, overlay: &Overlay, down: LinkId, reason: Refusal) {
+        let fault = match reason {
+            Refusal::TooManyLinks | Refusal::MadeRoom | Refusal::Idle | Refusal::DuplicateLink => Fault::Unavailable,
+            _ => Fault::Dead,
+        };
+        self.fail_where(cx, overlay, fault, |errand| matches!(errand.stage, Stage::Sent { link, .. } if link == down));
     }
 
     /// A dial failed.
     pub(crate) fn on_dial_failed(&mut self, cx: &mut Context<'_>, overlay: &Overlay, to: Address) {
-        self.fail_where(cx, overlay, |errand| errand.stage == Stage::Dialling(to));
+        self.fail_where(cx, overlay, Fault::Unavailable, |errand| errand.stage == Stage::Dialling(to));
     }
 
-    fn fail_where(&mut self, cx: &mut Context<'_>, overlay: &Overlay, which: impl Fn(&Errand) -> bool) {
+    fn fail_where(&mut self, cx: &mut Context<'_>, overlay: &Overlay, fault: Fault, which: impl Fn(&Errand) -> bool) {
         let failed: Vec<(MessageKey, Hash)> =
             self.errands.values().filter(|errand| which(errand)).map(|errand| (errand.key, errand.to)).collect();
         for (key, to) in failed {
-            self.fail(cx, overlay, key, to);
+            self.fail(cx, overlay, key, to, fault);
         }
     }
 
     pub(super) fn on_overdue(&mut self, cx: &mut Context<'_>, overlay: &Overlay, ticket: Ticket) {
-        let Some((key, to)) = self.errands.get(&ticket).map(|errand| (errand.key, errand.to)) else { return };
+        let Some(errand) = self.errands.get(&ticket) else { return };
+        let (key, to) = (errand.key, errand.to);
+        let fault = match errand.stage {
+            // Perhaps it has no room for a link to us.
+            Stage::Dialling(_) => Fault::Unavailable,
+            Stage::Sent { .. } => Fault::Dead,
+        };
         if overlay.member(to).is_some() {
             cx.step(Step::Suspect(to));
         }
-        self.fail(cx, overlay, key, to);
+        self.fail(cx, overlay, key, to, fault);
     }
 
     // --- Replacing
 
     /// A delegate does not do its part: others get it.
-    fn fail(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, delegate: Hash) {
+    fn fail(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, delegate: Hash, fault: Fault) {
         let open = self.errands.iter().filter(|(_, errand)| errand.key == key && errand.to == delegate);
         let open: Vec<Ticket> = open.map(|(ticket, _)| *ticket).collect();
         for ticket in open {
             self.close(ticket);
         }
         let Some(recent) = self.recent.get_mut(&key) else { return };
-        match recent.fail(delegate) {
+        match recent.fail(delegate, fault) {
             Some(Part::Region(share)) => {
                 let (standing, candidates) = (recent.standing(), recent.candidates(cx, overlay));
                 let heir = overlay.geometry().heir(cx.me.id(), &share, &standing, &candidates, cx.rng);
@@ -212,7 +222,7 @@ impl Broadcaster {
             handed.open += 1;
         }
         if !usable(cx, to) {
-            return self.fail(cx, overlay, key, to);
+            return self.fail(cx, overlay, key, to, Fault::Unavailable);
         }
         let ticket = cx.ticket();
         let task = recent.task(me, ticket, geometry.reach_of(&share), None, true);

@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cicada_wire::{Hash, Header, Immutable, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Task, Ticket};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A broadcast with its body, and whom it was shared among.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(super) struct Recent {
     pub(super) payload: Bytes,
     /// Who is not to have it.
     pub(super) excluded: BTreeSet<Hash>,
-    /// Delegates that failed here.
-    failed: BTreeSet<Hash>,
+    /// Delegates that failed here, and which of them others are told to keep away from.
+    failed: BTreeMap<Hash, Fault>,
     pub(super) handed: Vec<Handed>,
     /// Bodies sent or about to be.
     pub(super) copies: usize,
@@ -70,6 +70,15 @@ pub(super) enum Fate {
     Failed,
 }
 
+/// Why a delegate is none any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    /// It refused, or no link can be made: others may well reach it.
+    Unavailable,
+    /// It does not answer: others need not try.
+    Dead,
+}
+
 impl Recent {
     pub(super) fn new(fixed: Immutable, hop: Mutable, payload: Bytes, excluded: BTreeSet<Hash>) -> Self {
         Self {
@@ -77,7 +86,7 @@ impl Recent {
             hop,
             payload,
             excluded,
-            failed: BTreeSet::new(),
+            failed: BTreeMap::new(),
             handed: Vec::new(),
             copies: 0,
             operation: None,
@@ -104,7 +113,7 @@ impl Recent {
 
     /// Whether `peer` can be no delegate.
     pub(super) fn is_out(&self, peer: Hash) -> bool {
-        self.excluded.contains(&peer) || self.failed.contains(&peer)
+        self.excluded.contains(&peer) || self.failed.contains_key(&peer)
     }
 
     /// Members that can be delegates.
@@ -129,9 +138,9 @@ impl Recent {
         self.handed.iter_mut().find(|handed| handed.part.delegate() == delegate && handed.fate != Fate::Failed)
     }
 
-    /// A delegate failed: it will be none again, and others are told to keep away from it.
-    pub(super) fn fail(&mut self, delegate: Hash) -> Option<Part> {
-        self.failed.insert(delegate);
+    /// A delegate failed: it will be none again.
+    pub(super) fn fail(&mut self, delegate: Hash, fault: Fault) -> Option<Part> {
+        self.failed.insert(delegate, fault);
         let handed = self.handed_to(delegate)?;
         handed.fate = Fate::Failed;
         handed.open = 0;
@@ -147,7 +156,8 @@ impl Recent {
             hop.path.push(me);
         }
         // Those whom the origin left out come first: leaving out the dead only saves time.
-        let excluded = self.excluded.iter().copied().chain(besides).chain(self.failed.iter().copied());
+        let dead = self.failed.iter().filter(|(_, fault)| **fault == Fault::Dead).map(|(peer, _)| *peer);
+        let excluded = self.excluded.iter().copied().chain(besides).chain(dead);
         let mut seen = BTreeSet::new();
         let excluded = excluded.filter(|peer| seen.insert(*peer)).take(MAX_EXCLUDED).collect();
         Task { ticket, header: Header { fixed: self.fixed.clone(), hop }, excluded, extend }

@@ -275,7 +275,7 @@ impl Custody {
     fn wait_for_link(&mut self, cx: &mut Context<'_>, key: CopyKey, member: &SignedRecord, last: bool) -> bool {
         use crate::links::DialStart;
         let Some(address) = member.announced() else { return false };
-        match cx.dial(address, Some(member.key())) {
+        match cx.dial_for_message(address, Some(member.key())) {
             // A link that stands but may not be used yet is being proven.
             DialStart::Linked(_) | DialStart::Dialling(_) => {}
             DialStart::Refused(_) => return false,
