@@ -1,10 +1,10 @@
 //! The settings of a peer.
 
 use crate::{
-    driver::{self, Settings},
     error::BindError,
     hooks::Hooks,
     peer::SwarmPeer,
+    start::{self, Settings},
     target::HostPort,
 };
 use cicada_proto::{
@@ -127,7 +127,7 @@ impl Builder {
             data: None,
             config: self.config,
         };
-        Ok(SwarmPeer(driver::start(settings, &place.into()).await?))
+        Ok(SwarmPeer(start::start(settings, &place.into()).await?))
     }
 }
 

@@ -1,93 +1,518 @@
-//! The task that owns the node.
+//! The task that owns the node: it feeds it what happens, and does what follows.
+//!
+//! Everything reaches the node through bounded channels: wishes of the handles, news of the links, datagrams, verdicts of the
+//! hooks; and the clock. Nothing here waits for a link or for the application.
 
 use crate::{
-    bind,
-    error::BindError,
-    hooks::Hooks,
-    peer::{Handle, Taken},
+    hook_thread::Verdict,
+    link::{LinkHandle, Queued},
+    network::{Network, News},
+    node::{Message, RemoteNode},
+    peer::Taken,
     random,
-    target::HostPort,
+    socket::Received,
+    start::wall_time,
+    target::Candidate,
+    wish::{SendDone, Waiting, Wish},
 };
-use cicada_proto::{Config, Me, Route};
-use cicada_wire::{Hash, IdKind, Identity, Record, Role, SignedRecord, SwarmKeys, UnixTime};
+use cicada_proto::{
+    Command, Delivery, Event, Input, Instant, Job, JobId, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, SendOptions, Transmit,
+};
+use cicada_wire::{Address, Answer, Datagram, Frame, Hash, Identity, Refusal, SignedRecord};
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
-use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, watch};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{Instant as Clock, MissedTickBehavior, interval, sleep_until, timeout},
+};
 
-/// Everything that makes a peer but its place.
-pub(crate) struct Settings {
-    pub(crate) keys: SwarmKeys,
-    pub(crate) identity: Option<Identity>,
-    pub(crate) external: Option<SocketAddr>,
-    pub(crate) hooks: Option<Arc<dyn Hooks>>,
-    pub(crate) route: Route,
-    pub(crate) role: Role,
-    /// The id of a bare node.
-    pub(crate) data: Option<Hash>,
-    pub(crate) config: Config,
+/// Where what happens comes from.
+pub(crate) struct Inlets {
+    pub(crate) wishes: mpsc::Receiver<Wish>,
+    pub(crate) news: mpsc::Receiver<News>,
+    pub(crate) datagrams: mpsc::Receiver<Received>,
+    pub(crate) verdicts: Option<mpsc::UnboundedReceiver<Verdict>>,
 }
 
-/// Binds, and starts the task.
-pub(crate) async fn start(settings: Settings, place: &HostPort) -> Result<Arc<Handle>, BindError> {
-    settings.config.check()?;
-    let bound = bind::bind(place, settings.external).await?;
-    let identity = match settings.identity.clone() {
-        Some(identity) => identity,
-        None => Identity::from_seed(&random::bytes()?),
-    };
-    let record = record(&settings, &identity, bound.announced)?;
-    let me = Me { record, boot: u64::from_be_bytes(random::bytes()?) };
-    let (commands, _) = mpsc::channel(COMMANDS);
-    let (_, deliveries) = mpsc::channel(settings.config.limits.deliveries);
-    let (events, _) = broadcast::channel(EVENTS);
-    let (_, peers) = watch::channel(Arc::from([]));
-    let (_, closed) = watch::channel(false);
-    Ok(Arc::new(Handle {
-        commands,
-        me,
-        local: bound.local,
-        route: settings.route,
-        limits: settings.config.limits.clone(),
-        deliveries: Mutex::new(deliveries),
-        taken: Arc::new(Taken::default()),
-        events: events.downgrade(),
-        peers,
-        closed,
-        untold: Arc::new(Semaphore::new(settings.config.limits.in_flight)),
-    }))
+/// How far a peer is with ending.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is not.
+    Running,
+    /// It says goodbye, until then at most.
+    Leaving(Clock),
+    /// It has said goodbye.
+    Left,
+    /// Nobody holds it any more: no goodbye.
+    Dropped,
 }
 
-/// What this peer says of itself.
-fn record(settings: &Settings, identity: &Identity, announced: cicada_wire::Address) -> Result<SignedRecord, BindError> {
-    let member = settings.role == Role::Member;
-    let now = wall_time();
-    let record = Record {
-        key: identity.public(),
-        kind: if member { settings.config.member_ids } else { IdKind::Key },
-        role: settings.role,
-        addresses: if member { vec![announced] } else { Vec::new() },
-        capabilities: settings.config.capabilities,
-        sequence: now.0,
-        expires: UnixTime(now.0 + u64::try_from(RECORD_LIFETIME.as_millis()).unwrap_or(u64::MAX)),
-        data: settings.data,
-    };
-    Ok(SignedRecord::sign(record, identity)?)
+/// The node with its surroundings.
+pub(crate) struct Driver {
+    node: Node,
+    out: Outbox,
+    identity: Identity,
+    network: Arc<Network>,
+    /// Keeps the links' view of who we are open.
+    _identified: watch::Sender<Me>,
+    links: BTreeMap<LinkId, LinkHandle>,
+    /// Dials and links.
+    tasks: JoinSet<()>,
+    waiting: BTreeMap<Operation, Waiting>,
+    next_operation: u64,
+    delivered: mpsc::Sender<Message>,
+    events: broadcast::Sender<Event>,
+    known: BTreeMap<Hash, RemoteNode>,
+    peers: watch::Sender<Arc<[RemoteNode]>>,
+    taken: Arc<Taken>,
+    started: Clock,
+    stage: Stage,
 }
 
-/// The wall time; 1970 for a clock that stands before it.
-pub(crate) fn wall_time() -> UnixTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    UnixTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+impl Driver {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the function that makes them all")]
+    pub(crate) fn new(
+        node: Node,
+        identity: Identity,
+        network: Network,
+        identified: watch::Sender<Me>,
+        delivered: mpsc::Sender<Message>,
+        events: broadcast::Sender<Event>,
+        peers: watch::Sender<Arc<[RemoteNode]>>,
+        taken: Arc<Taken>,
+    ) -> Self {
+        Self {
+            node,
+            out: Outbox::default(),
+            identity,
+            network: Arc::new(network),
+            _identified: identified,
+            links: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            waiting: BTreeMap::new(),
+            next_operation: 0,
+            delivered,
+            events,
+            known: BTreeMap::new(),
+            peers,
+            taken,
+            started: Clock::now(),
+            stage: Stage::Running,
+        }
+    }
+
+    /// Runs until the peer is closed or dropped; then frees everything, and says so.
+    pub(crate) async fn run(
+        mut self,
+        mut inlets: Inlets,
+        ended: watch::Sender<bool>,
+        freed: oneshot::Receiver<()>,
+        hooks_ended: Option<oneshot::Receiver<()>>,
+    ) {
+        let accepting = tokio::spawn(Network::accept(self.network.endpoint.clone(), self.network.news.clone()));
+        self.serve(&mut inlets).await;
+        drop(inlets);
+        accepting.abort();
+        // Its end is what was just asked for.
+        let _ = accepting.await;
+        self.end().await;
+        // The port is free when every task of quinn has let go of the socket.
+        let _ = timeout(FREE, freed).await;
+        if let Some(hooks_ended) = hooks_ended {
+            let _ = timeout(FREE, hooks_ended).await;
+        }
+        ended.send_replace(true);
+    }
+
+    async fn serve(&mut self, inlets: &mut Inlets) {
+        let mut wall = interval(WALL_TIME);
+        wall.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let wake = self.next_wake();
+            let taken = Arc::clone(&self.taken);
+            tokio::select! {
+                wish = inlets.wishes.recv() => match wish {
+                    Some(wish) => self.on_wish(wish),
+                    None => self.stage = Stage::Dropped,
+                },
+                // The driver itself holds a sender.
+                Some(news) = inlets.news.recv() => self.on_news(news),
+                Some(received) = inlets.datagrams.recv() => self.on_datagram(&received),
+                Some((job, admitted)) = verdict(&mut inlets.verdicts) => {
+                    self.handle(Input::JobDone { job, result: JobResult::Admitted(admitted) });
+                }
+                () = taken.notify.notified() => {
+                    let deliveries = self.taken.deliveries.swap(0, Ordering::Relaxed);
+                    self.handle(Input::Command(Command::Consumed { deliveries }));
+                }
+                () = sleep_until(wake) => self.on_wake(),
+                _ = wall.tick() => self.handle(Input::Clock(wall_time())),
+            }
+            match self.stage {
+                Stage::Running | Stage::Leaving(_) => {}
+                Stage::Left | Stage::Dropped => return,
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn next_wake(&self) -> Clock {
+        let node = self.node.next_timeout().map_or(self.started + FAR, |(at, _)| self.started + Duration::from_micros(at.0).min(FAR));
+        match self.stage {
+            Stage::Leaving(until) => node.min(until),
+            Stage::Running | Stage::Left | Stage::Dropped => node,
+        }
+    }
+
+    fn on_wake(&mut self) {
+        if let Stage::Leaving(until) = self.stage
+            && until <= Clock::now()
+        {
+            self.stage = Stage::Left;
+            return;
+        }
+        self.handle(Input::Wake);
+    }
+
+    /// Feeds the node, and does what follows.
+    fn handle(&mut self, input: Input) {
+        self.node.handle(self.now(), input, &mut self.out);
+        // Doing a job makes another input, whose consequences come after those of this one.
+        loop {
+            while let Some(transmit) = self.out.transmits.pop_front() {
+                self.transmit(transmit);
+            }
+            while let Some(event) = self.out.events.pop_front() {
+                self.on_event(event);
+            }
+            let Some((job, work)) = self.out.jobs.pop_front() else { return };
+            if let Some(result) = self.work(job, work) {
+                self.node.handle(self.now(), Input::JobDone { job, result }, &mut self.out);
+            }
+        }
+    }
+
+    // --- What happens
+
+    fn on_wish(&mut self, wish: Wish) {
+        match wish {
+            Wish::Connect { addresses, timeout, done } => {
+                let operation = self.wait(Waiting::Connect(done));
+                self.handle(Input::Command(Command::Connect { operation, addresses, timeout }));
+            }
+            Wish::Send { to, payload, options, done } => self.send(to, payload, options, done),
+            Wish::Broadcast { payload, excluded, done } => {
+                let operation = self.wait(Waiting::Broadcast(done));
+                self.handle(Input::Command(Command::Broadcast { operation, payload, excluded }));
+            }
+            Wish::Lookup { target, done } => {
+                let operation = self.wait(Waiting::Lookup(done));
+                self.handle(Input::Command(Command::Lookup { operation, target }));
+            }
+            Wish::HandOver { to, payload, done } => {
+                let linked = self.node.links().to_peer(to).is_some();
+                if linked {
+                    self.handle(Input::Command(Command::Opaque { to, payload }));
+                }
+                // Whoever asked may have gone.
+                let _ = done.send(linked);
+            }
+            Wish::Disconnect { peer } => self.handle(Input::Command(Command::Disconnect { peer })),
+            Wish::Table { done } => {
+                let _ = done.send(self.node.table());
+            }
+            Wish::Neighbours { done } => {
+                let mut neighbours: Vec<RemoteNode> = self.node.links().iter().map(|link| RemoteNode::from(&link.record)).collect();
+                neighbours.sort();
+                neighbours.dedup();
+                let _ = done.send(neighbours);
+            }
+            Wish::Close => {
+                if self.stage == Stage::Running {
+                    self.stage = Stage::Leaving(Clock::now() + LEAVE);
+                    let operation = self.wait(Waiting::Leave);
+                    self.handle(Input::Command(Command::Leave { operation }));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, to: Candidate, payload: bytes::Bytes, options: SendOptions, done: SendDone) {
+        // Where ids are not those of addresses, a place is known only by a record.
+        let known = to.address.and_then(|address| self.id_at(address));
+        let operation = self.wait(Waiting::Send(done));
+        let target = known.unwrap_or(to.id);
+        self.handle(Input::Command(Command::Send { operation, target, address: to.address, payload, options }));
+    }
+
+    fn id_at(&self, address: Address) -> Option<Hash> {
+        let announces = |record: &SignedRecord| record.announced() == Some(address);
+        if self.node.me().record.announced() == Some(address) {
+            return Some(self.node.me().id());
+        }
+        let linked = self.node.links().iter().find(|link| link.proven.is_some() && announces(&link.record)).map(|link| link.record.id());
+        linked.or_else(|| self.known.values().find(|peer| peer.address() == Some(address.socket())).map(RemoteNode::id))
+    }
+
+    fn wait(&mut self, waiting: Waiting) -> Operation {
+        let operation = Operation(self.next_operation);
+        self.next_operation += 1;
+        self.waiting.insert(operation, waiting);
+        operation
+    }
+
+    fn on_news(&mut self, news: News) {
+        match news {
+            News::Up(up, handle) => self.on_link_up(up, handle),
+            News::Down(link, reason) => {
+                self.links.remove(&link);
+                self.reap();
+                self.handle(Input::LinkDown { link, reason });
+            }
+            News::Frame(link, frame) => self.handle(Input::Frame { link, frame }),
+            News::DialFailed(dial, error) => {
+                self.reap();
+                self.handle(Input::DialFailed { dial, error });
+            }
+            News::Knock(incoming) => {
+                self.tasks.spawn(Arc::clone(&self.network).listen(incoming));
+            }
+            News::Refused(reason) => {
+                self.reap();
+                self.tell(Event::Refused { from: None, reason });
+            }
+        }
+    }
+
+    fn on_link_up(&mut self, up: LinkUp, handle: LinkHandle) {
+        tracing::debug!(peer = ?up.record, side = ?up.side, remote = %up.remote, "link up");
+        self.links.insert(up.link, handle);
+        self.handle(Input::LinkUp(up));
+    }
+
+    /// Forgets tasks that have ended.
+    fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended {
+                // A panic is our bug.
+                tracing::error!(%error, "a task failed");
+            }
+        }
+    }
+
+    fn on_datagram(&mut self, received: &Received) {
+        let opened = self.network.terms.keys.open(&received.bytes);
+        match opened.and_then(|plain| Datagram::parse(&plain).map_err(|error| error.refusal)) {
+            Ok(datagram) => self.handle(Input::Datagram { from: received.from, datagram }),
+            Err(reason) => {
+                tracing::trace!(from = %received.from, %reason, "datagram refused");
+                self.tell(Event::Refused { from: None, reason });
+            }
+        }
+    }
+
+    // --- What follows
+
+    fn transmit(&mut self, transmit: Transmit) {
+        match transmit {
+            Transmit::Frame { link, frame } => self.send_frame(link, frame),
+            Transmit::Datagram { to, datagram } => self.send_datagram(to.socket(), &datagram),
+            Transmit::Dial { dial, to, expected } => {
+                self.tasks.spawn(Arc::clone(&self.network).dial(dial, to, expected));
+            }
+            Transmit::Close { link, reason } => {
+                if let Some(handle) = self.links.remove(&link) {
+                    handle.close(reason);
+                }
+            }
+        }
+    }
+
+    fn send_frame(&mut self, link: LinkId, frame: Frame) {
+        // The link may have gone while the node was thinking.
+        let Some(handle) = self.links.get(&link) else { return };
+        match handle.send(frame) {
+            Queued::Yes => {}
+            Queued::Dropped => tracing::debug!(?link, "bulk queue full, frame dropped"),
+            Queued::Overflow => {
+                tracing::debug!(?link, "queue full, link cut");
+                if let Some(handle) = self.links.remove(&link) {
+                    handle.cut(Refusal::OverBudget);
+                }
+            }
+        }
+    }
+
+    fn send_datagram(&self, to: SocketAddr, datagram: &Datagram) {
+        // Datagrams may be lost: by a system that gives no randomness or takes no more, as by the network.
+        let Ok(nonce) = random::bytes() else { return };
+        let sealed = self.network.terms.keys.seal(nonce, &datagram.to_bytes());
+        if let Err(error) = self.network.socket.send_datagram(to, &sealed) {
+            tracing::trace!(%to, %error, "datagram not sent");
+        }
+    }
+
+    /// Does a job at once, or has it done: signing and checking cost a tenth of a millisecond, and how many checks there are is
+    /// bounded by the challenges that are open.
+    fn work(&self, job: JobId, work: Job) -> Option<JobResult> {
+        match work {
+            Job::Answer { challenge, record } => Some(JobResult::Answered(Answer::sign(challenge, record, &self.identity))),
+            Job::VerifyAnswer(answer) => Some(JobResult::Verified(answer.verify())),
+            Job::Admit(record) => match &self.network.hooks {
+                Some(hooks) if hooks.admit(RemoteNode::from(&record), job) => None,
+                Some(_) => Some(JobResult::Admitted(false)),
+                None => Some(JobResult::Admitted(true)),
+            },
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        if self.events.receiver_count() > 0 {
+            self.tell(event.clone());
+        }
+        match event {
+            Event::PeerJoined(peer) => {
+                let peer = RemoteNode::from(peer.record());
+                if let Some(hooks) = &self.network.hooks {
+                    hooks.new_peer(peer);
+                }
+                self.known.insert(peer.id(), peer);
+                self.tell_peers();
+            }
+            Event::PeerLeft { peer, politely: _ } => {
+                self.known.remove(&peer);
+                self.tell_peers();
+            }
+            Event::Delivered(delivery) => self.deliver(delivery),
+            Event::Opaque { from, payload } => self.deliver_message(Message::opaque(&from, payload)),
+            Event::Connected { operation, peer } => {
+                if let Some(Waiting::Connect(done)) = self.waiting.remove(&operation) {
+                    let _ = done.send(Ok(peer));
+                }
+            }
+            Event::ConnectFailed { operation, error } => {
+                if let Some(Waiting::Connect(done)) = self.waiting.remove(&operation) {
+                    let _ = done.send(Err(error));
+                }
+            }
+            Event::Sent { operation, receipt } => self.sent(operation, Ok(receipt)),
+            Event::SendFailed { operation, error } => self.sent(operation, Err(error)),
+            Event::BroadcastSent { operation, message, delegates } => {
+                if let Some(Waiting::Broadcast(done)) = self.waiting.remove(&operation) {
+                    let _ = done.send(Ok((message, delegates)));
+                }
+            }
+            Event::BroadcastFailed { operation, error } => {
+                if let Some(Waiting::Broadcast(done)) = self.waiting.remove(&operation) {
+                    let _ = done.send(Err(error));
+                }
+            }
+            Event::LookedUp { operation, result } => {
+                if let Some(Waiting::Lookup(done)) = self.waiting.remove(&operation) {
+                    let _ = done.send(result);
+                }
+            }
+            Event::Left { operation } => {
+                self.waiting.remove(&operation);
+                self.stage = Stage::Left;
+            }
+            Event::LinkUp { .. }
+            | Event::LinkDown { .. }
+            | Event::NeighboursChanged { .. }
+            | Event::Lagged { .. }
+            | Event::Refused { .. } => {}
+        }
+    }
+
+    fn sent(&mut self, operation: Operation, result: Result<cicada_proto::Receipt, cicada_proto::SendError>) {
+        match self.waiting.remove(&operation) {
+            Some(Waiting::Send(SendDone::Told(done))) => {
+                // Whoever asked may have gone.
+                let _ = done.send(result);
+            }
+            Some(
+                Waiting::Send(SendDone::Untold(_)) | Waiting::Connect(_) | Waiting::Broadcast(_) | Waiting::Lookup(_) | Waiting::Leave,
+            )
+            | None => {}
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        self.deliver_message(Message::from(delivery));
+    }
+
+    fn deliver_message(&mut self, message: Message) {
+        if let Some(hooks) = &self.network.hooks {
+            hooks.recv(message.source, message.data.clone());
+        }
+        // The node counts what the application has not taken, and delivers no more than the queue holds; a bare node's payloads
+        // are not counted and may be lost here.
+        if self.delivered.try_send(message).is_err() {
+            tracing::debug!("delivery queue full, message dropped");
+            self.tell(Event::Lagged { dropped: 1 });
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // An error means that nobody listens.
+        let _ = self.events.send(event);
+    }
+
+    fn tell_peers(&self) {
+        self.peers.send_replace(self.known.values().copied().collect());
+    }
+
+    // --- The end
+
+    /// Ends every link and task, and closes the endpoint. Politely: after what was queued is flushed.
+    async fn end(mut self) {
+        let politely = self.stage == Stage::Left;
+        self.waiting.clear();
+        if politely {
+            for (_, handle) in std::mem::take(&mut self.links) {
+                handle.close(Refusal::Closing);
+            }
+            let flushed = async { while self.tasks.join_next().await.is_some() {} };
+            // Links have their own bound for flushing; dials under way are not waited for longer.
+            let _ = timeout(FLUSH, flushed).await;
+        }
+        self.tasks.shutdown().await;
+        let code = if politely { u32::from(Refusal::Closing.number()) } else { 0 };
+        self.network.endpoint.close(code.into(), b"");
+        // A good-faith effort to tell the other ends.
+        let _ = timeout(IDLE, self.network.endpoint.wait_idle()).await;
+    }
 }
 
-/// How long a record is worth something.
-const RECORD_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60); // guess
+async fn verdict(verdicts: &mut Option<mpsc::UnboundedReceiver<Verdict>>) -> Option<Verdict> {
+    match verdicts {
+        Some(verdicts) => verdicts.recv().await,
+        None => None,
+    }
+}
 
-/// Wishes that wait; whoever has another waits with it.
-const COMMANDS: usize = 256; // guess
+/// Between two looks at the wall time.
+const WALL_TIME: Duration = Duration::from_secs(5); // guess: records live for hours
 
-/// Events that a reader may lag behind.
-const EVENTS: usize = 1024; // guess
+/// When nothing is due: long, and short enough to be added to any clock.
+const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How long the node may take to say goodbye.
+const LEAVE: Duration = Duration::from_secs(5); // guess
+
+/// How long links may take to flush, all together; each has its own bound below.
+const FLUSH: Duration = Duration::from_secs(4); // guess
+
+/// How long quinn may take to say the last words on closed connections: three probe timeouts (RFC 9000, section 10.2).
+const IDLE: Duration = Duration::from_secs(2); // guess
+
+/// How long the socket and the thread of the hooks may take to be let go.
+const FREE: Duration = Duration::from_secs(2); // guess

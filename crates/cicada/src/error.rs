@@ -268,9 +268,23 @@ pub enum BroadcastError {
         /// The limit.
         limit: usize,
     },
+    /// Too many messages of ours are on their way; try again later.
+    #[error("too many messages on their way")]
+    Full,
     /// This peer is closed.
     #[error("this peer is closed")]
     Closed,
+}
+
+impl From<cicada_proto::SendError> for BroadcastError {
+    fn from(error: cicada_proto::SendError) -> Self {
+        match error {
+            cicada_proto::SendError::TooLarge { length, limit } => Self::TooLarge { length, limit },
+            cicada_proto::SendError::Full => Self::Full,
+            // What else a node may say concerns unicasts only.
+            _ => Self::Closed,
+        }
+    }
 }
 
 /// Why a lookup failed.

@@ -39,6 +39,7 @@ mod options;
 mod peer;
 mod random;
 mod socket;
+mod start;
 mod target;
 mod tls;
 mod wish;

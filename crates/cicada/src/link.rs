@@ -1,1 +1,364 @@
-//! soon
+//! One link: frames in, frames out, in bounded queues.
+//!
+//! Control frames travel in order on the stream of the hello. Bulk frames travel each on a stream of its own, with lower
+//! priority, a few at a time.
+
+use crate::{
+    hello,
+    network::{Network, News},
+    node::RemoteNode,
+};
+use bytes::{Bytes, BytesMut};
+use cicada_proto::{LinkId, LinkUp};
+use cicada_wire::{Frame, Refusal};
+use quinn::{Connection, ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, WriteError};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+
+/// The way to a link's queue. Dropping it ends the link after what was queued is flushed.
+pub(crate) struct LinkHandle {
+    connection: Connection,
+    queue: mpsc::Sender<Frame>,
+    bulk_bytes: Arc<AtomicUsize>,
+    reason: Arc<OnceLock<Refusal>>,
+}
+
+/// What became of a frame for a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Queued {
+    /// It will be sent.
+    Yes,
+    /// Too much bulk waits; this frame is lost, as in a full router.
+    Dropped,
+    /// So many frames wait that the link is of no use; it must be cut.
+    Overflow,
+}
+
+impl LinkHandle {
+    /// Queues a frame. Never waits.
+    pub(crate) fn send(&self, frame: Frame) -> Queued {
+        let bulk = if frame.is_bulk() { frame.len_bytes() } else { 0 };
+        if bulk > 0 && self.bulk_bytes.load(Ordering::Relaxed) > BULK_QUEUE_BYTES {
+            return Queued::Dropped;
+        }
+        self.bulk_bytes.fetch_add(bulk, Ordering::Relaxed);
+        match self.queue.try_send(frame) {
+            // A link whose task has ended is about to be reported as down.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Queued::Yes,
+            Err(mpsc::error::TrySendError::Full(_)) => Queued::Overflow,
+        }
+    }
+
+    /// Closes the link after what was queued is flushed.
+    pub(crate) fn close(self, reason: Refusal) {
+        // Only this handle sets it, and it is consumed.
+        let _ = self.reason.set(reason);
+    }
+
+    /// Closes the link at once.
+    pub(crate) fn cut(self, reason: Refusal) {
+        let _ = self.reason.set(reason);
+        hello::close(&self.connection, reason);
+    }
+}
+
+/// How a part of a link ended.
+enum End {
+    /// We close it, for this reason.
+    Ours(Refusal),
+    /// The other end closed it, or it broke.
+    Theirs(Refusal),
+    /// Nobody listens to what arrives; what is queued may still be flushed.
+    Deaf,
+}
+
+/// Carries a link until its end: tells of it once when it stands and once when it is gone.
+pub(crate) async fn run(network: &Arc<Network>, connection: Connection, send: SendStream, recv: RecvStream, up: LinkUp) {
+    let id = up.link;
+    let peer = RemoteNode::from(&up.record);
+    let (queue, frames) = mpsc::channel(QUEUE_FRAMES);
+    let bulk_bytes = Arc::new(AtomicUsize::new(0));
+    let reason = Arc::new(OnceLock::new());
+    let handle = LinkHandle { connection: connection.clone(), queue, bulk_bytes: Arc::clone(&bulk_bytes), reason: Arc::clone(&reason) };
+    if network.news.send(News::Up(up, handle)).await.is_err() {
+        return;
+    }
+    let mut parts = JoinSet::new();
+    let outbound = Outbound { connection: connection.clone(), network: Arc::clone(network), peer, bulk_bytes };
+    parts.spawn(outbound.run(send, frames));
+    parts.spawn(read_control(Arc::clone(network), id, connection.clone(), recv));
+    parts.spawn(read_bulk(Arc::clone(network), id, connection.clone()));
+    let refusal = supervise(&connection, &mut parts, &reason).await;
+    // What arrived before the end is told before it.
+    let _ = timeout(DRAIN, async { while parts.join_next().await.is_some() {} }).await;
+    parts.shutdown().await;
+    // A failure means that the peer has ended.
+    let _ = network.news.send(News::Down(id, refusal)).await;
+}
+
+/// Waits for the part that ends the link, and closes it where that is ours to do.
+async fn supervise(connection: &Connection, parts: &mut JoinSet<End>, reason: &OnceLock<Refusal>) -> Refusal {
+    while let Some(part) = parts.join_next().await {
+        match part {
+            Ok(End::Ours(refusal)) => {
+                let refusal = reason.get().copied().unwrap_or(refusal);
+                hello::close(connection, refusal);
+                return refusal;
+            }
+            Ok(End::Theirs(refusal)) => return reason.get().copied().unwrap_or(refusal),
+            Ok(End::Deaf) => {}
+            Err(error) => {
+                // A panic is our bug; the link must not outlive it.
+                tracing::error!(%error, "a part of a link failed");
+                hello::close(connection, Refusal::Closing);
+                return Refusal::Closing;
+            }
+        }
+    }
+    Refusal::Closing
+}
+
+/// The way out.
+struct Outbound {
+    connection: Connection,
+    network: Arc<Network>,
+    peer: RemoteNode,
+    bulk_bytes: Arc<AtomicUsize>,
+}
+
+impl Outbound {
+    async fn run(self, mut control: SendStream, mut frames: mpsc::Receiver<Frame>) -> End {
+        // Higher goes first; bulk has 0.
+        let _ = control.set_priority(1);
+        let mut sending = JoinSet::new();
+        let mut waiting = VecDeque::new();
+        let mut batch = Vec::new();
+        let mut open = true;
+        while open {
+            self.start_bulk(&mut sending, &mut waiting);
+            tokio::select! {
+                count = frames.recv_many(&mut batch, BATCH_FRAMES) => {
+                    open = count > 0;
+                    if let Err(error) = self.write(&mut control, &mut batch, &mut waiting).await {
+                        return end_of_write(&self.connection, error).await;
+                    }
+                }
+                Some(_) = sending.join_next() => {}
+            }
+        }
+        let flush = async {
+            while !waiting.is_empty() || !sending.is_empty() {
+                self.start_bulk(&mut sending, &mut waiting);
+                sending.join_next().await;
+            }
+            if control.finish().is_ok() {
+                // Ends when the other end has it all.
+                let _ = control.stopped().await;
+            }
+        };
+        // A link that does not flush is closed all the same.
+        let _ = timeout(FLUSH, flush).await;
+        End::Ours(Refusal::Closing)
+    }
+
+    fn start_bulk(&self, sending: &mut JoinSet<()>, waiting: &mut VecDeque<Frame>) {
+        while sending.len() < BULK_STREAMS as usize
+            && let Some(frame) = waiting.pop_front()
+        {
+            let bytes = self.encode(&frame);
+            let connection = self.connection.clone();
+            let queued = Arc::clone(&self.bulk_bytes);
+            sending.spawn(async move {
+                let length = bytes.len();
+                // A failure is that of the connection, which the readers notice.
+                if let Err(error) = write_bulk(&connection, bytes).await {
+                    tracing::debug!(%error, "bulk not sent");
+                }
+                queued.fetch_sub(length, Ordering::Relaxed);
+            });
+        }
+    }
+
+    /// Writes control frames in one go, and puts the bulk frames among them aside.
+    async fn write(&self, control: &mut SendStream, batch: &mut Vec<Frame>, waiting: &mut VecDeque<Frame>) -> Result<(), WriteError> {
+        let mut bytes = BytesMut::new();
+        for frame in batch.drain(..) {
+            if frame.is_bulk() {
+                waiting.push_back(frame);
+                continue;
+            }
+            let encoded = self.encode(&frame);
+            bytes.extend_from_slice(&length_prefix(&encoded));
+            bytes.extend_from_slice(&encoded);
+        }
+        if bytes.is_empty() { Ok(()) } else { control.write_chunk(bytes.freeze()).await }
+    }
+
+    fn encode(&self, frame: &Frame) -> Bytes {
+        let bytes = frame.to_bytes();
+        if let Some(hooks) = &self.network.hooks {
+            hooks.send(self.peer, bytes.clone());
+        }
+        bytes
+    }
+}
+
+async fn write_bulk(connection: &Connection, bytes: Bytes) -> Result<(), WriteError> {
+    let mut stream = connection.open_uni().await.map_err(WriteError::ConnectionLost)?;
+    let length = Bytes::copy_from_slice(&length_prefix(&bytes));
+    stream.write_all_chunks(&mut [length, bytes]).await?;
+    // Not finished already: it was made here.
+    let _ = stream.finish();
+    // The flush before a close counts what the other end has.
+    let _ = stream.stopped().await;
+    Ok(())
+}
+
+fn length_prefix(bytes: &Bytes) -> [u8; 4] {
+    // Frames are bounded far below 2^32 by the limit on messages.
+    (bytes.len() as u32).to_be_bytes()
+}
+
+async fn end_of_write(connection: &Connection, error: WriteError) -> End {
+    match error {
+        WriteError::ConnectionLost(error) => End::Theirs(hello::reason(&error)),
+        // The other end takes no more frames: it is about to close, and says why by that.
+        WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => wait_for_close(connection).await,
+    }
+}
+
+async fn wait_for_close(connection: &Connection) -> End {
+    match timeout(FLUSH, connection.closed()).await {
+        Ok(error) => End::Theirs(hello::reason(&error)),
+        Err(_) => End::Ours(Refusal::Unexpected),
+    }
+}
+
+async fn read_control(network: Arc<Network>, id: LinkId, connection: Connection, mut recv: RecvStream) -> End {
+    loop {
+        match read_frame(&mut recv, network.frame_bytes).await {
+            Ok(Some(frame)) => {
+                if network.news.send(News::Frame(id, frame)).await.is_err() {
+                    return End::Deaf;
+                }
+            }
+            Ok(None) => return wait_for_close(&connection).await,
+            Err(unreadable) => return unreadable.end(&connection).await,
+        }
+    }
+}
+
+async fn read_bulk(network: Arc<Network>, id: LinkId, connection: Connection) -> End {
+    let mut streams = JoinSet::new();
+    let lost = loop {
+        tokio::select! {
+            stream = connection.accept_uni() => match stream {
+                Ok(recv) => { streams.spawn(read_one(Arc::clone(&network), id, recv)); }
+                Err(lost) => break lost,
+            },
+            Some(read) = streams.join_next() => {
+                if let Ok(Err(unreadable)) = read {
+                    return unreadable.end(&connection).await;
+                }
+            }
+        }
+    };
+    // What came whole before the end is read.
+    while streams.join_next().await.is_some() {}
+    End::Theirs(hello::reason(&lost))
+}
+
+async fn read_one(network: Arc<Network>, id: LinkId, mut recv: RecvStream) -> Result<(), Unreadable> {
+    if let Some(frame) = read_frame(&mut recv, network.frame_bytes).await? {
+        // A failure means that the peer has ended.
+        let _ = network.news.send(News::Frame(id, frame)).await;
+    }
+    Ok(())
+}
+
+/// Why there is no frame.
+enum Unreadable {
+    Refused(Refusal),
+    Lost(ConnectionError),
+    Broken,
+}
+
+impl Unreadable {
+    async fn end(self, connection: &Connection) -> End {
+        match self {
+            Self::Refused(refusal) => {
+                tracing::debug!(remote = %connection.remote_address(), %refusal, "unreadable frame");
+                End::Ours(refusal)
+            }
+            Self::Lost(error) => End::Theirs(hello::reason(&error)),
+            Self::Broken => wait_for_close(connection).await,
+        }
+    }
+}
+
+impl From<ReadError> for Unreadable {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::ConnectionLost(error) => Self::Lost(error),
+            ReadError::Reset(_) | ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => Self::Broken,
+        }
+    }
+}
+
+/// Reads one frame; `None` at the end of the stream. The length is checked before anything is kept, and memory grows only with
+/// what has arrived.
+async fn read_frame(recv: &mut RecvStream, limit: usize) -> Result<Option<Frame>, Unreadable> {
+    let mut prefix = [0; 4];
+    match recv.read_exact(&mut prefix).await {
+        Ok(()) => {}
+        Err(ReadExactError::FinishedEarly(0)) => return Ok(None),
+        Err(ReadExactError::FinishedEarly(_)) => return Err(Unreadable::Refused(Refusal::Malformed)),
+        Err(ReadExactError::ReadError(error)) => return Err(error.into()),
+    }
+    let length = u32::from_be_bytes(prefix) as usize;
+    if length > limit {
+        return Err(Unreadable::Refused(Refusal::TooLarge));
+    }
+    let bytes = read_bytes(recv, length).await?;
+    Frame::parse(&bytes).map(Some).map_err(|error| Unreadable::Refused(error.refusal))
+}
+
+async fn read_bytes(recv: &mut RecvStream, length: usize) -> Result<Bytes, Unreadable> {
+    let mut bytes = BytesMut::new();
+    while bytes.len() < length {
+        let Some(chunk) = recv.read_chunk(length - bytes.len(), true).await? else {
+            return Err(Unreadable::Refused(Refusal::Malformed));
+        };
+        if chunk.bytes.len() == length {
+            return Ok(chunk.bytes);
+        }
+        bytes.extend_from_slice(&chunk.bytes);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Bulk frames under way at once on a link, in each direction.
+/// An end that sends the beginnings of large frames makes the other keep as many.
+pub(crate) const BULK_STREAMS: u32 = 16; // guess
+
+/// Frames that wait for a link. More than this is more than the other end will ever take in time.
+const QUEUE_FRAMES: usize = 1024; // guess
+
+/// Bulk that waits for a link.
+const BULK_QUEUE_BYTES: usize = 8 * 1024 * 1024; // guess: 32 messages of the default limit
+
+/// Frames written in one go.
+const BATCH_FRAMES: usize = 64; // guess
+
+/// How long a closing link may take to hand over what was queued.
+const FLUSH: Duration = Duration::from_secs(2); // guess: several round trips of the longest paths
+
+/// How long what has arrived may take to be read after a link is gone.
+const DRAIN: Duration = Duration::from_secs(1); // guess

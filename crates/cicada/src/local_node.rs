@@ -1,12 +1,12 @@
 //! A bare node of the overlay, for people who build their own swarm on it.
 
 use crate::{
-    driver::{self, Settings},
     error::{BindError, Closed, ConnectError, HandOverError, LookupError},
     hooks::Hooks,
     node::{Lookup, RemoteNode},
     options::ConnectOptions,
     peer::Handle,
+    start::{self, Settings},
     target::HostPort,
     wish::Wish,
 };
@@ -59,7 +59,7 @@ impl LocalNode {
             data: Some(Hash::of(data)),
             config,
         };
-        Ok(Self(driver::start(settings, &place.into()).await?))
+        Ok(Self(start::start(settings, &place.into()).await?))
     }
 
     /// Joins the overlay of the node at this place.

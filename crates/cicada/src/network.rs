@@ -1,1 +1,236 @@
-//! soon
+//! Opening links: dials, arrivals, and what bounds them.
+
+use crate::{
+    hello::{self, Greeted, Terms},
+    hook_thread::HookThread,
+    link::{self, LinkHandle},
+    socket::SharedSocket,
+    tls,
+};
+use cicada_proto::{DialError, DialId, LinkId, LinkUp, Me};
+use cicada_wire::{Address, Frame, Identity, LinkSide, PublicKey, Refusal};
+use quinn::{Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime, TransportConfig, VarInt};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    time::timeout,
+};
+
+/// What the tasks of links and dials tell the one that owns the node.
+pub(crate) enum News {
+    /// A link stands.
+    Up(LinkUp, LinkHandle),
+    /// A link is gone.
+    Down(LinkId, Refusal),
+    /// A frame arrived.
+    Frame(LinkId, Frame),
+    /// A dial came to nothing.
+    DialFailed(DialId, DialError),
+    /// Somebody knocks.
+    Knock(Incoming),
+    /// Somebody who knocked was refused.
+    Refused(Refusal),
+}
+
+/// What the tasks of links and dials share.
+pub(crate) struct Network {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) socket: Arc<SharedSocket>,
+    pub(crate) terms: Terms,
+    pub(crate) me: watch::Receiver<Me>,
+    pub(crate) news: mpsc::Sender<News>,
+    pub(crate) hooks: Option<HookThread>,
+    /// No frame is longer.
+    pub(crate) frame_bytes: usize,
+    local: SocketAddr,
+    half_open: Arc<Semaphore>,
+    next_link: AtomicU64,
+}
+
+/// What a [`Network`] is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) identity: &'a Identity,
+    pub(crate) socket: Arc<SharedSocket>,
+    pub(crate) local: SocketAddr,
+    pub(crate) terms: Terms,
+    pub(crate) me: watch::Receiver<Me>,
+    pub(crate) news: mpsc::Sender<News>,
+    pub(crate) hooks: Option<HookThread>,
+    pub(crate) frame_bytes: usize,
+}
+
+impl Network {
+    /// Starts to listen.
+    pub(crate) fn open(parts: Parts<'_>) -> io::Result<Self> {
+        let (client, server) = tls::configurations(parts.identity).map_err(io::Error::other)?;
+        let transport = Arc::new(transport());
+        let mut client = quinn::ClientConfig::new(Arc::new(client));
+        client.transport_config(Arc::clone(&transport));
+        let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
+        // Links do not move: an address is part of who a peer is.
+        server.transport_config(transport).migration(false).max_incoming(HALF_OPEN).incoming_buffer_size(INCOMING_BYTES);
+        server.incoming_buffer_size_total(INCOMING_BYTES * HALF_OPEN as u64);
+        let mut config = EndpointConfig::default();
+        config.grease_quic_bit(false);
+        let socket = Arc::clone(&parts.socket);
+        let mut endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, Arc::new(TokioRuntime))?;
+        endpoint.set_default_client_config(client);
+        Ok(Self {
+            endpoint,
+            socket: parts.socket,
+            terms: parts.terms,
+            me: parts.me,
+            news: parts.news,
+            hooks: parts.hooks,
+            frame_bytes: parts.frame_bytes,
+            local: parts.local,
+            half_open: Arc::new(Semaphore::new(HALF_OPEN)),
+            next_link: AtomicU64::new(0),
+        })
+    }
+
+    /// Tells of everybody who knocks, until the endpoint is closed.
+    pub(crate) async fn accept(endpoint: Endpoint, news: mpsc::Sender<News>) {
+        while let Some(incoming) = endpoint.accept().await {
+            if news.send(News::Knock(incoming)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Opens a link, and carries it until its end.
+    pub(crate) async fn dial(self: Arc<Self>, dial: DialId, to: Address, expected: Option<PublicKey>) {
+        let me = self.me.borrow().clone();
+        match self.try_dial(to, expected, &me).await {
+            Ok((connection, greeted)) => self.carry(connection, greeted, LinkSide::Dialler, Some(dial)).await,
+            Err(error) => {
+                tracing::debug!(%to, ?error, "dial failed");
+                // A failure means that the peer has ended.
+                let _ = self.news.send(News::DialFailed(dial, error)).await;
+            }
+        }
+    }
+
+    async fn try_dial(&self, to: Address, expected: Option<PublicKey>, me: &Me) -> Result<(Connection, Greeted), DialError> {
+        let other_family = to.ip().is_ipv6() != self.local.is_ipv6();
+        let both_families = self.local.is_ipv6() && self.local.ip().is_unspecified();
+        if other_family && !both_families {
+            return Err(DialError::Unreachable);
+        }
+        let watched = self.socket.watch(to.socket());
+        // The name is not sent; it only has to have the form of one.
+        let connecting = self.endpoint.connect(to.socket(), "cicada").map_err(|_| DialError::Unreachable)?;
+        let connected = tokio::select! {
+            connected = timeout(HANDSHAKE_TIMEOUT, connecting) => connected,
+            () = watched.unreachable() => return Err(DialError::Unreachable),
+        };
+        let connection = match connected {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(hello::dial_error(&error)),
+            // Bytes came, but they were not what a peer says.
+            Err(_) if watched.signs().answered => return Err(DialError::NotAPeer),
+            Err(_) => return Err(DialError::TimedOut),
+        };
+        drop(watched);
+        let greeted = hello::dial(&connection, expected, me, &self.terms).await?;
+        Ok((connection, greeted))
+    }
+
+    /// Lets somebody in who knocks, and carries the link until its end.
+    pub(crate) async fn listen(self: Arc<Self>, incoming: Incoming) {
+        let Ok(permit) = Arc::clone(&self.half_open).try_acquire_owned() else {
+            incoming.refuse();
+            return;
+        };
+        // Many at once may be one who makes addresses up: let each prove that it receives what is sent to it.
+        if self.half_open.available_permits() < HALF_OPEN / 2 && !incoming.remote_address_validated() && incoming.may_retry() {
+            // Just asked whether it may.
+            let _ = incoming.retry();
+            return;
+        }
+        let me = self.me.borrow().clone();
+        let remote = incoming.remote_address();
+        let connected = match incoming.accept() {
+            Ok(connecting) => timeout(HANDSHAKE_TIMEOUT, connecting).await,
+            Err(error) => Ok(Err(error)),
+        };
+        let Ok(Ok(connection)) = connected else {
+            tracing::debug!(%remote, "no handshake");
+            return;
+        };
+        let greeted = hello::listen(&connection, &me, &self.terms).await;
+        drop(permit);
+        match greeted {
+            Ok(greeted) => self.carry(connection, greeted, LinkSide::Listener, None).await,
+            Err(refusal) => {
+                // A failure means that the peer has ended.
+                let _ = self.news.send(News::Refused(refusal)).await;
+            }
+        }
+    }
+
+    async fn carry(self: Arc<Self>, connection: Connection, greeted: Greeted, side: LinkSide, dial: Option<DialId>) {
+        let remote = connection.remote_address();
+        let up = LinkUp {
+            link: LinkId(self.next_link.fetch_add(1, Ordering::Relaxed)),
+            record: greeted.hello.record,
+            side,
+            remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
+            dial,
+            boot: greeted.hello.boot,
+            capabilities: greeted.hello.capabilities,
+        };
+        link::run(&self, connection, greeted.send, greeted.recv, up).await;
+    }
+}
+
+fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(link::BULK_STREAMS))
+        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES)
+        .datagram_receive_buffer_size(None)
+        .initial_rtt(INITIAL_ROUND_TRIP)
+        .keep_alive_interval(Some(KEEP_ALIVE));
+    // 10 s fit into what the wire can say.
+    transport.max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()));
+    transport
+}
+
+/// What is on its way on one link. Many links end at one socket, whose buffer the system bounds.
+const RECEIVE_WINDOW_BYTES: u32 = 128 * 1024;
+
+/// What a link holds that was not acknowledged.
+const SEND_WINDOW_BYTES: u64 = 1024 * 1024; // guess
+
+/// Until it is measured; sets when the first packet is sent again.
+const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100); // guess: most of the internet's are below
+
+/// A dead end is noticed after this long at the latest; the node's own checks are quicker.
+const IDLE_TIMEOUT_MS: u32 = 10_000; // guess
+
+/// Below the 30 s after which some routers forget a flow, and three to an idle timeout.
+const KEEP_ALIVE: Duration = Duration::from_secs(3);
+
+/// Who dials again and again wants to know soon that nobody is there.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3); // guess: two lost packets and a slow path
+
+/// Connections that have not finished their hello.
+const HALF_OPEN: usize = 64; // guess
+
+/// Bytes kept of a connection that is not accepted yet.
+const INCOMING_BYTES: u64 = 8 * 1024; // a handshake's first flight is far below
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,13 @@ pub struct Message {
     pub more: bool,
 }
 
+impl Message {
+    /// A bare node's payload, which has no number and no path.
+    pub(crate) fn opaque(from: &SignedRecord, data: Bytes) -> Self {
+        Self { id: MessageId([0; 16]), source: RemoteNode::from(from), data, broadcast: false, path: Vec::new(), more: false }
+    }
+}
+
 impl From<Delivery> for Message {
     fn from(delivery: Delivery) -> Self {
         Self {

@@ -330,7 +330,7 @@ impl Handle {
             return Err(BroadcastError::TooManyExclusions { excluded: excluded.len(), limit: MAX_EXCLUDED });
         }
         let sent = self.ask(|done| Wish::Broadcast { payload, excluded, done }).await;
-        let (id, delegates) = sent.map_err(|_| BroadcastError::Closed)?;
+        let (id, delegates) = sent.map_err(|_| BroadcastError::Closed)??;
         Ok(Broadcast { id, delegates })
     }
 

@@ -13,7 +13,7 @@ pub(crate) type Done<T> = oneshot::Sender<T>;
 pub(crate) enum Wish {
     Connect { addresses: Vec<Address>, timeout: Duration, done: Done<Result<SignedRecord, ConnectError>> },
     Send { to: Candidate, payload: Bytes, options: SendOptions, done: SendDone },
-    Broadcast { payload: Bytes, excluded: Vec<Hash>, done: Done<(MessageId, usize)> },
+    Broadcast { payload: Bytes, excluded: Vec<Hash>, done: Done<Result<(MessageId, usize), cicada_proto::SendError>> },
     Lookup { target: Hash, done: Done<Result<event::Lookup, LookupError>> },
     HandOver { to: Hash, payload: Bytes, done: Done<bool> },
     Disconnect { peer: Hash },
@@ -34,7 +34,7 @@ pub(crate) enum SendDone {
 pub(crate) enum Waiting {
     Connect(Done<Result<SignedRecord, ConnectError>>),
     Send(SendDone),
-    Broadcast(Done<(MessageId, usize)>),
+    Broadcast(Done<Result<(MessageId, usize), cicada_proto::SendError>>),
     Lookup(Done<Result<event::Lookup, LookupError>>),
     Leave,
 }

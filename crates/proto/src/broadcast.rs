@@ -1,42 +1,382 @@
-//! Stub to be replaced: broadcasts.
+//! Broadcasts: a peer that is handed one delivers it, keeps it, and shares its part of the circle among delegates.
+//!
+//! A task says "everyone within this reach of you". It is acknowledged as soon as its body is held and the tasks that follow from
+//! it are on their way, not when they are done; a delegate that does not acknowledge is replaced. Each peer delivers a message
+//! once and covers no part twice: of a later, larger task it shares only what is new. Forwarding does not wait for the
+//! application; a full queue of deliveries drops for that application only.
+//!
+//! What is bounded: bodies are kept for [`KEPT`] and up to `in_flight_bytes` (beyond that a task is refused, unless older ones
+//! that are settled can go); [`FIRST_COPIES`] bodies leave for one message, [`ALL_COPIES`] with those for replaced delegates;
+//! [`MAX_PARKED`] extends wait for their bodies.
+//!
+//! Who gets which part is `geometry/shares`; one message here is `recent`; handing over and replacing is `hand`.
 
-use crate::{context::Context, deliver::Deliveries, input::Operation, links::LinkId, overlay::Overlay, time::Instant};
+mod hand;
+mod recent;
+
+use crate::{
+    context::Context,
+    deliver::Deliveries,
+    event::{Delivery, Event, SendError},
+    geometry::{Geometry, Growth, Heir},
+    input::Operation,
+    links::{Link, LinkId},
+    overlay::Overlay,
+    route::{immutable, message_id},
+    seen::{MessageKey, Window, check_time, remember_until},
+    time::Instant,
+};
 use bytes::Bytes;
-use cicada_wire::{Hash, Task, TaskVerdict};
+use cicada_wire::{Frame, Hash, IdKind, Kind, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Refusal, Role, Task, TaskVerdict, Ticket};
+use hand::Errand;
+use recent::{Part, Recent};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 /// All broadcasts remembered, and their tasks that wait for a verdict or a link.
 #[derive(Debug, Default)]
-pub(crate) struct Broadcaster;
+pub(crate) struct Broadcaster {
+    /// With their bodies.
+    recent: BTreeMap<MessageKey, Recent>,
+    /// How much of the circle was covered for each, longer than the bodies are kept.
+    covered: Window<MessageKey, Reach>,
+    errands: BTreeMap<Ticket, Errand>,
+    timers: BTreeSet<(Instant, Timer)>,
+    parked: VecDeque<Parked>,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Timer {
+    /// A delegate's acknowledgement, or the link to it, is overdue.
+    Errand(Ticket),
+    /// The application is told now, whatever is still open.
+    Tell(MessageKey),
+    /// The body is dropped.
+    Forget(MessageKey),
+}
+
+/// An extend that came before its body.
+#[derive(Debug)]
+struct Parked {
+    key: MessageKey,
+    link: LinkId,
+    task: Task,
+    until: Instant,
+}
 
 impl Broadcaster {
-    /// The application sends to everybody. Ends with `BroadcastSent`, always.
-    pub(crate) fn send(&mut self, _cx: &mut Context<'_>, _overlay: &Overlay, _operation: Operation, _payload: Bytes, _excluded: Vec<Hash>) {
+    // --- The application's broadcasts
+
+    /// The application sends to everybody. Ends with `BroadcastSent` or `BroadcastFailed`, always.
+    pub(crate) fn send(&mut self, cx: &mut Context<'_>, overlay: &Overlay, operation: Operation, payload: Bytes, excluded: Vec<Hash>) {
+        let limit = cx.config.limits.message_bytes;
+        let error = if payload.len() > limit {
+            Some(SendError::TooLarge { length: payload.len(), limit })
+        } else if excluded.len() > MAX_EXCLUDED {
+            Some(SendError::TooManyExcluded { excluded: excluded.len(), limit: MAX_EXCLUDED })
+        } else if self.make_room(cx, payload.len()).is_err() {
+            Some(SendError::Full)
+        } else {
+            None
+        };
+        if let Some(error) = error {
+            return cx.out.event(Event::BroadcastFailed { operation, error });
+        }
+        let message = message_id(cx);
+        let fixed = immutable(cx, Kind::Broadcast, None, message, payload.len());
+        let key = MessageKey::of(&fixed);
+        let hop = Mutable { hop_limit: MAX_HOPS, ..Mutable::default() };
+        let mut recent = Recent::new(fixed, hop, payload, excluded.into_iter().collect());
+        recent.operation = Some(operation);
+        self.keep(cx, key, recent);
+        self.timers.insert((cx.now + TELL, Timer::Tell(key)));
+        if cx.me.record.record().role == Role::Member {
+            self.cover(cx, overlay, key, Reach::ALL);
+        } else {
+            self.covered.insert(cx.now, key, Reach::ALL, remember_until(cx, cx.clock), cx.config.limits.seen);
+            self.enter(cx, overlay, key);
+        }
+        self.tell_if_settled(cx, key);
     }
+
+    /// Tells the application once no delegate's answer is awaited any more.
+    fn tell_if_settled(&mut self, cx: &mut Context<'_>, key: MessageKey) {
+        if self.recent.get(&key).is_some_and(Recent::is_settled) {
+            self.tell(cx, key);
+        }
+    }
+
+    fn tell(&mut self, cx: &mut Context<'_>, key: MessageKey) {
+        let Some(recent) = self.recent.get_mut(&key) else { return };
+        if let Some(operation) = recent.operation.take() {
+            cx.out.event(Event::BroadcastSent { operation, message: key.message, delegates: recent.delegates() });
+        }
+    }
+
+    // --- Inputs
+
     /// A task arrived on a link.
     pub(crate) fn on_task(
         &mut self,
-        _cx: &mut Context<'_>,
-        _overlay: &Overlay,
-        _deliveries: &mut Deliveries,
-        _link: LinkId,
-        _task: Task,
-        _payload: Bytes,
+        cx: &mut Context<'_>,
+        overlay: &Overlay,
+        deliveries: &mut Deliveries,
+        link: LinkId,
+        task: Task,
+        payload: Bytes,
     ) {
+        let Some(from) = cx.links.link(link).map(Link::peer) else { return };
+        let ticket = task.ticket;
+        let result = check_task(cx, overlay.geometry(), link, &task, &payload).and_then(|reach| {
+            if task.extend {
+                self.take_extend(cx, overlay, link, task, reach)
+            } else {
+                self.take_body(cx, overlay, deliveries, task, payload, reach)
+            }
+        });
+        let refusal = match result {
+            Ok(Answer::Taken) => None,
+            Ok(Answer::Later) => return,
+            Err(refusal) => {
+                cx.refuse(Some(from), refusal);
+                Some(refusal)
+            }
+        };
+        cx.out.frame(link, Frame::TaskVerdict(TaskVerdict { ticket, refusal }));
     }
-    /// A delegate took a task over, or refused it.
-    pub(crate) fn on_verdict(&mut self, _cx: &mut Context<'_>, _overlay: &Overlay, _link: LinkId, _verdict: &TaskVerdict) {}
-    /// A link is up: a task may have waited for it.
-    pub(crate) fn on_link_up(&mut self, _cx: &mut Context<'_>, _overlay: &Overlay, _link: LinkId) {}
-    /// A link is down: what it was handed goes another way.
-    pub(crate) fn on_link_down(&mut self, _cx: &mut Context<'_>, _overlay: &Overlay, _link: LinkId) {}
-    /// A dial failed.
-    pub(crate) fn on_dial_failed(&mut self, _cx: &mut Context<'_>, _overlay: &Overlay, _to: cicada_wire::Address) {}
+
+    fn take_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        overlay: &Overlay,
+        deliveries: &mut Deliveries,
+        task: Task,
+        payload: Bytes,
+        reach: Reach,
+    ) -> Result<Answer, Refusal> {
+        let key = MessageKey::of(&task.header.fixed);
+        let covered = self.covered.get(cx.now, &key).copied();
+        if covered.is_some_and(|covered| covered >= reach) {
+            return Ok(Answer::Taken);
+        }
+        if covered.is_none() {
+            check_time(cx, task.header.fixed.made_at)?;
+        }
+        if let Some(recent) = self.recent.get_mut(&key) {
+            recent.exclude(task.excluded);
+        } else {
+            self.make_room(cx, payload.len())?;
+            let mut hop = task.header.hop.clone();
+            hop.hop_limit = hop.hop_limit.saturating_sub(1);
+            let recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), task.excluded.into_iter().collect());
+            self.keep(cx, key, recent);
+        }
+        // On its way before the application sees it.
+        self.cover(cx, overlay, key, reach);
+        if covered.is_none() {
+            self.hand_to_clients(cx, overlay, key);
+            let (message, origin, path) = (key.message, task.header.fixed.origin, task.header.hop.path);
+            deliveries.deliver(cx, Delivery { message, origin, payload, broadcast: true, path });
+        }
+        self.unpark(cx, overlay, key);
+        Ok(Answer::Taken)
+    }
+
+    fn take_extend(&mut self, cx: &mut Context<'_>, overlay: &Overlay, link: LinkId, task: Task, reach: Reach) -> Result<Answer, Refusal> {
+        let key = MessageKey::of(&task.header.fixed);
+        let covered = self.covered.get(cx.now, &key).copied();
+        if covered.is_some_and(|covered| covered >= reach) {
+            return Ok(Answer::Taken);
+        }
+        if let Some(recent) = self.recent.get_mut(&key) {
+            recent.exclude(task.excluded);
+            self.cover(cx, overlay, key, reach);
+            return Ok(Answer::Taken);
+        }
+        if covered.is_some() || self.parked.len() >= MAX_PARKED {
+            // The body is gone already, or there are too many such.
+            return Err(Refusal::OverBudget);
+        }
+        self.parked.push_back(Parked { key, link, task, until: cx.now + PARKED });
+        Ok(Answer::Later)
+    }
+
+    /// The body of parked extends is here.
+    fn unpark(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey) {
+        let (ready, rest): (VecDeque<Parked>, VecDeque<Parked>) = self.parked.drain(..).partition(|parked| parked.key == key);
+        self.parked = rest;
+        for Parked { link, task, .. } in ready {
+            let reach = task.header.hop.reach.unwrap_or(Reach::ME);
+            if let Some(recent) = self.recent.get_mut(&key) {
+                recent.exclude(task.excluded);
+            }
+            self.cover(cx, overlay, key, reach);
+            if cx.links.link(link).is_some() {
+                cx.out.frame(link, Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: None }));
+            }
+        }
+    }
+
     /// This peer leaves: whether tasks still wait.
     pub(crate) fn is_busy(&self) -> bool {
-        false
+        !self.errands.is_empty()
     }
-    pub(crate) fn on_wake(&mut self, _cx: &mut Context<'_>, _overlay: &Overlay) {}
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        while self.parked.front().is_some_and(|parked| parked.until <= cx.now) {
+            self.parked.pop_front();
+        }
+        while let Some((due, timer)) = self.timers.first().copied() {
+            if due > cx.now {
+                return;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Errand(ticket) => self.on_overdue(cx, overlay, ticket),
+                Timer::Tell(key) => self.tell(cx, key),
+                Timer::Forget(key) => self.forget(cx, key),
+            }
+        }
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        None
+        let parked = self.parked.front().map(|parked| parked.until);
+        let timer = self.timers.first().map(|(due, _)| *due);
+        [parked, timer].into_iter().flatten().min()
+    }
+
+    // --- Memory
+
+    fn keep(&mut self, cx: &Context<'_>, key: MessageKey, mut recent: Recent) {
+        recent.forget_at = cx.now + KEPT;
+        self.bytes += recent.payload.len();
+        self.timers.insert((recent.forget_at, Timer::Forget(key)));
+        self.recent.insert(key, recent);
+    }
+
+    fn forget(&mut self, cx: &mut Context<'_>, key: MessageKey) {
+        self.tell(cx, key);
+        if let Some(recent) = self.recent.remove(&key) {
+            self.bytes -= recent.payload.len();
+            self.timers.remove(&(recent.forget_at, Timer::Forget(key)));
+        }
+        let open: Vec<(Ticket, Instant)> =
+            self.errands.iter().filter(|(_, errand)| errand.key == key).map(|(ticket, errand)| (*ticket, errand.due)).collect();
+        for (ticket, due) in open {
+            self.errands.remove(&ticket);
+            self.timers.remove(&(due, Timer::Errand(ticket)));
+        }
+    }
+
+    /// Makes room for a body; those whose tasks are settled go, the oldest first.
+    fn make_room(&mut self, cx: &mut Context<'_>, length: usize) -> Result<(), Refusal> {
+        let limits = &cx.config.limits;
+        let (messages, bytes) = (limits.in_flight, limits.in_flight_bytes);
+        while self.recent.len() >= messages || self.bytes.saturating_add(length) > bytes {
+            let settled = self.recent.iter().filter(|(_, recent)| recent.is_settled());
+            let oldest = settled.min_by_key(|(_, recent)| recent.forget_at).map(|(key, _)| *key);
+            self.forget(cx, oldest.ok_or(Refusal::OverBudget)?);
+        }
+        Ok(())
+    }
+
+    // --- Sharing
+
+    /// Shares what lies within `reach` and was not shared before.
+    fn cover(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, reach: Reach) {
+        let covered = self.covered.get(cx.now, &key).copied();
+        if covered.is_some_and(|covered| covered >= reach) {
+            return;
+        }
+        let Some(recent) = self.recent.get(&key) else { return };
+        let until = remember_until(cx, recent.fixed.made_at);
+        self.covered.insert(cx.now, key, reach, until, cx.config.limits.seen);
+        let covered = covered.unwrap_or(Reach::ME);
+        let (geometry, me) = (overlay.geometry(), cx.me.id());
+        let candidates = recent.candidates(cx, overlay);
+        let room = FIRST_COPIES.saturating_sub(recent.copies);
+        let task = Growth { covered, reach, standing: &recent.standing() };
+        let (shares, stretched) = geometry.shares(me, &task, &candidates, room, cx.rng);
+        for share in shares {
+            self.hand_out(cx, overlay, key, Part::Region(share));
+        }
+        if let Heir::Extend { .. } = stretched {
+            self.replace(cx, overlay, key, stretched);
+        }
+        self.tell_if_settled(cx, key);
+    }
+
+    /// Clients and leaves get it from the member that owns their id.
+    fn hand_to_clients(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey) {
+        if cx.me.record.record().role != Role::Member {
+            return;
+        }
+        let Some(recent) = self.recent.get(&key) else { return };
+        let is_client =
+            |link: &&Link| link.is_open() && link.record.record().role != Role::Member && link.record.record().kind == IdKind::Key;
+        let clients = cx.links.iter().filter(is_client).map(Link::peer);
+        let ours = |id: &Hash| !recent.excluded.contains(id) && *id != key.origin && overlay.owns(*id);
+        let clients: Vec<Hash> = clients.filter(ours).collect();
+        for client in clients {
+            self.hand_out(cx, overlay, key, Part::Client(client));
+        }
+    }
+
+    /// A client's broadcast enters the swarm at one member, the root.
+    fn enter(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey) {
+        use rand::Rng;
+        let Some(recent) = self.recent.get(&key) else { return };
+        let members: Vec<Hash> = cx.links.members().map(Link::peer).filter(|peer| !recent.is_out(*peer)).collect();
+        if !members.is_empty() {
+            let entry = members[cx.rng.next_u32() as usize % members.len()];
+            self.hand_out(cx, overlay, key, Part::Entry(entry));
+        }
     }
 }
+
+/// What the sender of a task hears.
+enum Answer {
+    Taken,
+    /// When the body is here.
+    Later,
+}
+
+/// Checks a task against who hands it over: the reach that it asks for.
+fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, payload: &Bytes) -> Result<Reach, Refusal> {
+    let Some(link) = cx.links.link(link) else { return Err(Refusal::Unexpected) };
+    let reach = task.header.hop.reach.ok_or(Refusal::Malformed)?;
+    if payload.len() > cx.config.limits.message_bytes {
+        return Err(Refusal::TooLarge);
+    }
+    if task.excluded.contains(&cx.me.id()) {
+        return Err(Refusal::Unexpected);
+    }
+    match (link.record.record().role, cx.me.record.record().role) {
+        (Role::Member, Role::Member) if reach <= geometry.admissible(cx.me.id(), link.peer()) => Ok(reach),
+        (Role::Member, Role::Client | Role::Leaf) if reach == Reach::ME => Ok(reach),
+        (Role::Member, Role::Member | Role::Client | Role::Leaf) => Err(Refusal::NotAdmissible),
+        // A client hands its own broadcasts to a member, which begins as their root.
+        (Role::Client | Role::Leaf, Role::Member) if task.header.fixed.origin.id() == link.peer() && !task.extend => Ok(Reach::ALL),
+        (Role::Client | Role::Leaf, Role::Member | Role::Client | Role::Leaf) => Err(Refusal::Unexpected),
+    }
+}
+
+/// Bodies that a peer sends for one message, if nobody fails.
+const FIRST_COPIES: usize = 8; // architecture
+
+/// The same, with those for replaced delegates.
+const ALL_COPIES: usize = 16; // architecture
+
+/// Bodies are kept for whoever asks for them later.
+const KEPT: Duration = Duration::from_secs(30); // guess: the offers of repair end after 15 s
+
+/// The application is told of its broadcast after this long at the latest.
+const TELL: Duration = Duration::from_secs(10);
+
+/// An extend waits for its body this long.
+const PARKED: Duration = Duration::from_secs(5);
+
+const MAX_PARKED: usize = 64; // guess

@@ -82,6 +82,13 @@ pub enum Event {
         /// How many delegates took a share.
         delegates: usize,
     },
+    /// `Broadcast` failed; nothing was sent.
+    BroadcastFailed {
+        /// Of which operation.
+        operation: Operation,
+        /// Why.
+        error: SendError,
+    },
     /// A lookup ended.
     LookedUp {
         /// Of which operation.
@@ -265,6 +272,22 @@ pub enum SendError {
     NoLink {
         /// To whom.
         target: Hash,
+    },
+    /// The target refused the message.
+    #[error("{target} refused the message: {reason}")]
+    Refused {
+        /// Which target.
+        target: Hash,
+        /// Why.
+        reason: Refusal,
+    },
+    /// A broadcast excludes more peers than its header holds; nothing was sent.
+    #[error("{excluded} peers are excluded, the limit is {limit}")]
+    TooManyExcluded {
+        /// How many.
+        excluded: usize,
+        /// The limit.
+        limit: usize,
     },
     /// Too many messages of ours are on their way; try again later.
     #[error("too many messages on their way")]

@@ -4,7 +4,10 @@
 //! "Kademlia", 2002) the exclusive or. Cells (Chord's fingers, Kademlia's buckets), refresh targets, greedy routing and the
 //! tasks of a broadcast follow from it and are written once.
 
+mod shares;
+
 use cicada_wire::{Hash, Offset, OverlayKind, Reach, U256};
+pub(crate) use shares::{Candidates, Growth, Heir, Region, Share};
 
 /// How many cells there are around a peer: one for each bit of an id.
 pub const CELLS: u32 = 256;

@@ -30,6 +30,7 @@ mod prover;
 mod questions;
 mod route;
 mod scope;
+mod seen;
 mod step;
 
 pub use config::{Config, ConfigError};

@@ -4,7 +4,6 @@
 
 use crate::{
     context::Context,
-    links::Link,
     overlay::{Overlay, Rank},
     step::{Asker, Step},
     time::Instant,
@@ -138,8 +137,10 @@ impl Watch {
 
     fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay) {
         // Neighbours are never left alone for long: the overlay stands on them.
-        let others: Vec<Hash> = cx.links.members().map(Link::peer).filter(|peer| *peer != self.record.id()).collect();
-        let most = match overlay.rank(self.record.id(), &others) {
+        let peer = self.record.id();
+        // Beside the other links: alone, every link would be the only one of its bucket.
+        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).filter(|other| *other != peer).collect();
+        let most = match overlay.rank(peer, &others) {
             Rank::Essential => 0,
             Rank::Useful(_) | Rank::Spare(_) => MOST_DOUBLINGS,
         };

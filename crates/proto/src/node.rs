@@ -225,7 +225,7 @@ impl Machines {
         self.attachments.on_wake(cx, &self.overlay);
         self.joins.on_wake(cx);
         let map = Map { overlay: &self.overlay, attachments: &self.attachments };
-        self.router.on_wake(cx, &map);
+        self.router.on_wake(cx, &map, &mut self.deliveries);
         self.broadcaster.on_wake(cx, &self.overlay);
         self.linkage.on_wake(cx, &self.overlay);
         self.go_on_leaving(cx);

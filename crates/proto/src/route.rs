@@ -1,17 +1,41 @@
-//! Stub to be replaced: unicasts and receipts on their way.
+//! Unicasts and their receipts on their way.
+//!
+//! A message travels hop by hop over live links, each hop acknowledged, another one tried when it is not. Its target answers
+//! with a receipt, which travels the same way back to the origin; without one the origin sends a further copy over another first
+//! hop until its time is over. However many copies arrive, the application gets one.
+//!
+//! Read on in `next` (which way), `custody` (hop by hop), `sending` (end to end).
+
+mod arrival;
+mod copy;
+mod custody;
+mod direct;
+mod next;
+mod sending;
 
 use crate::{
     attach::Attachments,
     context::Context,
     deliver::Deliveries,
-    event::{Lookup, LookupError},
-    input::{DialError, Operation, SendOptions},
-    links::LinkId,
+    event::{Delivery, Event, HopOutcome, PathReport, Receipt, SendError},
+    input::{Ack, DialError, Operation, Route, SendOptions},
+    links::{Link, LinkId, RoundTrip},
     overlay::Overlay,
+    seen::{MessageKey, Window},
     time::Instant,
 };
+pub(crate) use arrival::immutable;
 use bytes::Bytes;
-use cicada_wire::{Address, Hash, Header, HopVerdict};
+use cicada_wire::{Address, Frame, Hash, Header, HopVerdict, Kind, MAX_HOPS, MessageId, Mutable, Refusal, Status};
+use copy::{Choice, Copy, CopyKey, Previous};
+use custody::{Custody, News};
+pub(crate) use custody::{LEAST_PATIENCE, MOST_PATIENCE, at_slowest};
+use rand::Rng;
+use sending::{Sending, Verdict};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// What routing looks at while it decides.
 pub(crate) struct Map<'a> {
@@ -30,40 +54,321 @@ pub(crate) struct Outgoing {
 
 /// All unicasts and receipts that wait for something.
 #[derive(Debug, Default)]
-pub(crate) struct Router;
+pub(crate) struct Router {
+    custody: Custody,
+    sendings: BTreeMap<MessageId, Sending>,
+    timers: BTreeSet<(Instant, MessageId)>,
+    /// What the application has got, or takes as sent to itself.
+    seen: Window<MessageKey, ()>,
+    /// To whom links for later messages were wished lately.
+    dialled: Window<Hash, ()>,
+    /// From a message to its receipt, whoever the target.
+    journey: RoundTrip,
+}
 
 impl Router {
+    // --- The application's messages
+
     /// The application sends. Ends with `Sent` or `SendFailed`, always.
-    pub(crate) fn send(&mut self, _cx: &mut Context<'_>, _map: &Map<'_>, _deliveries: &mut Deliveries, _outgoing: Outgoing) {}
-    /// A unicast or a receipt arrived on a link.
-    pub(crate) fn on_data(
-        &mut self,
-        _cx: &mut Context<'_>,
-        _map: &Map<'_>,
-        _deliveries: &mut Deliveries,
-        _link: LinkId,
-        _header: Header,
-        _payload: Bytes,
-    ) {
+    pub(crate) fn send(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, outgoing: Outgoing) {
+        let (operation, length) = (outgoing.operation, outgoing.payload.len());
+        let limit = cx.config.limits.message_bytes;
+        if length > limit {
+            return cx.out.event(Event::SendFailed { operation, error: SendError::TooLarge { length, limit } });
+        }
+        if self.custody.charge(cx, length).is_err() {
+            return cx.out.event(Event::SendFailed { operation, error: SendError::Full });
+        }
+        let message = message_id(cx);
+        let fixed = immutable(cx, Kind::Unicast, Some(outgoing.target), message, length);
+        let sending = Sending::new(cx.now, outgoing, fixed);
+        self.timers.insert((sending.due, message));
+        self.sendings.insert(message, sending);
+        self.first_attempts(cx, map, deliveries, message);
+        self.hear_news(cx, map);
     }
+
+    fn first_attempts(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, message: MessageId) {
+        let Some(sending) = self.sendings.get(&message) else { return };
+        let (target, route, copies) = (sending.target, sending.options.route, sending.options.duplicates.min(MAX_DUPLICATES));
+        if target == cx.me.id() {
+            return self.deliver_to_self(cx, deliveries, message);
+        }
+        match route {
+            Route::Direct => return self.attempt_directly(cx, map, message),
+            Route::Auto => self.wish_link(cx, map, target),
+            Route::Overlay => {}
+        }
+        for slot in 0..=copies {
+            if !self.attempt(cx, map, message, slot, &BTreeSet::new()) && slot > 0 {
+                break;
+            }
+            // What became of this copy decides which first hops the next one has left.
+            self.hear_news(cx, map);
+        }
+        if let Some(sending) = self.sendings.get_mut(&message) {
+            sending.launched = true;
+        }
+        self.end_unattended(cx, message, Ack::None);
+    }
+
+    /// Sends a copy for `slot` that keeps away from `avoided` first hops. Whether somebody was found for it.
+    fn attempt(&mut self, cx: &mut Context<'_>, map: &Map<'_>, message: MessageId, slot: u8, avoided: &BTreeSet<Hash>) -> bool {
+        let Some(sending) = self.sendings.get_mut(&message) else { return false };
+        let mut tried: BTreeSet<Hash> = sending.open_first_hops();
+        tried.extend(avoided);
+        let direct = sending.options.route == Route::Direct;
+        let Some(number) = sending.attempt(cx.now, slot) else {
+            sending.due = sending.deadline;
+            self.update_timer(message);
+            return false;
+        };
+        let hop = Mutable { hop_limit: MAX_HOPS, copy: number, ..Mutable::default() };
+        let mut copy = Copy::new(Header { fixed: sending.fixed.clone(), hop }, sending.payload.clone(), Previous::Here);
+        copy.charged = false;
+        copy.choice = match (direct, slot == 0 && number == 0) {
+            (true, _) => Choice::Direct,
+            (false, true) => Choice::Nearer,
+            (false, false) => Choice::Any,
+        };
+        // A repeated first copy goes where the first one would, as long as that was not silent.
+        if !direct && slot == 0 && avoided.is_empty() {
+            copy.choice = Choice::Nearer;
+            tried.clear();
+        }
+        copy.tried = tried;
+        let usual = self.journey.timeout(LEAST_JOURNEY, MOST_JOURNEY);
+        sending.wait_for_receipt(cx.now, usual);
+        let result = self.custody.take(cx, map, copy);
+        if let (Err(refusal), Some(sending)) = (result, self.sendings.get_mut(&message)) {
+            if slot > 0 {
+                sending.drop_last();
+            } else {
+                let verdict = sending.on_failed(cx.now, number, refusal);
+                self.act(cx, message, verdict);
+            }
+        }
+        self.update_timer(message);
+        result.is_ok()
+    }
+
+    /// The time of a message has come: another attempt, or its end.
+    fn on_due(&mut self, cx: &mut Context<'_>, map: &Map<'_>, message: MessageId) {
+        let Some(sending) = self.sendings.get_mut(&message) else { return };
+        if cx.now >= sending.deadline || sending.is_acked() {
+            let end = sending.end();
+            return self.finish(cx, message, end);
+        }
+        match sending.options.route {
+            Route::Direct => self.attempt_directly(cx, map, message),
+            Route::Auto | Route::Overlay => {
+                let silent = sending.on_silence();
+                let avoided = if silent { sending.first_hops() } else { BTreeSet::new() };
+                // When every first hop was tried, each may be tried again.
+                if !self.attempt(cx, map, message, 0, &avoided) && !avoided.is_empty() {
+                    self.attempt(cx, map, message, 0, &BTreeSet::new());
+                }
+            }
+        }
+    }
+
+    /// What the target, or the member responsible for it, says of a message of ours.
+    fn on_receipt(&mut self, cx: &mut Context<'_>, header: &Header, payload: &Bytes) {
+        let from = header.fixed.origin.id();
+        let Ok(status) = Status::parse(payload) else { return cx.refuse(Some(from), Refusal::Malformed) };
+        let message = header.fixed.message;
+        // A receipt for what has had its end already is nobody's fault.
+        let Some(sending) = self.sendings.get_mut(&message) else { return };
+        let from_target = from == sending.target;
+        let speaks_for_others = status.refusal == Some(Refusal::NoSuchPeer);
+        if !from_target && !speaks_for_others {
+            return cx.refuse(Some(from), Refusal::Unexpected);
+        }
+        let (verdict, took) = sending.on_receipt(cx.now, from_target, status);
+        if let Some(took) = took {
+            self.journey.measured(took);
+        }
+        self.act(cx, message, verdict);
+    }
+
+    fn act(&mut self, cx: &mut Context<'_>, message: MessageId, verdict: Verdict) {
+        match verdict {
+            Verdict::Wait => self.update_timer(message),
+            Verdict::End(result) => self.finish(cx, message, result),
+        }
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>, message: MessageId, result: Result<Receipt, SendError>) {
+        let Some(sending) = self.sendings.remove(&message) else { return };
+        self.timers.remove(&(sending.timer, message));
+        self.custody.discharge(sending.payload.len());
+        let unattended = sending.options.ack != Ack::EndToEnd && result.is_ok();
+        self.custody.release(cx.me.id(), message, unattended);
+        let operation = sending.operation;
+        cx.out.event(match result {
+            Ok(receipt) => Event::Sent { operation, receipt },
+            Err(error) => Event::SendFailed { operation, error },
+        });
+    }
+
+    fn update_timer(&mut self, message: MessageId) {
+        let Some(sending) = self.sendings.get_mut(&message) else { return };
+        if sending.timer != sending.due {
+            self.timers.remove(&(sending.timer, message));
+            sending.timer = sending.due;
+        }
+        self.timers.insert((sending.due, message));
+    }
+
+    /// Ends a message whose sender waits for no more than `reached`.
+    fn end_unattended(&mut self, cx: &mut Context<'_>, message: MessageId, reached: Ack) {
+        let Some(sending) = self.sendings.get(&message) else { return };
+        let handed = !sending.first_hops().is_empty();
+        if sending.launched && handed && sending.options.ack == reached {
+            let receipt = sending.receipt();
+            self.finish(cx, message, Ok(receipt));
+        }
+    }
+
+    /// What became of copies here.
+    fn hear_news(&mut self, cx: &mut Context<'_>, map: &Map<'_>) {
+        while let Some(news) = self.custody.next_news() {
+            match news {
+                News::Offered { key, to } if self.is_own(cx, key) => {
+                    if let Some(sending) = self.sendings.get_mut(&key.message) {
+                        sending.on_offered(key.copy, to);
+                    }
+                    self.end_unattended(cx, key.message, Ack::None);
+                }
+                News::Taken { key } if self.is_own(cx, key) => self.end_unattended(cx, key.message, Ack::FirstHop),
+                News::Offered { .. } | News::Taken { .. } => {}
+                News::DeadEnd { key, copy, refusal } => self.on_dead_end(cx, map, key, &copy, refusal),
+            }
+        }
+    }
+
+    fn is_own(&self, cx: &Context<'_>, key: CopyKey) -> bool {
+        key.origin == cx.me.id() && !key.receipt
+    }
+
+    fn on_dead_end(&mut self, cx: &mut Context<'_>, map: &Map<'_>, key: CopyKey, copy: &Copy, refusal: Refusal) {
+        match copy.previous {
+            Previous::Here if key.receipt => cx.refuse(copy.target(), refusal),
+            Previous::Here => {
+                if let Some(sending) = self.sendings.get_mut(&key.message) {
+                    let verdict = sending.on_failed(cx.now, key.copy, refusal);
+                    self.act(cx, key.message, verdict);
+                }
+            }
+            Previous::Hop(from) if refusal == Refusal::NoSuchPeer && !key.receipt => {
+                self.answer(cx, map, from, &copy.header, Some(refusal));
+            }
+            Previous::Hop(from) => {
+                if let Some(link) = cx.links.to_peer(from).filter(|link| link.is_open()).map(|link| link.id) {
+                    cx.out.frame(link, Frame::HopVerdict(key.verdict(Some(refusal))));
+                }
+            }
+        }
+    }
+
+    // --- To oneself
+
+    fn deliver_to_self(&mut self, cx: &mut Context<'_>, deliveries: &mut Deliveries, message: MessageId) {
+        let Some(sending) = self.sendings.get_mut(&message) else { return };
+        if !deliveries.has_room(cx) {
+            sending.on_busy(cx.now);
+            return self.update_timer(message);
+        }
+        let delivery = Delivery { message, origin: cx.me.origin(), payload: sending.payload.clone(), broadcast: false, path: Vec::new() };
+        let path = PathReport { first_hop: cx.me.id(), relays: Vec::new(), outcome: HopOutcome::Acked };
+        let receipt = Receipt { message, acked: true, paths: vec![path], round_trip: Some(cx.now.since(sending.started)) };
+        deliveries.deliver(cx, delivery);
+        self.finish(cx, message, Ok(receipt));
+    }
+
+    // --- Inputs
+
     /// The next hop took a message over, or refused it.
-    pub(crate) fn on_verdict(&mut self, _cx: &mut Context<'_>, _map: &Map<'_>, _link: LinkId, _verdict: &HopVerdict) {}
-    /// A link is up: a direct message may have waited for it.
-    pub(crate) fn on_link_up(&mut self, _cx: &mut Context<'_>, _map: &Map<'_>, _link: LinkId) {}
+    pub(crate) fn on_verdict(&mut self, cx: &mut Context<'_>, map: &Map<'_>, link: LinkId, verdict: &HopVerdict) {
+        let Some(from) = cx.links.link(link).map(Link::peer) else { return };
+        self.custody.on_verdict(cx, map, from, CopyKey::of_verdict(verdict), verdict.refusal);
+        self.hear_news(cx, map);
+    }
+
+    /// A link is up, or its other end was proven: messages may have waited for it.
+    pub(crate) fn on_link_up(&mut self, cx: &mut Context<'_>, map: &Map<'_>, link: LinkId) {
+        let Some(peer) = cx.links.link(link).map(Link::peer) else { return };
+        self.custody.on_link_up(cx, map, peer);
+        self.hear_news(cx, map);
+        if next::usable(cx, peer) {
+            let waiting = self.sendings.values().filter(|sending| sending.wants_link() && sending.target != cx.me.id());
+            let waiting: Vec<MessageId> = waiting.map(Sending::message).collect();
+            for message in waiting {
+                self.on_due(cx, map, message);
+            }
+            self.hear_news(cx, map);
+        }
+    }
+
     /// A link is down: what it was handed goes another way.
-    pub(crate) fn on_link_down(&mut self, _cx: &mut Context<'_>, _map: &Map<'_>, _link: LinkId) {}
+    pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, map: &Map<'_>, link: LinkId) {
+        self.custody.on_link_down(cx, map, link);
+        self.hear_news(cx, map);
+    }
+
     /// A dial failed.
-    pub(crate) fn on_dial_failed(&mut self, _cx: &mut Context<'_>, _to: Address, _error: DialError) {}
-    /// A lookup for a direct link ended.
-    pub(crate) fn on_found(&mut self, _cx: &mut Context<'_>, _target: Hash, _result: &Result<Lookup, LookupError>) {}
+    pub(crate) fn on_dial_failed(&mut self, cx: &mut Context<'_>, map: &Map<'_>, to: Address, _error: DialError) {
+        self.custody.on_dial_failed(cx, map, to);
+        self.hear_news(cx, map);
+        self.on_direct_dial_failed(cx, to);
+    }
+
     /// This peer leaves: whether messages of ours or receipts still wait, so that leaving should wait a moment.
     pub(crate) fn is_busy(&self) -> bool {
-        false
+        !self.sendings.is_empty() || self.custody.is_busy()
     }
+
     /// This peer has left: every send fails.
-    pub(crate) fn abort(&mut self, _cx: &mut Context<'_>) {}
-    pub(crate) fn on_wake(&mut self, _cx: &mut Context<'_>, _map: &Map<'_>) {}
+    pub(crate) fn abort(&mut self, cx: &mut Context<'_>) {
+        for sending in std::mem::take(&mut self.sendings).into_values() {
+            cx.out.event(Event::SendFailed { operation: sending.operation, error: SendError::Closing });
+        }
+        self.timers.clear();
+        self.custody.clear();
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries) {
+        self.custody.on_wake(cx, map);
+        self.hear_news(cx, map);
+        while let Some((due, message)) = self.timers.first().copied() {
+            if due > cx.now {
+                break;
+            }
+            let own = self.sendings.get(&message).is_some_and(|sending| sending.target == cx.me.id() && cx.now < sending.deadline);
+            if own {
+                self.deliver_to_self(cx, deliveries, message);
+            } else {
+                self.on_due(cx, map, message);
+            }
+            self.hear_news(cx, map);
+        }
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        None
+        let message = self.timers.first().map(|(due, _)| *due);
+        [message, self.custody.next_timeout()].into_iter().flatten().min()
     }
 }
+
+pub(crate) fn message_id(cx: &mut Context<'_>) -> MessageId {
+    let mut bytes = [0; 16];
+    cx.rng.fill_bytes(&mut bytes);
+    MessageId(bytes)
+}
+
+/// Copies beyond this are not made.
+const MAX_DUPLICATES: u8 = 16; // architecture
+
+/// Between sending and the next attempt. The shortest is twice the longest wait for a single hop's acknowledgement.
+const LEAST_JOURNEY: Duration = Duration::from_millis(500); // guess
+const MOST_JOURNEY: Duration = Duration::from_millis(1500); // guess

@@ -402,6 +402,7 @@ impl World {
             | Event::Sent { operation, .. }
             | Event::SendFailed { operation, .. }
             | Event::BroadcastSent { operation, .. }
+            | Event::BroadcastFailed { operation, .. }
             | Event::LookedUp { operation, .. } => {
                 self.outcomes.insert(operation, (self.now, event));
             }

@@ -34,9 +34,7 @@ struct Paths {
 
 /// Walks greedily over live links between all pairs.
 fn walk(world: &World, members: &[PeerIndex]) -> Paths {
-    let links = |who: PeerIndex| -> Vec<Hash> {
-        world.node(who).expect("alive").links().members().map(|link| link.peer()).collect()
-    };
+    let links = |who: PeerIndex| -> Vec<Hash> { world.node(who).expect("alive").links().members().map(|link| link.peer()).collect() };
     let links: std::collections::BTreeMap<Hash, Vec<Hash>> = members.iter().map(|who| (world.id(*who), links(*who))).collect();
     let (mut stuck, mut hops, mut arrived) = (0, 0, 0);
     for (from, _) in &links {
@@ -84,7 +82,11 @@ fn figures() {
             let paths = walk(&world, &peers);
             println!(
                 "  {:?} after the last join: stuck {} hops {:.2} links {:.1} most {}",
-                world.now().since(joined), paths.stuck, paths.mean_hops, paths.links, paths.most_links
+                world.now().since(joined),
+                paths.stuck,
+                paths.mean_hops,
+                paths.links,
+                paths.most_links
             );
             world.run_for(Duration::from_millis(500));
         }

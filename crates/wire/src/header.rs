@@ -232,6 +232,9 @@ pub struct Mutable {
     /// For broadcasts: whom the receiver is to cover.
     #[n(6)]
     pub reach: Option<Reach>,
+    /// How often the message left the greedy way because nobody nearer could be linked.
+    #[cbor(n(7), default)]
+    pub detours: u8,
 }
 
 /// What a message carries with its payload.

@@ -112,6 +112,11 @@ impl Search {
         if self.finder == Finder::Overlay && (seeded || self.target != cx.me.id()) {
             self.witnesses = self.witnesses.min(self.alpha);
             self.width = self.width.min(FEW);
+            if self.witnesses == 1 {
+                // One member is looked for, and nobody waits for it: one hop after the other.
+                self.alpha = 1;
+                self.width = self.width.min(FEWEST);
+            }
         }
     }
 
@@ -408,5 +413,6 @@ const PAUSE: Duration = Duration::from_millis(100); // guess: two batches of lis
 const REPEATS: u32 = 5; // guess: 3 s in all
 /// How many records an answer holds that need not be complete.
 const FEW: usize = 8; // guess: what a datagram holds, about
+const FEWEST: usize = 3; // the next hop, and others should it be dead
 /// The longest shortlist.
 const CONTACTS: usize = 128; // guess: six answers full of news

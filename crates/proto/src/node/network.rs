@@ -71,7 +71,7 @@ impl Machines {
         self.questions.on_link_down(cx, id);
         let map = Map { overlay: &self.overlay, attachments: &self.attachments };
         self.router.on_link_down(cx, &map, id);
-        self.broadcaster.on_link_down(cx, &self.overlay, id);
+        self.broadcaster.on_link_down(cx, &self.overlay, id, reason);
         if cx.links.to_peer(peer).is_none() {
             self.liveness.on_link_down(peer);
             self.attachments.on_link(cx, &link.record, false);
@@ -98,7 +98,8 @@ impl Machines {
     pub(super) fn on_dial_failed(&mut self, cx: &mut Context<'_>, dial: DialId, error: DialError) {
         let Some(dial) = cx.links.dial_ended(dial) else { return };
         self.joins.on_dial_failed(cx, dial.to, error);
-        self.router.on_dial_failed(cx, dial.to, error);
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        self.router.on_dial_failed(cx, &map, dial.to, error);
         self.broadcaster.on_dial_failed(cx, &self.overlay, dial.to);
         let known = self.overlay.members().into_iter().find(|member| member.record().announced() == Some(dial.to));
         if let Some(member) = known {

@@ -113,6 +113,7 @@ impl Rig {
             | Event::Sent { operation, .. }
             | Event::SendFailed { operation, .. }
             | Event::BroadcastSent { operation, .. }
+            | Event::BroadcastFailed { operation, .. }
             | Event::LookedUp { operation, .. }
             | Event::Left { operation } => *operation,
             _ => return,

@@ -164,6 +164,7 @@ impl<'a> Words<'a> {
             Event::Sent { receipt, .. } => format!("has sent: {}", self.receipt(receipt)),
             Event::SendFailed { error, .. } => format!("could not send: {}", self.send_error(error)),
             Event::BroadcastSent { delegates, .. } => format!("has broadcast by {delegates} delegates"),
+            Event::BroadcastFailed { error, .. } => format!("could not broadcast: {}", self.send_error(error)),
             Event::LookedUp { result: Ok(lookup), .. } => format!("has looked up {}", self.lookup(lookup)),
             Event::LookedUp { result: Err(error), .. } => format!("could not look up: {error}"),
             Event::Lagged { dropped } => format!("lags: {dropped} dropped"),

@@ -66,8 +66,13 @@ impl Buckets {
     /// The members nearest to `target`, nearest first.
     pub(super) fn nearest(&self, target: Hash, limit: usize) -> Vec<&Proven> {
         let mut members: Vec<&Proven> = self.iter().collect();
-        members.sort_by_key(|member| Geometry::Tree.offset(member.id(), target));
-        members.truncate(limit);
+        let offset = |member: &&Proven| Geometry::Tree.offset(member.id(), target);
+        if limit < members.len() {
+            // Most of the table is not asked for: it need not be sorted.
+            members.select_nth_unstable_by_key(limit, offset);
+            members.truncate(limit);
+        }
+        members.sort_unstable_by_key(offset);
         members
     }
 

@@ -1,0 +1,143 @@
+//! Making a peer: its socket, its record, its links, its node, and the task that owns it.
+
+use crate::{
+    bind,
+    driver::{Driver, Inlets},
+    error::BindError,
+    hello::Terms,
+    hook_thread::HookThread,
+    hooks::Hooks,
+    network::{Network, Parts},
+    peer::{Handle, Taken},
+    random,
+    socket::SharedSocket,
+    target::HostPort,
+};
+use cicada_proto::{Config, Me, Node, Route};
+use cicada_wire::{Address, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, watch};
+
+/// Everything that makes a peer but its place.
+pub(crate) struct Settings {
+    pub(crate) keys: SwarmKeys,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) external: Option<SocketAddr>,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    pub(crate) route: Route,
+    pub(crate) role: Role,
+    /// The id of a bare node.
+    pub(crate) data: Option<Hash>,
+    pub(crate) config: Config,
+}
+
+/// Binds, and starts the peer's task.
+pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Arc<Handle>, BindError> {
+    settings.config.ask_admission = settings.hooks.is_some();
+    settings.config.check()?;
+    let bound = bind::bind(place, settings.external).await?;
+    let system = |source| BindError::System { address: bound.local, source };
+    let (socket, datagrams, freed) = SharedSocket::new(bound.socket).map_err(system)?;
+    let identity = match settings.identity.take() {
+        Some(identity) => identity,
+        None => Identity::from_seed(&random::bytes()?),
+    };
+    let record = record(&settings, &identity, bound.announced)?;
+    let me = Me { record, boot: u64::from_be_bytes(random::bytes()?) };
+    let node = Node::new(me.clone(), settings.config.clone(), random::bytes()?, wall_time())?;
+    let (hooks, verdicts, hooks_ended) = match settings.hooks.take() {
+        Some(hooks) => {
+            let (thread, verdicts, ended) = HookThread::start(hooks).map_err(system)?;
+            (Some(thread), Some(verdicts), Some(ended))
+        }
+        None => (None, None, None),
+    };
+    let (identified, me_now) = watch::channel(me.clone());
+    let (news_in, news) = mpsc::channel(NEWS);
+    let network = Network::open(Parts {
+        identity: &identity,
+        socket,
+        local: bound.local,
+        terms: terms(&settings),
+        me: me_now,
+        news: news_in,
+        hooks,
+        frame_bytes: settings.config.limits.message_bytes.max(CONTROL_BYTES) + MAX_HEADER_BYTES,
+    })
+    .map_err(system)?;
+    let (commands, wishes) = mpsc::channel(COMMANDS);
+    let (delivered, deliveries) = mpsc::channel(settings.config.limits.deliveries);
+    let (events, _) = broadcast::channel(EVENTS);
+    let (peers_known, peers) = watch::channel(Arc::from([]));
+    let (ended, closed) = watch::channel(false);
+    let taken = Arc::new(Taken::default());
+    let handle = Handle {
+        commands,
+        me,
+        local: bound.local,
+        route: settings.route,
+        limits: settings.config.limits.clone(),
+        deliveries: Mutex::new(deliveries),
+        taken: Arc::clone(&taken),
+        events: events.downgrade(),
+        peers,
+        closed,
+        untold: Arc::new(Semaphore::new(settings.config.limits.in_flight)),
+    };
+    let inlets = Inlets { wishes, news, datagrams, verdicts };
+    let driver = Driver::new(node, identity, network, identified, delivered, events, peers_known, taken);
+    tokio::spawn(driver.run(inlets, ended, freed, hooks_ended));
+    Ok(Arc::new(handle))
+}
+
+fn terms(settings: &Settings) -> Terms {
+    Terms {
+        keys: settings.keys.clone(),
+        overlay: settings.config.overlay,
+        purpose: settings.config.purpose,
+        member_ids: settings.config.member_ids,
+        capabilities: settings.config.capabilities,
+    }
+}
+
+/// What this peer says of itself.
+fn record(settings: &Settings, identity: &Identity, announced: Address) -> Result<SignedRecord, BindError> {
+    let member = settings.role == Role::Member;
+    let now = wall_time();
+    let record = Record {
+        key: identity.public(),
+        kind: if member { settings.config.member_ids } else { IdKind::Key },
+        role: settings.role,
+        addresses: if member { vec![announced] } else { Vec::new() },
+        capabilities: settings.config.capabilities,
+        sequence: now.0,
+        expires: UnixTime(now.0 + u64::try_from(RECORD_LIFETIME.as_millis()).unwrap_or(u64::MAX)),
+        data: settings.data,
+    };
+    Ok(SignedRecord::sign(record, identity)?)
+}
+
+/// The wall time; 1970 for a clock that stands before it.
+pub(crate) fn wall_time() -> UnixTime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// How long a record is worth something.
+const RECORD_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60); // guess
+
+/// Wishes that wait; whoever has another waits with it.
+const COMMANDS: usize = 256; // guess
+
+/// News of the links that wait; whichever link has more waits with it, and QUIC makes its other end wait.
+const NEWS: usize = 256; // guess
+
+/// Events that a reader may lag behind.
+const EVENTS: usize = 1024; // guess
+
+/// Frames without payload are shorter; a low limit on messages must not hinder them.
+const CONTROL_BYTES: usize = 64 * 1024; // 33 neighbours or 40 records with 4 addresses each are a quarter

@@ -1,0 +1,10 @@
+//! The program as its users meet it: real processes, real sockets, loopback only.
+
+mod demo;
+mod harness;
+mod identities;
+mod pair;
+mod refusals;
+mod settings;
+mod staying;
+mod usage;

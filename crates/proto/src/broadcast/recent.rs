@@ -1,0 +1,168 @@
+//! One broadcast while its body is kept.
+
+use crate::{
+    context::Context,
+    geometry::{Candidates, Share},
+    input::Operation,
+    links::Link,
+    overlay::Overlay,
+    time::Instant,
+};
+use bytes::Bytes;
+use cicada_wire::{Hash, Header, Immutable, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Task, Ticket};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A broadcast with its body, and whom it was shared among.
+#[derive(Debug)]
+pub(super) struct Recent {
+    pub(super) fixed: Immutable,
+    hop: Mutable,
+    pub(super) payload: Bytes,
+    /// Who is not to have it.
+    pub(super) excluded: BTreeSet<Hash>,
+    /// Delegates that failed here, and which of them others are told to keep away from.
+    failed: BTreeMap<Hash, Fault>,
+    pub(super) handed: Vec<Handed>,
+    /// Bodies sent or about to be.
+    pub(super) copies: usize,
+    /// Whose it is, until it is told.
+    pub(super) operation: Option<Operation>,
+    pub(super) forget_at: Instant,
+}
+
+/// What a delegate answers for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// A part of the circle.
+    Region(Share),
+    /// All of it: this member is where a client's broadcast enters.
+    Entry(Hash),
+    /// Only itself: a client or leaf that is attached here.
+    Client(Hash),
+}
+
+impl Part {
+    pub(super) fn delegate(&self) -> Hash {
+        match self {
+            Self::Region(share) => share.delegate,
+            Self::Entry(peer) | Self::Client(peer) => *peer,
+        }
+    }
+}
+
+/// A part that was handed out.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) part: Part,
+    /// Tasks for it that are not acknowledged.
+    pub(super) open: usize,
+    pub(super) fate: Fate,
+}
+
+/// How a delegate does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    /// Not heard of yet.
+    Pending,
+    /// It took its part over.
+    Standing,
+    /// Its part was given to others.
+    Failed,
+}
+
+/// Why a delegate is none any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    /// It refused, or no link can be made: others may well reach it.
+    Unavailable,
+    /// It does not answer: others need not try.
+    Dead,
+}
+
+impl Recent {
+    pub(super) fn new(fixed: Immutable, hop: Mutable, payload: Bytes, excluded: BTreeSet<Hash>) -> Self {
+        Self {
+            fixed,
+            hop,
+            payload,
+            excluded,
+            failed: BTreeMap::new(),
+            handed: Vec::new(),
+            copies: 0,
+            operation: None,
+            forget_at: Instant::default(),
+        }
+    }
+
+    /// A later task leaves out others than the first.
+    pub(super) fn exclude(&mut self, peers: Vec<Hash>) {
+        let room = MOST_EXCLUDED.saturating_sub(self.excluded.len());
+        self.excluded.extend(peers.into_iter().take(room));
+    }
+
+    /// Whether no delegate's answer is awaited.
+    pub(super) fn is_settled(&self) -> bool {
+        self.handed.iter().all(|handed| handed.open == 0)
+    }
+
+    /// How many took their part over.
+    pub(super) fn delegates(&self) -> usize {
+        let counts = |handed: &&Handed| handed.fate == Fate::Standing && !matches!(handed.part, Part::Client(_));
+        self.handed.iter().filter(counts).count()
+    }
+
+    /// Whether `peer` can be no delegate.
+    pub(super) fn is_out(&self, peer: Hash) -> bool {
+        self.excluded.contains(&peer) || self.failed.contains_key(&peer)
+    }
+
+    /// Members that can be delegates.
+    pub(super) fn candidates(&self, cx: &Context<'_>, overlay: &Overlay) -> Candidates {
+        let linked: BTreeSet<Hash> = cx.links.members().map(Link::peer).filter(|peer| !self.is_out(*peer)).collect();
+        let members = overlay.members().into_iter().map(|member| member.id()).filter(|peer| !self.is_out(*peer));
+        Candidates { known: members.chain(linked.iter().copied()).collect(), linked }
+    }
+
+    /// Parts of the circle whose delegates have not failed.
+    pub(super) fn standing(&self) -> Vec<Share> {
+        let standing = self.handed.iter().filter(|handed| handed.fate != Fate::Failed);
+        let shares = standing.filter_map(|handed| match handed.part {
+            Part::Region(share) => Some(share),
+            Part::Entry(_) | Part::Client(_) => None,
+        });
+        shares.collect()
+    }
+
+    /// The part that `delegate` answers for.
+    pub(super) fn handed_to(&mut self, delegate: Hash) -> Option<&mut Handed> {
+        self.handed.iter_mut().find(|handed| handed.part.delegate() == delegate && handed.fate != Fate::Failed)
+    }
+
+    /// A delegate failed: it will be none again.
+    pub(super) fn fail(&mut self, delegate: Hash, fault: Fault) -> Option<Part> {
+        self.failed.insert(delegate, fault);
+        let handed = self.handed_to(delegate)?;
+        handed.fate = Fate::Failed;
+        handed.open = 0;
+        Some(handed.part)
+    }
+
+    /// The task that hands over `reach`.
+    pub(super) fn task(&self, me: Hash, ticket: Ticket, reach: Reach, besides: Option<Hash>, extend: bool) -> Task {
+        let mut hop = self.hop.clone();
+        hop.reach = Some(reach);
+        // Paths are claims; a broadcast that travelled farther than they hold goes on without.
+        if hop.path.len() < usize::from(MAX_HOPS) && me != self.fixed.origin.id() {
+            hop.path.push(me);
+        }
+        // Those whom the origin left out come first: leaving out the dead only saves time.
+        let dead = self.failed.iter().filter(|(_, fault)| **fault == Fault::Dead).map(|(peer, _)| *peer);
+        let excluded = self.excluded.iter().copied().chain(besides).chain(dead);
+        let mut seen = BTreeSet::new();
+        let excluded = excluded.filter(|peer| seen.insert(*peer)).take(MAX_EXCLUDED).collect();
+        Task { ticket, header: Header { fixed: self.fixed.clone(), hop }, excluded, extend }
+    }
+}
+
+/// Those that the tasks for one message leave out here, together.
+const MOST_EXCLUDED: usize = 4 * MAX_EXCLUDED; // guess

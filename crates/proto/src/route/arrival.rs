@@ -1,0 +1,150 @@
+//! What a message meets on its arrival: its target, or a relay.
+
+use super::{
+    Map, Router,
+    copy::{Copy, CopyKey, Previous},
+    custody::relayed,
+};
+use crate::{
+    context::Context,
+    deliver::Deliveries,
+    event::Delivery,
+    links::LinkId,
+    seen::{MessageKey, check_time, remember_until},
+};
+use bytes::Bytes;
+use cicada_wire::{Authentication, Frame, Hash, Header, Immutable, Kind, MAX_HOPS, MessageId, Mutable, Refusal, Role, Status};
+
+impl Router {
+    /// A unicast or a receipt arrived on a link.
+    pub(crate) fn on_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        map: &Map<'_>,
+        deliveries: &mut Deliveries,
+        link: LinkId,
+        header: Header,
+        payload: Bytes,
+    ) {
+        let Some(record) = cx.links.link(link).map(|link| link.record.clone()) else { return };
+        let (from, role, key) = (record.id(), record.record().role, CopyKey::of(&header));
+        let result = if role != Role::Member && header.fixed.origin.id() != from {
+            // Clients and leaves carry nothing for others.
+            Err(Refusal::Unexpected)
+        } else if payload.len() > cx.config.limits.message_bytes {
+            Err(Refusal::TooLarge)
+        } else if header.fixed.target == Some(cx.me.id()) {
+            cx.out.frame(link, Frame::HopVerdict(key.verdict(None)));
+            self.arrive(cx, map, deliveries, from, &header, payload);
+            return self.hear_news(cx, map);
+        } else {
+            self.relay(cx, map, from, header, payload)
+        };
+        if let Err(refusal) = result {
+            cx.refuse(Some(from), refusal);
+        }
+        cx.out.frame(link, Frame::HopVerdict(key.verdict(result.err())));
+        self.hear_news(cx, map);
+    }
+
+    /// Takes a message over to hand it on.
+    fn relay(&mut self, cx: &mut Context<'_>, map: &Map<'_>, from: Hash, header: Header, payload: Bytes) -> Result<(), Refusal> {
+        let (key, me) = (CopyKey::of(&header), cx.me.id());
+        if cx.me.record.record().role != Role::Member {
+            return Err(Refusal::NoRoute);
+        }
+        match self.custody.previous(cx, key) {
+            // Sent again because our acknowledgement was late or lost with its link.
+            Some(Previous::Hop(previous)) if previous == from && self.custody.holds(key) => return Ok(()),
+            Some(Previous::Hop(_) | Previous::Here) => return Err(Refusal::Loop),
+            None if header.fixed.origin.id() == me || header.hop.path.contains(&me) => return Err(Refusal::Loop),
+            None => {}
+        }
+        let mut copy = Copy::new(header, payload, Previous::Hop(from));
+        relayed(&mut copy.header.hop, me)?;
+        copy.back = self.way_back(cx, &copy.header);
+        let header = copy.header.clone();
+        match self.custody.take(cx, map, copy) {
+            Err(Refusal::NoSuchPeer) if !key.receipt => {
+                self.answer(cx, map, from, &header, Some(Refusal::NoSuchPeer));
+                Ok(())
+            }
+            Err(Refusal::NoSuchPeer) => Err(Refusal::NoRoute),
+            result => result,
+        }
+    }
+
+    /// Of a receipt: who handed us the message that it is about.
+    fn way_back(&self, cx: &Context<'_>, header: &Header) -> Option<Hash> {
+        let origin = header.fixed.target.filter(|_| header.fixed.kind == Kind::Receipt)?;
+        let key = CopyKey { origin, receipt: false, message: header.fixed.message, copy: header.hop.copy };
+        match self.custody.previous(cx, key)? {
+            Previous::Hop(previous) => Some(previous),
+            Previous::Here => None,
+        }
+    }
+
+    /// A message is at its target.
+    fn arrive(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, from: Hash, header: &Header, payload: Bytes) {
+        let key = CopyKey::of(header);
+        // The same copy by two hops: one receipt is on its way already.
+        if self.custody.previous(cx, key).is_some() {
+            return;
+        }
+        self.custody.note(cx, key, Previous::Hop(from));
+        match header.fixed.kind {
+            Kind::Unicast => {
+                let refusal = self.accept(cx, deliveries, header, payload).err();
+                self.answer(cx, map, from, header, refusal);
+            }
+            Kind::Receipt => self.on_receipt(cx, header, &payload),
+            Kind::Broadcast => cx.refuse(Some(from), Refusal::Unexpected),
+        }
+    }
+
+    /// Delivers a message unless it was delivered before.
+    fn accept(&mut self, cx: &mut Context<'_>, deliveries: &mut Deliveries, header: &Header, payload: Bytes) -> Result<(), Refusal> {
+        let fixed = &header.fixed;
+        let key = MessageKey::of(fixed);
+        if self.seen.contains(cx.now, &key) {
+            return Ok(());
+        }
+        check_time(cx, fixed.made_at)?;
+        if !deliveries.has_room(cx) {
+            return Err(Refusal::Busy);
+        }
+        self.seen.insert(cx.now, key, (), remember_until(cx, fixed.made_at), cx.config.limits.seen);
+        let path = header.hop.path.clone();
+        deliveries.deliver(cx, Delivery { message: fixed.message, origin: fixed.origin, payload, broadcast: false, path });
+        Ok(())
+    }
+
+    /// Sends the receipt for a copy to its origin. It is on its way like any message; if it is lost, the origin tries again.
+    pub(super) fn answer(&mut self, cx: &mut Context<'_>, map: &Map<'_>, from: Hash, about: &Header, refusal: Option<Refusal>) {
+        let status = Status { copy: about.hop.copy, refusal, path: about.hop.path.clone() };
+        let payload = Bytes::from(status.to_bytes());
+        let origin = about.fixed.origin.id();
+        let fixed = immutable(cx, Kind::Receipt, Some(origin), about.fixed.message, payload.len());
+        let hop = Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, ..Mutable::default() };
+        let mut copy = Copy::new(Header { fixed, hop }, payload, Previous::Here);
+        copy.back = Some(from);
+        if let Err(refusal) = self.custody.take(cx, map, copy) {
+            cx.refuse(Some(origin), refusal);
+        }
+    }
+}
+
+/// The origin's part of a header that begins here.
+pub(crate) fn immutable(cx: &Context<'_>, kind: Kind, target: Option<Hash>, message: MessageId, length: usize) -> Immutable {
+    Immutable {
+        version: Immutable::VERSION,
+        kind,
+        origin: cx.me.origin(),
+        target,
+        message,
+        length: length as u64,
+        made_at: cx.clock,
+        boot: cx.me.boot,
+        authentication: Authentication::None,
+    }
+}

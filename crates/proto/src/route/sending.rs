@@ -1,0 +1,306 @@
+//! A message of this peer's application until its fate is known.
+
+use crate::{
+    event::{HopOutcome, PathReport, Receipt, SendError},
+    input::{Operation, Route, SendOptions},
+    time::Instant,
+};
+use bytes::Bytes;
+use cicada_wire::{Address, Hash, Immutable, MessageId, Refusal, Status};
+use std::{collections::BTreeSet, time::Duration};
+
+/// The message, its copies, and what became of them.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) operation: Operation,
+    pub(super) target: Hash,
+    pub(super) address: Option<Address>,
+    pub(super) payload: Bytes,
+    pub(super) options: SendOptions,
+    pub(super) fixed: Immutable,
+    pub(super) started: Instant,
+    pub(super) deadline: Instant,
+    /// When there is something to do next.
+    pub(super) due: Instant,
+    /// When the router will look; it follows `due`.
+    pub(super) timer: Instant,
+    /// Whether all copies that were asked for have been tried once.
+    pub(super) launched: bool,
+    /// Where a direct link is being made to.
+    pub(super) dialling: Option<Address>,
+    /// How many copies are reported on.
+    pub(super) slots: u8,
+    /// Every copy that was made, by its number: those that were asked for, then the repeated attempts.
+    attempts: Vec<Attempt>,
+    trouble: Trouble,
+    round_trip: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    /// The copy that the sender asked for and that this attempt is for.
+    slot: u8,
+    at: Instant,
+    first_hop: Option<Hash>,
+    relays: Vec<Hash>,
+    outcome: HopOutcome,
+}
+
+/// What stood in the way the last time, and how often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trouble {
+    /// No receipt came.
+    Silence(u32),
+    /// Nobody to hand it to.
+    NoRoute(u32),
+    /// The responsible member says that nobody has this id.
+    NoSuchPeer(u32),
+    /// The target's application takes no more.
+    Busy(u32),
+    /// The direct link is not there.
+    NoLink(u32),
+}
+
+/// What to do with a message after something was heard of it.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Wait until it is due.
+    Wait,
+    /// It has an end.
+    End(Result<Receipt, SendError>),
+}
+
+impl Sending {
+    pub(super) fn new(now: Instant, outgoing: super::Outgoing, fixed: Immutable) -> Self {
+        let super::Outgoing { operation, target, address, payload, options } = outgoing;
+        let deadline = now + options.timeout.min(LONGEST);
+        Self {
+            operation,
+            target,
+            address,
+            payload,
+            options,
+            fixed,
+            started: now,
+            deadline,
+            due: deadline,
+            timer: deadline,
+            launched: false,
+            dialling: None,
+            slots: 0,
+            attempts: Vec::new(),
+            trouble: Trouble::Silence(0),
+            round_trip: None,
+        }
+    }
+
+    pub(super) fn message(&self) -> MessageId {
+        self.fixed.message
+    }
+
+    /// A further attempt for copy `slot`: its number, unless all numbers are used up.
+    pub(super) fn attempt(&mut self, now: Instant, slot: u8) -> Option<u8> {
+        let copy = u8::try_from(self.attempts.len()).ok()?;
+        self.attempts.push(Attempt { slot, at: now, first_hop: None, relays: Vec::new(), outcome: HopOutcome::Pending });
+        self.slots = self.slots.max(slot + 1);
+        Some(copy)
+    }
+
+    /// Nobody could be found for the copy that was just made: as if it had not been asked for.
+    pub(super) fn drop_last(&mut self) {
+        self.attempts.pop();
+        self.slots = self.attempts.iter().map(|attempt| attempt.slot + 1).max().unwrap_or(0);
+    }
+
+    /// First hops that copies were handed to.
+    pub(super) fn first_hops(&self) -> BTreeSet<Hash> {
+        self.attempts.iter().filter_map(|attempt| attempt.first_hop).collect()
+    }
+
+    /// First hops of copies that may still arrive.
+    pub(super) fn open_first_hops(&self) -> BTreeSet<Hash> {
+        let open = |attempt: &&Attempt| attempt.outcome == HopOutcome::Pending;
+        self.attempts.iter().filter(open).filter_map(|attempt| attempt.first_hop).collect()
+    }
+
+    pub(super) fn is_acked(&self) -> bool {
+        self.round_trip.is_some()
+    }
+
+    pub(super) fn on_offered(&mut self, copy: u8, first_hop: Hash) {
+        if let Some(attempt) = self.attempts.get_mut(usize::from(copy)) {
+            attempt.first_hop = Some(first_hop);
+        }
+    }
+
+    /// When the next attempt is due if nothing is heard.
+    pub(super) fn wait_for_receipt(&mut self, now: Instant, usual: Duration) {
+        let times = match self.trouble {
+            Trouble::Silence(times) => times,
+            Trouble::NoRoute(_) | Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::NoLink(_) => 0,
+        };
+        self.due = (now + (usual * 2u32.pow(times.min(3))).min(LONGEST_WAIT)).min(self.deadline);
+    }
+
+    /// Its time has come without a receipt. Whether that is because nothing at all was heard.
+    pub(super) fn on_silence(&mut self) -> bool {
+        match self.trouble {
+            Trouble::Silence(times) => {
+                self.trouble = Trouble::Silence(times.saturating_add(1));
+                true
+            }
+            Trouble::NoRoute(_) | Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::NoLink(_) => false,
+        }
+    }
+
+    /// Whether it waits for the address that a direct link is to be made to.
+    pub(super) fn needs_address(&self) -> bool {
+        self.options.route == Route::Direct && self.dialling.is_none() && self.first_hops().is_empty()
+    }
+
+    /// Whether a new link may help.
+    pub(super) fn wants_link(&self) -> bool {
+        match self.trouble {
+            Trouble::NoRoute(_) | Trouble::NoLink(_) => !self.is_acked(),
+            Trouble::Silence(_) => self.dialling.is_some(),
+            Trouble::NoSuchPeer(_) | Trouble::Busy(_) => false,
+        }
+    }
+
+    /// The target's application, which is our own, takes no more now.
+    pub(super) fn on_busy(&mut self, now: Instant) {
+        let times = if let Trouble::Busy(times) = self.trouble { times } else { 0 };
+        self.trouble = Trouble::Busy(times.saturating_add(1));
+        self.back_off(now, times);
+    }
+
+    /// A direct link cannot be had now.
+    pub(super) fn on_no_link(&mut self, now: Instant) {
+        let times = if let Trouble::NoLink(times) = self.trouble { times } else { 0 };
+        self.trouble = Trouble::NoLink(times.saturating_add(1));
+        self.back_off(now, times);
+    }
+
+    /// A copy came to a dead end before the target.
+    pub(super) fn on_failed(&mut self, now: Instant, copy: u8, refusal: Refusal) -> Verdict {
+        let Some(attempt) = self.attempts.get_mut(usize::from(copy)) else { return Verdict::Wait };
+        if attempt.outcome == HopOutcome::Pending {
+            attempt.outcome = HopOutcome::Refused(refusal);
+        }
+        let slot = attempt.slot;
+        self.after_refusal(now, slot, refusal)
+    }
+
+    /// What the target, or the member responsible for it, says of a copy. Yields how long it took if the target accepted it.
+    pub(super) fn on_receipt(&mut self, now: Instant, from_target: bool, status: Status) -> (Verdict, Option<Duration>) {
+        let Some(attempt) = self.attempts.get_mut(usize::from(status.copy)) else { return (Verdict::Wait, None) };
+        if attempt.outcome == HopOutcome::Acked {
+            return (Verdict::Wait, None);
+        }
+        let (slot, took) = (attempt.slot, now.since(attempt.at));
+        match status.refusal {
+            None if from_target => {
+                attempt.outcome = HopOutcome::Acked;
+                attempt.relays = status.path;
+                if self.round_trip.is_none() {
+                    self.round_trip = Some(now.since(self.started));
+                    self.due = (now + OTHER_COPIES).min(self.deadline);
+                }
+                (self.settled(), Some(took))
+            }
+            // Nobody but the target can accept for it.
+            None => (Verdict::Wait, None),
+            Some(refusal) => {
+                attempt.outcome = HopOutcome::Refused(refusal);
+                attempt.relays = status.path;
+                (self.after_refusal(now, slot, refusal), None)
+            }
+        }
+    }
+
+    fn after_refusal(&mut self, now: Instant, slot: u8, refusal: Refusal) -> Verdict {
+        if self.is_acked() || slot != 0 {
+            return self.settled();
+        }
+        match refusal {
+            Refusal::NoSuchPeer => {
+                let times = if let Trouble::NoSuchPeer(times) = self.trouble { times } else { 0 };
+                let Some(pause) = ASK_AGAIN.get(times as usize) else {
+                    return Verdict::End(Err(SendError::NoSuchPeer { target: self.target }));
+                };
+                self.trouble = Trouble::NoSuchPeer(times + 1);
+                self.due = (now + *pause).min(self.deadline);
+            }
+            Refusal::Busy => self.on_busy(now),
+            Refusal::WrongTime | Refusal::TooLarge => {
+                return Verdict::End(Err(SendError::Refused { target: self.target, reason: refusal }));
+            }
+            // Everything else is about the way.
+            _ => {
+                let times = if let Trouble::NoRoute(times) = self.trouble { times } else { 0 };
+                self.trouble = Trouble::NoRoute(times.saturating_add(1));
+                self.back_off(now, times);
+            }
+        }
+        Verdict::Wait
+    }
+
+    fn back_off(&mut self, now: Instant, times: u32) {
+        self.due = (now + FIRST_PAUSE * 2u32.pow(times.min(4))).min(self.deadline);
+    }
+
+    /// Whether nothing more can be expected of any copy.
+    fn settled(&self) -> Verdict {
+        let settled = |slot: u8| {
+            let mut attempts = self.attempts.iter().filter(|attempt| attempt.slot == slot);
+            attempts.clone().any(|attempt| attempt.outcome == HopOutcome::Acked)
+                || attempts.all(|attempt| matches!(attempt.outcome, HopOutcome::Refused(_)))
+        };
+        if self.is_acked() && (0..self.slots).all(settled) { Verdict::End(Ok(self.receipt())) } else { Verdict::Wait }
+    }
+
+    /// The time that a message can wait is over, or that of its other copies.
+    pub(super) fn end(&self) -> Result<Receipt, SendError> {
+        let target = self.target;
+        if self.is_acked() {
+            return Ok(self.receipt());
+        }
+        let underway = self.attempts.iter().any(|attempt| attempt.first_hop.is_some() && attempt.outcome == HopOutcome::Pending);
+        Err(match self.trouble {
+            Trouble::Busy(_) => SendError::Busy { target },
+            Trouble::NoSuchPeer(_) => SendError::NoSuchPeer { target },
+            Trouble::NoLink(_) if !underway => SendError::NoLink { target },
+            Trouble::NoRoute(_) if !underway && self.options.route == Route::Direct => SendError::NoLink { target },
+            Trouble::NoRoute(_) if !underway => SendError::NoRoute { target },
+            Trouble::Silence(_) | Trouble::NoRoute(_) | Trouble::NoLink(_) => {
+                SendError::TimedOut { target, within: self.options.timeout.min(LONGEST), receipt: self.receipt() }
+            }
+        })
+    }
+
+    /// What is known by now: of each copy the attempt that was acknowledged, else the latest that was handed to somebody.
+    pub(super) fn receipt(&self) -> Receipt {
+        let paths = (0..self.slots).filter_map(|slot| {
+            let handed = || self.attempts.iter().filter(|attempt| attempt.slot == slot && attempt.first_hop.is_some());
+            let attempt = handed().find(|attempt| attempt.outcome == HopOutcome::Acked).or_else(|| handed().next_back())?;
+            Some(PathReport { first_hop: attempt.first_hop?, relays: attempt.relays.clone(), outcome: attempt.outcome })
+        });
+        Receipt { message: self.message(), acked: self.is_acked(), paths: paths.collect(), round_trip: self.round_trip }
+    }
+}
+
+/// Targets refuse what is older than two minutes, so there is no use in trying longer.
+const LONGEST: Duration = Duration::from_secs(110); // the window of `seen`, less the time of a journey
+
+/// How long a message's other copies are waited for after the first receipt.
+const OTHER_COPIES: Duration = Duration::from_millis(300); // guess: several times a usual round trip
+
+/// Between two attempts that no receipt came for.
+const LONGEST_WAIT: Duration = Duration::from_secs(4); // guess
+
+/// After "busy" and "no route"; doubled up to sixteen times.
+const FIRST_PAUSE: Duration = Duration::from_millis(60); // guess
+
+/// After "no such peer": it may just be joining. 3 s in all, then it is believed.
+const ASK_AGAIN: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800), Duration::from_millis(1600)];

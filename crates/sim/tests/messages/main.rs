@@ -1,0 +1,5 @@
+//! Messages in a world: unicasts with their receipts, and broadcasts.
+
+mod broadcast;
+mod swarm;
+mod unicast;
