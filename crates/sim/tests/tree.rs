@@ -129,7 +129,12 @@ fn merging_figures() {
         for second in 1..=12 {
             world.run_for(Duration::from_secs(1));
             let cost = world.cost_of(&peers).since(&before);
-            println!("  {second} s: {:?}, {} incomplete, {} messages a peer", world.tables_are_right(&peers), incomplete(&world, &peers), cost.total().messages / peers.len() as u64);
+            println!(
+                "  {second} s: {:?}, {} incomplete, {} messages a peer",
+                world.tables_are_right(&peers),
+                incomplete(&world, &peers),
+                cost.total().messages / peers.len() as u64
+            );
         }
         let cost = world.cost_of(&peers).since(&before);
         for kind in Kind::ALL {
@@ -157,7 +162,14 @@ fn crash_figures() {
         for _ in 0..14 {
             world.run_for(Duration::from_millis(500));
             let paths = walk(&world, alive);
-            println!("  {:?}: stuck {} hops {:.2} links {:.1}, {:?}", world.now(), paths.stuck, paths.mean_hops, paths.links, world.tables_are_right(alive));
+            println!(
+                "  {:?}: stuck {} hops {:.2} links {:.1}, {:?}",
+                world.now(),
+                paths.stuck,
+                paths.mean_hops,
+                paths.links,
+                world.tables_are_right(alive)
+            );
         }
         println!("  lookups right {}/500", world.right_lookups(alive, 500, Duration::from_secs(11)));
     }
