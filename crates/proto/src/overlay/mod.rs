@@ -182,10 +182,7 @@ impl Overlay {
 
     /// A question of ours was answered (`Some`) or not.
     pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
-        match self {
-            Self::Ring(ring) => ring.on_answer(cx, from, reply),
-            Self::Tree(tree) => tree.on_answer(from, reply.is_some()),
-        }
+        both!(self, overlay => overlay.on_answer(cx, from, reply));
     }
 
     /// A lookup of ours ended.

@@ -287,9 +287,9 @@ impl Tree {
         Reply::Refused(Refusal::Unexpected)
     }
 
-    pub(crate) fn on_answer(&mut self, from: &SignedRecord, answered: bool) {
+    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
         // The tree asks by lookups only.
-        if answered {
+        if reply.is_some() {
             self.seen(from.id(), None);
         }
     }
