@@ -1,6 +1,7 @@
 //! `cicada demo`: a whole swarm in one process, over real sockets, and a table of what was promised
 //! and what was kept. It measures, and claims nothing that it did not see.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -158,9 +159,11 @@ async fn count_links(peers: &[SwarmPeer], report: &mut Report) -> Result<(), Fai
     let mut most = 0;
     for peer in peers {
         let table = peer.table().await.map_err(|error| Failure::failed(error.to_string()))?;
-        most = most.max(table.entries.iter().filter(|entry| entry.linked).count());
+        // A small ring lists a peer as successor and predecessor at once.
+        let linked: BTreeSet<_> = table.entries.iter().filter(|entry| entry.linked).map(|entry| entry.record.id()).collect();
+        most = most.max(linked.len());
     }
-    report.row("links of a peer, at most", LINKS, most, most <= LINKS, Duration::ZERO, "")
+    report.row("links of a peer, at most", LINKS, most, (1..=LINKS).contains(&most), Duration::ZERO, "")
 }
 
 /// Everybody leaves; a peer has left when its port can be bound again.

@@ -61,7 +61,7 @@ impl Linkage {
         let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
         let most = match overlay.rank(peer, &others) {
             Rank::Essential => 1,
-            Rank::Useful(_) | Rank::Spare(_) => 6,
+            Rank::Useful(_) | Rank::Spare(_) => 8,
         };
         let pause = self.pauses.entry(peer).or_insert(Pause { since: cx.now, until: cx.now, times: 0 });
         if cx.now.since(pause.since) > FORGOTTEN {
@@ -183,6 +183,6 @@ const EVERY: Duration = Duration::from_secs(1); // guess
 const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
 
 /// After that long without trouble a peer's pauses start anew.
-const FORGOTTEN: Duration = Duration::from_secs(150); // guess: above the longest pause
+const FORGOTTEN: Duration = Duration::from_secs(600); // guess: above the longest pause, 256 s
 
 const MAX_PAUSES: usize = 1024; // guess

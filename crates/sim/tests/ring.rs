@@ -1,8 +1,9 @@
 //! The ring: joins, crashes, merges, and what they cost.
 
-use cicada_proto::Config;
+use cicada_proto::{Config, Geometry};
 use cicada_sim::{Latency, Network, PeerIndex, TraceLevel, World, WorldConfig};
-use std::time::Duration;
+use cicada_wire::Hash;
+use std::{collections::BTreeMap, time::Duration};
 
 fn world(seed: u64, latency: Duration, links: usize) -> World {
     let mut config = Config::default();
@@ -48,6 +49,142 @@ fn sixty_four() {
         println!("{settled:?}");
         let right = world.right_lookups(&peers, 200, Duration::from_secs(10));
         println!("{right} of 200; {:?}", world.cost_of(&peers));
+        println!("{:?}", greedy(&world, &peers));
+        let before = world.cost_of(&peers);
+        world.run_for(Duration::from_secs(10));
+        println!("10 s idle {:?}", world.cost_of(&peers).since(&before));
+        println!("{:?}", greedy(&world, &peers));
+        let before = world.cost_of(&peers);
+        world.run_for(Duration::from_secs(100));
+        println!("{:?}", greedy(&world, &peers));
+        world.run_for(Duration::from_secs(500));
+        let before = world.cost_of(&peers);
+        world.run_for(Duration::from_secs(100));
+        println!("100 s idle {:?}", world.cost_of(&peers).since(&before));
+        println!("{:?}", greedy(&world, &peers));
         assert!(settled.is_ok());
+    }
+}
+
+/// Greedy routes over the links that stand, between all pairs: mean hops, how many got stuck, and the most links of a peer.
+fn greedy(world: &World, peers: &[PeerIndex]) -> (f64, usize, usize) {
+    let links: BTreeMap<Hash, Vec<Hash>> = peers
+        .iter()
+        .map(|who| (world.id(*who), world.node(*who).expect("it lives").links().members().map(|link| link.peer()).collect()))
+        .collect();
+    let (mut hops, mut routes, mut stuck) = (0, 0, 0);
+    for from in links.keys() {
+        for to in links.keys().filter(|to| *to != from) {
+            let mut at = *from;
+            let mut travelled = 0;
+            while at != *to {
+                let left = |peer: &Hash| Geometry::Ring.offset(*peer, *to);
+                let next = links[&at].iter().copied().filter(|peer| left(peer) < left(&at)).min_by_key(left);
+                let Some(next) = next else { break };
+                at = next;
+                travelled += 1;
+            }
+            if at == *to {
+                hops += travelled;
+                routes += 1;
+            } else {
+                stuck += 1;
+            }
+        }
+    }
+    (hops as f64 / routes as f64, stuck, links.values().map(Vec::len).max().unwrap_or(0))
+}
+
+#[test]
+fn progress() {
+    let mut world = world(0, Duration::from_micros(500), 16);
+    let peers = join_all(&mut world, 64, Duration::from_millis(20));
+    for _ in 0..20 {
+        let wrong = world.tables_are_right(&peers).err();
+        println!("{:?} {wrong:?}", world.now());
+        if wrong.is_none() {
+            break;
+        }
+        world.run_for(Duration::from_millis(100));
+    }
+    let mut asked = Vec::new();
+    for _ in 0..50 {
+        let key = world.random_key();
+        let who = world.choose(&peers);
+        asked.push(world.lookup(who, key).map(|lookup| lookup.asked));
+    }
+    println!("{asked:?}");
+    println!(
+        "{}",
+        world
+            .trace()
+            .text()
+            .lines()
+            .filter(|line| ["p8", "p45", "p40"]
+                .iter()
+                .filter(|name| line.contains(&format!("{name}:")) || line.contains(&format!("{name} ")) || line.ends_with(*name))
+                .count()
+                > 1
+                && !line.contains("neighb"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+}
+
+#[test]
+fn crowds() {
+    for (count, pause, latency) in [(64, 0, 500), (64, 15, 300), (64, 30, 20_000), (64, 0, 20_000), (200, 5, 20_000), (500, 2, 20_000)] {
+        for seed in 0..3 {
+            let mut world = world(seed, Duration::from_micros(latency), if count == 64 { 16 } else { 32 });
+            let peers = world.add_peers(count);
+            let start = std::time::Instant::now();
+            let failed = world.assemble(&peers, Duration::from_millis(pause));
+            let joined = world.now();
+            let settled = world.settle(&peers, Duration::from_secs(20));
+            let right = world.right_lookups(&peers, 200, Duration::from_secs(10));
+            println!(
+                "{count} every {pause} ms at {latency} us: failed {failed:?}, joined {joined:?}, settled {settled:?}, {right} of 200, {:?}, {:?}; {} messages a peer",
+                greedy(&world, &peers),
+                start.elapsed(),
+                world.cost_of(&peers).total().messages / count as u64
+            );
+        }
+    }
+}
+
+#[test]
+fn stuck() {
+    let mut world = world(0, Duration::from_millis(20), 32);
+    let peers = world.add_peers(500);
+    let _ = world.assemble(&peers, Duration::from_millis(2));
+    world.run_for(Duration::from_secs(20));
+    for _ in 0..3 {
+        let order = world.in_order(&peers);
+        let mut wrong = 0;
+        for (place, who) in order.iter().enumerate() {
+            let next = order[(place + 1) % order.len()];
+            let (_, list) = world.ring_neighbours(*who);
+            if list.first() != Some(&world.id(next)) {
+                wrong += 1;
+                if wrong < 4 {
+                    let believed = world.by_id(list[0]).unwrap();
+                    println!("{}", world.describe_table(*who));
+                    println!("   true {}", world.describe_table(next));
+                    println!("   believed {}", world.describe_table(believed));
+                    for (a, b) in [(*who, believed), (*who, next), (next, believed)] {
+                        let links = world.node(a).unwrap().links();
+                        println!(
+                            "   {} links; link {}-{} {:?}",
+                            links.len(),
+                            world.name(a),
+                            world.name(b),
+                            links.to_peer(world.id(b)).map(|link| (link.side, link.is_open(), link.proven.is_some()))
+                        );
+                    }
+                }
+            }
+        }
+        println!("{:?}: {wrong} wrong", world.now());
+        world.run_for(Duration::from_secs(20));
     }
 }

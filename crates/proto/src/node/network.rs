@@ -43,7 +43,8 @@ impl Machines {
         if let Some(loser) = loser {
             linkage::close(cx, loser, Refusal::DuplicateLink);
         }
-        self.joins.on_link_up(cx, &record, dial);
+        let known = self.overlay.member(record.id()).is_some();
+        self.joins.on_link_up(cx, &record, dial, known);
         if loser == Some(id) {
             return;
         }

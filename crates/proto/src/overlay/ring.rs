@@ -292,14 +292,13 @@ impl Ring {
     }
 
     pub(crate) fn on_found(&mut self, cx: &mut Context<'_>, target: Hash, result: &Result<Lookup, LookupError>) {
-        let owner = result.as_ref().ok().and_then(|lookup| lookup.responsible.first());
-        let news = owner.filter(|owner| owner.id() != self.id() && !self.known.contains_key(&owner.id()));
+        let responsible = result.as_ref().map(|lookup| &lookup.responsible[..]).unwrap_or_default();
+        if target == self.id() {
+            return self.on_candidates(cx, target, responsible);
+        }
+        let news = responsible.first().filter(|owner| owner.id() != self.id() && !self.known.contains_key(&owner.id()));
         if let Some(owner) = news {
-            match self.strangers.take(owner.id()) {
-                Some(stranger) => self.enter(cx, &stranger.peer),
-                None => self.candidates.add(cx.now, owner, true, cx.config.limits.candidates),
-            }
-            self.prove_candidates(cx);
+            self.on_candidates(cx, target, std::slice::from_ref(owner));
         }
         self.refresh.on_found(cx, &self.shape, self.me.id(), target, news.is_some());
     }

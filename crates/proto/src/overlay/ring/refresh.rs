@@ -42,7 +42,7 @@ impl Refresh {
             return;
         }
         let cells = (shape.lowest_cell(me)..CELLS).map(|cell| Slot::Cell(Reverse(cell)));
-        let slots: Vec<Slot> = cells.chain((0..shape.long_points(me).len()).map(Slot::Long)).collect();
+        let slots: Vec<Slot> = cells.chain((0..shape.points.len()).map(Slot::Long)).collect();
         self.slots.retain(|slot, _| slots.contains(slot));
         for slot in slots {
             self.slots.entry(slot).or_insert(Due { at: cx.now + SOON, pause: FIRST_PAUSE });
@@ -73,7 +73,7 @@ impl Refresh {
             }
             let target = match slot {
                 Slot::Cell(Reverse(cell)) => Some(Geometry::Ring.cell_start(me, cell)),
-                Slot::Long(number) => shape.long_points(me).get(number).copied(),
+                Slot::Long(number) => shape.points.get(number).copied(),
             };
             self.postpone(cx, slot);
             if let Some(target) = target {
@@ -86,7 +86,7 @@ impl Refresh {
     fn postpone(&mut self, cx: &Context<'_>, slot: Slot) {
         if let Some(due) = self.slots.get_mut(&slot) {
             due.at = cx.now + due.pause;
-            due.pause = (due.pause * 2).min(cx.config.upkeep.refresh * QUIET_REFRESH);
+            due.pause = (due.pause * 4).min(cx.config.upkeep.refresh * QUIET_REFRESH);
         }
     }
 

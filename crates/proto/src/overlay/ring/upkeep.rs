@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     geometry::Geometry,
     peer::Proven,
-    step::{Asker, Step},
+    step::{Asker, Finder, Step},
     time::Instant,
 };
 use cicada_wire::{Frame, Hash, Introduction, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, SignedRecord};
@@ -125,8 +125,9 @@ impl Ring {
         }
         match successor {
             Some(successor) => {
-                self.stabilise.hasten(cx.now, cx.config.upkeep.stabilise_after_change);
                 self.greet(cx, successor);
+                let pause = cx.config.upkeep.stabilise_after_change;
+                self.stabilise.hasten(cx.now, if self.stabilise.greeted { pause } else { pause.min(GREETING) });
             }
             None => self.stabilise.due = None,
         }
@@ -171,12 +172,16 @@ impl Ring {
             return;
         }
         self.ask_successor(cx);
+        if !self.stabilise.greeted && self.stabilise.asking.is_none() {
+            // It has no room for a link with us: there are nearer members before it, and a lookup finds them.
+            cx.step(Step::Find { target: self.id(), seeds: Vec::new(), finder: Finder::Overlay });
+        }
         let upkeep = &cx.config.upkeep;
         // Changes are told of at once, so asking only finds what was lost on the way: less and less often while all is quiet.
         let pause = if self.stabilise.greeted {
             (self.stabilise.interval * 2).clamp(upkeep.stabilise, upkeep.stabilise * QUIET_STABILISE)
         } else {
-            upkeep.stabilise_after_change
+            upkeep.stabilise_after_change.min(GREETING)
         };
         self.stabilise.interval = pause;
         self.stabilise.due = Some(cx.now + pause);
@@ -220,7 +225,8 @@ impl Ring {
         let Some(successor) = self.stabilise.successor else { return };
         let before = std::mem::replace(&mut self.stabilise.heard, list.to_vec());
         let (me, full) = (self.id(), cx.config.upkeep.successors);
-        let end = list.get(full - 1).map(|last| Geometry::Ring.offset(me, *last));
+        // A list shorter than that is the whole ring; `tell` leaves one out.
+        let end = list.last().filter(|_| list.len() + 1 >= full).map(|last| Geometry::Ring.offset(me, *last));
         let in_view = |id: Hash| id != successor && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
         let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(id)).collect();
         let mut missing = Vec::new();
@@ -336,6 +342,9 @@ pub(super) fn send(cx: &mut Context<'_>, to: Hash, frame: Frame) {
         cx.out.frame(link, frame);
     }
 }
+
+/// From a new successor to the first doubt that a link with it will stand.
+const GREETING: Duration = Duration::from_millis(500); // guess: a handshake and a question
 
 /// A quiet ring stabilises this many times more seldom than `upkeep.stabilise` says.
 const QUIET_STABILISE: u32 = 4; // guess
