@@ -375,6 +375,18 @@ impl Driver {
         match work {
             Job::Answer { challenge, record } => Some(JobResult::Answered(Answer::sign(challenge, record, &self.identity))),
             Job::VerifyAnswer(answer) => Some(JobResult::Verified(answer.verify())),
+            Job::Renew(record) => match SignedRecord::sign(record, &self.identity) {
+                Ok(record) => {
+                    if let Some(identified) = &self.identified {
+                        identified.send_modify(|me| me.record = record.clone());
+                    }
+                    Some(JobResult::Renewed(record))
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the record of this peer contradicts itself");
+                    None
+                }
+            },
             Job::Admit(record) => match &self.network.hooks {
                 Some(hooks) if hooks.admit(RemoteNode::from(&record), job) => None,
                 Some(_) => Some(JobResult::Admitted(false)),
