@@ -142,7 +142,12 @@ fn crowds() {
             let joined = world.now();
             let settled = world.settle(&peers, Duration::from_secs(20));
             let right = world.right_lookups(&peers, 200, Duration::from_secs(10));
-            println!("{count} every {pause} ms at {latency} us: failed {failed:?}, joined {joined:?}, settled {settled:?}, {right} of 200, {:?}, {:?}; {} messages a peer", greedy(&world, &peers), start.elapsed(), world.cost_of(&peers).total().messages / count as u64);
+            println!(
+                "{count} every {pause} ms at {latency} us: failed {failed:?}, joined {joined:?}, settled {settled:?}, {right} of 200, {:?}, {:?}; {} messages a peer",
+                greedy(&world, &peers),
+                start.elapsed(),
+                world.cost_of(&peers).total().messages / count as u64
+            );
         }
     }
 }
@@ -168,7 +173,13 @@ fn stuck() {
                     println!("   believed {}", world.describe_table(believed));
                     for (a, b) in [(*who, believed), (*who, next), (next, believed)] {
                         let links = world.node(a).unwrap().links();
-                        println!("   {} links; link {}-{} {:?}", links.len(), world.name(a), world.name(b), links.to_peer(world.id(b)).map(|link| (link.side, link.is_open(), link.proven.is_some())));
+                        println!(
+                            "   {} links; link {}-{} {:?}",
+                            links.len(),
+                            world.name(a),
+                            world.name(b),
+                            links.to_peer(world.id(b)).map(|link| (link.side, link.is_open(), link.proven.is_some()))
+                        );
                     }
                 }
             }
