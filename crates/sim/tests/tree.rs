@@ -111,3 +111,78 @@ fn figures() {
         println!("  {:?}", peers.iter().flat_map(|who| world.refused(*who).keys().copied()).collect::<BTreeSet<_>>());
     }
 }
+
+#[test]
+fn merging_figures() {
+    let half: usize = std::env::var("N").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    let seeds: u64 = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
+    for seed in 0..seeds {
+        let mut world = tree_world(seed, 48, Duration::from_millis(20));
+        let peers = world.add_peers(2 * half);
+        let (ours, theirs) = peers.split_at(half);
+        enter(&mut world, ours, Duration::from_millis(5));
+        enter(&mut world, theirs, Duration::from_millis(5));
+        println!("settled {:?} {:?}", world.settle(ours, Duration::from_secs(20)), world.settle(theirs, Duration::from_secs(20)));
+        world.run_for(Duration::from_secs(30));
+        let before = world.cost_of(&peers);
+        let _join = world.connect(ours[1], theirs[1]);
+        for second in 1..=12 {
+            world.run_for(Duration::from_secs(1));
+            let cost = world.cost_of(&peers).since(&before);
+            println!(
+                "  {second} s: {:?}, {} incomplete, {} messages a peer",
+                world.tables_are_right(&peers),
+                incomplete(&world, &peers),
+                cost.total().messages / peers.len() as u64
+            );
+        }
+        let cost = world.cost_of(&peers).since(&before);
+        for kind in Kind::ALL {
+            let tally = cost.of(*kind);
+            if tally.messages > 0 {
+                println!("    {kind:?}: {:.2} a peer", tally.messages as f64 / peers.len() as f64);
+            }
+        }
+        println!("  lookups right {}/500", world.right_lookups(&peers, 500, Duration::from_secs(11)));
+    }
+}
+
+#[test]
+fn crash_figures() {
+    let seeds: u64 = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    for seed in 0..seeds {
+        let mut world = tree_world(seed, 16, LOOPBACK);
+        let peers = world.add_peers(64);
+        enter(&mut world, &peers, Duration::from_millis(25));
+        world.run_for(Duration::from_secs(3 + seed));
+        let (dead, alive) = peers.split_at(16);
+        for who in dead {
+            world.crash(*who);
+        }
+        for _ in 0..14 {
+            world.run_for(Duration::from_millis(500));
+            let paths = walk(&world, alive);
+            println!(
+                "  {:?}: stuck {} hops {:.2} links {:.1}, {:?}",
+                world.now(),
+                paths.stuck,
+                paths.mean_hops,
+                paths.links,
+                world.tables_are_right(alive)
+            );
+        }
+        println!("  lookups right {}/500", world.right_lookups(alive, 500, Duration::from_secs(11)));
+    }
+}
+
+fn incomplete(world: &World, members: &[PeerIndex]) -> usize {
+    let ids: Vec<Hash> = members.iter().map(|who| world.id(*who)).collect();
+    let lacks = |who: &&PeerIndex| {
+        let me = world.id(**who);
+        let mut others: Vec<Hash> = ids.iter().copied().filter(|id| *id != me).collect();
+        others.sort_by_key(|id| Geometry::Tree.offset(me, *id));
+        let known = world.node(**who).expect("alive").overlay();
+        others[..8.min(others.len())].iter().any(|id| known.member(*id).is_none())
+    };
+    members.iter().filter(lacks).count()
+}

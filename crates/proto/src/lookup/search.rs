@@ -114,7 +114,7 @@ impl Search {
     /// Upkeep that refreshes a cell, or looks into another tree, wants to hear of somebody there; it need not hear all.
     pub(super) fn be_content(&mut self, cx: &Context<'_>, seeded: bool) {
         if self.finder == Finder::Overlay && (seeded || self.target != cx.me.id()) {
-            self.witnesses = self.witnesses.min(self.alpha + 1);
+            self.witnesses = self.witnesses.min(self.alpha);
             self.width = self.width.min(FEW);
             if self.witnesses == 1 {
                 // One member is looked for, and nobody waits for it: one hop after the other.
