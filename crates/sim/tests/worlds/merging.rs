@@ -1,7 +1,7 @@
 //! Swarms that meet become one.
 
 use crate::helpers::{grow, world};
-use cicada_sim::{Packet, Verdict};
+use cicada_sim::{Cost, Kind, Packet, Verdict};
 use cicada_wire::{Frame, OverlayKind};
 use std::time::Duration;
 
@@ -12,6 +12,11 @@ const REST: Duration = Duration::from_secs(30);
 /// For the merge, beyond the upkeep that goes on anyway.
 const MESSAGES: f64 = 40.0;
 
+/// Frames and datagrams; a dial is none.
+fn messages(cost: &Cost) -> f64 {
+    (cost.total().messages - cost.of(Kind::Dial).messages) as f64
+}
+
 /// Two swarms of [`HALF`] members that have come to rest are joined by one connect.
 fn two_become_one(overlay: OverlayKind) {
     let mut world = world(overlay, 1);
@@ -20,14 +25,14 @@ fn two_become_one(overlay: OverlayKind) {
     world.run_for(REST);
     let before = world.cost_of(&all);
     world.run_for(WITHIN);
-    let upkeep = world.cost_of(&all).since(&before).total().messages as f64 / WITHIN.as_secs_f64();
+    let upkeep = messages(&world.cost_of(&all).since(&before)) / WITHIN.as_secs_f64();
 
     let before = world.cost_of(&all);
     world.connect(first[0], second[0]);
     let after = world.run_until_every(Duration::from_millis(250), WITHIN, |world| world.tables_are_right(&all).is_ok());
     let cost = world.cost_of(&all).since(&before);
     let span = after.unwrap_or(WITHIN).as_secs_f64();
-    let [total, upkeep] = [cost.total().messages as f64, upkeep * span].map(|messages| messages / all.len() as f64);
+    let [total, upkeep] = [messages(&cost), upkeep * span].map(|messages| messages / all.len() as f64);
     println!("{overlay}: one after {after:?}; {total:.1} messages a peer, of which {upkeep:.1} of upkeep as before:\n{cost}");
     assert!(after.is_some(), "{:?}", world.tables_are_right(&all));
     assert!(total - upkeep <= MESSAGES, "{total:.1} messages a peer, {upkeep:.1} of them of upkeep");
