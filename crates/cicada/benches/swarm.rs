@@ -2,6 +2,7 @@
 //! right answers after the last join, hops between random pairs, and all pairs in reach after a quarter was killed.
 
 #[path = "measure/report.rs"]
+#[expect(dead_code, reason = "shared with the other benches, which need more of it")]
 mod report;
 
 use cicada::{Hash, Limits, OverlayKind, RemoteNode, Route, SwarmPeer};
