@@ -183,8 +183,8 @@ fn crashes() {
 
 #[test]
 fn merges() {
-    for (count, latency) in [(2, 20), (8, 20), (32, 20), (500, 10), (500, 50)] {
-        for seed in 0..2 {
+    for (count, latency) in [(2, 20), (8, 20), (32, 20), (500, 10)] {
+        for seed in 0..1 {
             let mut world = world(seed, Duration::from_millis(latency), 32);
             let peers = world.add_peers(2 * count);
             let (one, other) = peers.split_at(count);
