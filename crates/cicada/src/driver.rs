@@ -59,7 +59,7 @@ pub(crate) struct Driver {
     identity: Identity,
     network: Arc<Network>,
     /// Keeps the links' view of who we are open.
-    _identified: watch::Sender<Me>,
+    identified: watch::Sender<Me>,
     links: BTreeMap<LinkId, LinkHandle>,
     /// Dials and links.
     tasks: JoinSet<()>,
@@ -93,7 +93,7 @@ impl Driver {
             out: Outbox::default(),
             identity,
             network: Arc::new(network),
-            _identified: identified,
+            identified,
             links: BTreeMap::new(),
             tasks: JoinSet::new(),
             waiting: BTreeMap::new(),
@@ -375,6 +375,16 @@ impl Driver {
         match work {
             Job::Answer { challenge, record } => Some(JobResult::Answered(Answer::sign(challenge, record, &self.identity))),
             Job::VerifyAnswer(answer) => Some(JobResult::Verified(answer.verify())),
+            Job::Renew(record) => match SignedRecord::sign(record, &self.identity) {
+                Ok(record) => {
+                    self.identified.send_modify(|me| me.record = record.clone());
+                    Some(JobResult::Renewed(record))
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the record of this peer contradicts itself");
+                    None
+                }
+            },
             Job::Admit(record) => match &self.network.hooks {
                 Some(hooks) if hooks.admit(RemoteNode::from(&record), job) => None,
                 Some(_) => Some(JobResult::Admitted(false)),

@@ -228,7 +228,9 @@ fn stuck() {
     world.run_for(Duration::from_secs(20));
     let (dead, live) = peers.split_at(16);
     world.trace_mut().take();
-    for who in dead { world.crash(*who); }
+    for who in dead {
+        world.crash(*who);
+    }
     for _ in 0..14 {
         world.run_for(Duration::from_secs(1));
         let order = world.in_order(live);
@@ -236,7 +238,9 @@ fn stuck() {
         for who in &order {
             for id in world.ring_neighbours(*who).1 {
                 let entry = world.by_id(id).unwrap();
-                if !world.lives_still(entry) { stale.entry(world.name(entry).to_owned()).or_default().push(world.name(*who).to_owned()); }
+                if !world.lives_still(entry) {
+                    stale.entry(world.name(entry).to_owned()).or_default().push(world.name(*who).to_owned());
+                }
             }
         }
         println!("{:?} {:?} {stale:?}", world.now(), world.successor_lists_are_right(live).err());
