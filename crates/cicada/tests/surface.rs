@@ -29,10 +29,9 @@ async fn hooks_see_frames_messages_and_each_new_peer_once() {
     // The thread of the hooks has done everything when close returns.
     a.close().await;
     b.close().await;
-    for (seen, other, said, heard) in [
-        (&seen_a, b_id, "from the listener", "from the dialler"),
-        (&seen_b, a_id, "from the dialler", "from the listener"),
-    ] {
+    for (seen, other, said, heard) in
+        [(&seen_a, b_id, "from the listener", "from the dialler"), (&seen_b, a_id, "from the dialler", "from the listener")]
+    {
         let seen = seen.0.lock().expect("no panic");
         assert_eq!(seen.new_peers, [other]);
         assert_eq!(seen.received, [(other, heard.as_bytes().to_vec())]);
