@@ -84,7 +84,9 @@ impl Swarm {
             let peer = builder(overlay).hooks(copies.clone()).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
             if index > 0 {
                 // Any member will do.
+                let t = Instant::now();
                 peer.connect(&swarm.peers[index * 7 % index]).await.expect("a member");
+                println!("join {index} {:?}", t.elapsed());
             }
             swarm.peers.push(peer);
             swarm.copies.push(copies);
@@ -177,10 +179,12 @@ impl Swarm {
 
     pub async fn close(self) {
         let mut closing = JoinSet::new();
+        let t = Instant::now();
         for peer in self.peers {
             closing.spawn(async move { peer.close().await });
         }
         closing.join_all().await;
+        println!("closed {:?}", t.elapsed());
     }
 }
 
