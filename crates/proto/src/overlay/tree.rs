@@ -25,6 +25,7 @@ use crate::{
     step::{Finder, Step},
     time::Instant,
 };
+use bucket::Bucket;
 use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
 use merge::Merge;
 use rand::seq::IndexedRandom;
@@ -204,11 +205,18 @@ impl Tree {
         if bucket.members().len() < size || bucket.suspected.is_some_and(|suspected| now.since(suspected) < BETWEEN_SUSPICIONS) {
             return;
         }
-        // Those linked are watched anyway.
-        let oldest = bucket.members().iter().map(Proven::id).find(|id| cx.links.to_peer(*id).is_none());
         bucket.suspected = Some(now);
+        if let Some(cell) = self.buckets.cell(record.id()) {
+            self.suspect_oldest(cx, cell);
+        }
+    }
+
+    /// Whom we have not seen for longest in a cell is checked. Those linked are watched anyway.
+    fn suspect_oldest(&mut self, cx: &mut Context<'_>, cell: u32) {
+        let members = self.buckets.bucket(cell).map_or(&[][..], Bucket::members);
+        let oldest = members.iter().map(Proven::id).find(|id| cx.links.to_peer(*id).is_none());
         if let Some(oldest) = oldest {
-            bucket.seen(oldest, None);
+            self.seen(oldest, None);
             cx.step(Step::Suspect(oldest));
         }
     }
@@ -339,6 +347,9 @@ impl Tree {
             Look::Brief { turn } => self.near_point(turn),
         });
         let cells = self.schedule.cells_due(cx.now, cx.rng, refresh, &self.buckets.filled_cells());
+        for cell in &cells {
+            self.suspect_oldest(cx, *cell);
+        }
         let cells = cells.into_iter().map(|cell| Geometry::Tree.cell_start(self.id(), cell));
         for target in own.into_iter().chain(cells) {
             cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Overlay });

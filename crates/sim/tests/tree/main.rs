@@ -30,7 +30,7 @@ fn sixty_four_peers_that_enter_at_once_by_one_peer_settle_and_no_route_over_link
 }
 
 #[test]
-fn with_one_link_less_than_cells_some_route_would_get_stuck() {
+fn with_fewer_links_than_cells_some_route_gets_stuck() {
     // The control of the test above: its walk notices when links are missing.
     let mut world = tree(1, 5, LOOPBACK);
     let peers = members(&mut world, 64);
@@ -116,16 +116,11 @@ fn two_halves_that_were_split_find_each_other_again() {
     let (left, right) = peers.split_at(20);
     world.partition(&[left, right]);
     for side in [left, right] {
-        let forgotten = world.run_until_every(Duration::from_millis(500), Duration::from_secs(60), |world| {
+        let forgotten = world.run_until_every(Duration::from_millis(500), Duration::from_secs(120), |world| {
             let others: Vec<_> = peers.iter().filter(|who| !side.contains(who)).map(|who| world.id(*who)).collect();
             side.iter().all(|who| others.iter().all(|other| world.node(*who).expect("alive").overlay().member(*other).is_none()))
         });
-        let others: Vec<_> = peers.iter().filter(|who| !side.contains(who)).map(|who| world.id(*who)).collect();
-        let left: Vec<usize> = side
-            .iter()
-            .map(|who| others.iter().filter(|other| world.node(*who).expect("alive").overlay().member(**other).is_some()).count())
-            .collect();
-        assert!(forgotten.is_some(), "each half forgets the other: {left:?}");
+        assert!(forgotten.is_some(), "each half forgets the other");
     }
     world.heal();
     let settled = world.settle(&peers, Duration::from_secs(60));
