@@ -25,6 +25,8 @@ pub(super) struct Recent {
     pub(super) handed: Vec<Handed>,
     /// Bodies sent or about to be.
     pub(super) copies: usize,
+    /// Favours that were asked and not answered.
+    pub(super) favours: usize,
     /// Whose it is, until it is told.
     pub(super) operation: Option<Operation>,
     pub(super) forget_at: Instant,
@@ -39,13 +41,15 @@ pub(super) enum Part {
     Entry(Hash),
     /// Only itself: a client or leaf that is attached here.
     Client(Hash),
+    /// What another peer asked us to hand over in its stead.
+    Favour(Hash, Reach),
 }
 
 impl Part {
     pub(super) fn delegate(&self) -> Hash {
         match self {
             Self::Region(share) => share.delegate,
-            Self::Entry(peer) | Self::Client(peer) => *peer,
+            Self::Entry(peer) | Self::Client(peer) | Self::Favour(peer, _) => *peer,
         }
     }
 }
@@ -80,7 +84,9 @@ pub(super) enum Fault {
 }
 
 impl Recent {
-    pub(super) fn new(fixed: Immutable, hop: Mutable, payload: Bytes, excluded: BTreeSet<Hash>) -> Self {
+    pub(super) fn new(fixed: Immutable, mut hop: Mutable, payload: Bytes, excluded: BTreeSet<Hash>) -> Self {
+        // Routes are for favours only, and those end here.
+        hop.route.clear();
         Self {
             fixed,
             hop,
@@ -89,25 +95,31 @@ impl Recent {
             failed: BTreeMap::new(),
             handed: Vec::new(),
             copies: 0,
+            favours: 0,
             operation: None,
             forget_at: Instant::default(),
         }
     }
 
     /// A later task leaves out others than the first.
-    pub(super) fn exclude(&mut self, peers: Vec<Hash>) {
+    pub(super) fn exclude(&mut self, peers: &[Hash]) {
         let room = MOST_EXCLUDED.saturating_sub(self.excluded.len());
-        self.excluded.extend(peers.into_iter().take(room));
+        self.excluded.extend(peers.iter().take(room));
     }
 
     /// Whether no delegate's answer is awaited.
     pub(super) fn is_settled(&self) -> bool {
-        self.handed.iter().all(|handed| handed.open == 0)
+        self.favours == 0 && self.handed.iter().all(|handed| handed.open == 0)
+    }
+
+    /// Whether there is room for another delegate in place of one that failed.
+    pub(super) fn may_hand_out(&self) -> bool {
+        self.copies < super::ALL_COPIES && self.handed.len() < MAX_HANDED
     }
 
     /// How many took their part over.
     pub(super) fn delegates(&self) -> usize {
-        let counts = |handed: &&Handed| handed.fate == Fate::Standing && !matches!(handed.part, Part::Client(_));
+        let counts = |handed: &&Handed| handed.fate == Fate::Standing && matches!(handed.part, Part::Region(_) | Part::Entry(_));
         self.handed.iter().filter(counts).count()
     }
 
@@ -128,7 +140,7 @@ impl Recent {
         let standing = self.handed.iter().filter(|handed| handed.fate != Fate::Failed);
         let shares = standing.filter_map(|handed| match handed.part {
             Part::Region(share) => Some(share),
-            Part::Entry(_) | Part::Client(_) => None,
+            Part::Entry(_) | Part::Client(_) | Part::Favour(..) => None,
         });
         shares.collect()
     }
@@ -166,3 +178,6 @@ impl Recent {
 
 /// Those that the tasks for one message leave out here, together.
 const MOST_EXCLUDED: usize = 4 * MAX_EXCLUDED; // guess
+
+/// Parts handed out for one message, with those whose delegates could not be linked.
+const MAX_HANDED: usize = 64; // guess

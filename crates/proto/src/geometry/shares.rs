@@ -118,6 +118,39 @@ impl Geometry {
         }
     }
 
+    /// What `failed`'s delegate, or on the tree another of its cell, still misses although `heir` takes its part.
+    pub(crate) fn missing(self, failed: &Share, heir: &Heir, dead: bool) -> Option<Reach> {
+        match (failed.region, heir) {
+            // The one before it on the ring finds it.
+            (Region::Arc { .. }, Heir::Extend { .. }) => None,
+            (Region::Arc { .. }, Heir::Shares(_) | Heir::Nobody) => (!dead).then_some(Reach::ME),
+            (Region::Cell { cell, below: false }, Heir::Nobody) | (Region::Cell { cell, below: true }, Heir::Nobody | Heir::Shares(_)) => {
+                let another = matches!(heir, Heir::Shares(shares) if shares.iter().any(|share| share.region == failed.region));
+                (!another).then(|| Reach::of_height(cell))
+            }
+            (Region::Cell { .. }, Heir::Shares(_) | Heir::Extend { .. }) => None,
+        }
+    }
+
+    /// Who can be handed what `wanted` should get, over a link that stands: on the tree any member of its cell will do.
+    pub(crate) fn stand_in(self, me: Hash, wanted: Hash, candidates: &Candidates, rng: &mut impl Rng) -> Option<Hash> {
+        if candidates.linked.contains(&wanted) {
+            return Some(wanted);
+        }
+        match self {
+            Self::Ring => None,
+            Self::Tree => self.member_of_cell(me, self.cell(me, wanted)?, candidates, rng),
+        }
+    }
+
+    /// The largest reach that this peer can pass on to `wanted` for another.
+    pub(crate) fn passable(self, me: Hash, wanted: Hash) -> Reach {
+        match self {
+            Self::Ring => self.admissible(wanted, me),
+            Self::Tree => Reach::of_height(self.cell(me, wanted).unwrap_or_default()),
+        }
+    }
+
     /// The delegate that covers the end of what was covered before, or a linked peer there, which will have the body.
     fn last_of_covered(self, me: Hash, task: &Growth<'_>, candidates: &Candidates) -> Option<(Hash, Offset)> {
         if task.covered == Reach::ME {

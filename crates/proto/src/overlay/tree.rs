@@ -129,6 +129,10 @@ impl Tree {
 
     // --- Inputs
 
+    pub(crate) fn renew(&mut self, me: &SignedRecord) {
+        self.me = me.clone();
+    }
+
     pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
         let id = peer.id();
         let knows_us = self.proving.remove(&id).unwrap_or_default() || cx.links.to_peer(id).is_some();
