@@ -361,7 +361,7 @@ fn payload(number: u64, bytes: usize) -> Vec<u8> {
 }
 
 /// How long a broadcast may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Traffic that a broadcast causes after it has arrived.
 const LINGER: Duration = Duration::from_secs(3);

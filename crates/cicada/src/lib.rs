@@ -37,6 +37,7 @@ mod network;
 mod node;
 mod options;
 mod peer;
+mod quinn_tasks;
 mod random;
 mod socket;
 mod start;

@@ -79,7 +79,7 @@ fn greedy(world: &World, peers: &[PeerIndex]) -> (f64, usize, usize) {
             let mut travelled = 0;
             while at != *to {
                 let left = |peer: &Hash| Geometry::Ring.offset(*peer, *to);
-                let next = links[&at].iter().copied().filter(|peer| left(peer) < left(&at)).min_by_key(left);
+                let next = links[&at].iter().copied().filter(|peer| links.contains_key(peer) && left(peer) < left(&at)).min_by_key(left);
                 let Some(next) = next else { break };
                 at = next;
                 travelled += 1;
@@ -153,38 +153,98 @@ fn crowds() {
 }
 
 #[test]
+fn crashes() {
+    for latency in [500, 20_000] {
+        for seed in 0..3 {
+            let mut world = world(seed, Duration::from_micros(latency), 16);
+            let peers = world.add_peers(64);
+            let _ = world.assemble(&peers, Duration::from_millis(15));
+            world.run_for(Duration::from_secs(20));
+            let (dead, live) = peers.split_at(16);
+            for who in dead {
+                world.crash(*who);
+            }
+            let before = world.cost_of(live);
+            let mut at = Vec::new();
+            for _ in 0..8 {
+                world.run_for(Duration::from_millis(1000));
+                at.push((world.ring_is_ordered(live).is_ok(), world.successor_lists_are_right(live).is_ok(), greedy(&world, live).1));
+            }
+            let settled = world.settle(live, Duration::from_secs(20));
+            let right = world.right_lookups(live, 200, Duration::from_secs(10));
+            println!(
+                "crash at {latency} us: {at:?} {settled:?}, {right} of 200, {:?}; {} messages a peer",
+                greedy(&world, live),
+                world.cost_of(live).since(&before).total().messages / 48
+            );
+        }
+    }
+}
+
+#[test]
+fn merges() {
+    for (count, latency) in [(2, 20), (8, 20), (32, 20), (500, 10), (500, 50)] {
+        for seed in 0..2 {
+            let mut world = world(seed, Duration::from_millis(latency), 32);
+            let peers = world.add_peers(2 * count);
+            let (one, other) = peers.split_at(count);
+            let _ = world.assemble(one, Duration::from_millis(5));
+            let _ = world.assemble(other, Duration::from_millis(5));
+            world.run_for(Duration::from_secs(60));
+            println!("{:?} {:?}", world.tables_are_right(one), world.tables_are_right(other));
+            let before = world.cost_of(&peers);
+            let start = world.now();
+            let operation = world.connect(one[count / 2], other[count / 2]);
+            let mut at = Vec::new();
+            for _ in 0..30 {
+                world.run_for(Duration::from_millis(500));
+                let order = world.in_order(&peers);
+                let right = (0..order.len())
+                    .filter(|place| world.ring_neighbours(order[*place]).1.first() == Some(&world.id(order[(place + 1) % order.len()])))
+                    .count();
+                at.push(right);
+                if world.tables_are_right(&peers).is_ok() {
+                    break;
+                }
+            }
+            let cost = world.cost_of(&peers).since(&before);
+            println!(
+                "merge {count} at {latency} ms: {:?} {at:?} {:?} {:?}; {} messages a peer\n{cost:?}",
+                world.outcome(operation).is_some(),
+                world.now().since(start),
+                world.tables_are_right(&peers),
+                cost.total().messages / (2 * count as u64)
+            );
+            println!("{:?}", greedy(&world, &peers));
+        }
+    }
+}
+
+#[test]
 fn stuck() {
-    let mut world = world(0, Duration::from_millis(20), 32);
-    let peers = world.add_peers(500);
-    let _ = world.assemble(&peers, Duration::from_millis(2));
+    let mut world = world(0, Duration::from_micros(500), 16);
+    let peers = world.add_peers(64);
+    let _ = world.assemble(&peers, Duration::from_millis(15));
     world.run_for(Duration::from_secs(20));
-    for _ in 0..3 {
-        let order = world.in_order(&peers);
-        let mut wrong = 0;
-        for (place, who) in order.iter().enumerate() {
-            let next = order[(place + 1) % order.len()];
-            let (_, list) = world.ring_neighbours(*who);
-            if list.first() != Some(&world.id(next)) {
-                wrong += 1;
-                if wrong < 4 {
-                    let believed = world.by_id(list[0]).unwrap();
-                    println!("{}", world.describe_table(*who));
-                    println!("   true {}", world.describe_table(next));
-                    println!("   believed {}", world.describe_table(believed));
-                    for (a, b) in [(*who, believed), (*who, next), (next, believed)] {
-                        let links = world.node(a).unwrap().links();
-                        println!(
-                            "   {} links; link {}-{} {:?}",
-                            links.len(),
-                            world.name(a),
-                            world.name(b),
-                            links.to_peer(world.id(b)).map(|link| (link.side, link.is_open(), link.proven.is_some()))
-                        );
-                    }
+    let (dead, live) = peers.split_at(16);
+    world.trace_mut().take();
+    for who in dead {
+        world.crash(*who);
+    }
+    for _ in 0..14 {
+        world.run_for(Duration::from_secs(1));
+        let order = world.in_order(live);
+        let mut stale = std::collections::BTreeMap::<String, Vec<String>>::new();
+        for who in &order {
+            for id in world.ring_neighbours(*who).1 {
+                let entry = world.by_id(id).unwrap();
+                if !world.lives_still(entry) {
+                    stale.entry(world.name(entry).to_owned()).or_default().push(world.name(*who).to_owned());
                 }
             }
         }
-        println!("{:?}: {wrong} wrong", world.now());
-        world.run_for(Duration::from_secs(20));
+        println!("{:?} {:?} {stale:?}", world.now(), world.successor_lists_are_right(live).err());
     }
+    let names: Vec<_> = world.in_order(live).iter().map(|who| world.name(*who).to_owned()).collect();
+    println!("{names:?}");
 }

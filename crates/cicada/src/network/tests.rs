@@ -284,6 +284,7 @@ struct Setup {
 
 struct End {
     me: Me,
+    _identified: watch::Sender<Me>,
     network: Arc<Network>,
     news: mpsc::Receiver<News>,
     datagrams: mpsc::Receiver<Received>,
@@ -381,12 +382,13 @@ impl End {
             member_ids: setup.member_ids,
             capabilities: Capabilities::default(),
         };
+        let (identified, me_now) = watch::channel(me.clone());
         let network = Network::open(Parts {
             identity: &identity(seed),
             socket,
             local,
             terms,
-            me: watch::channel(me.clone()).1,
+            me: me_now,
             news: news_in.clone(),
             hooks: None,
             frame_bytes: 300 * 1024,
@@ -396,7 +398,7 @@ impl End {
         tasks.spawn(Network::accept(network.endpoint.clone(), news_in));
         let (told_in, told) = mpsc::channel(4096);
         tasks.spawn(answer_knocks(Arc::clone(&network), news, told_in));
-        Self { me, network, news: told, datagrams, tasks }
+        Self { me, _identified: identified, network, news: told, datagrams, tasks }
     }
 
     fn address(&self) -> Address {

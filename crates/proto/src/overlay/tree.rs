@@ -127,6 +127,10 @@ impl Tree {
 
     // --- Inputs
 
+    pub(crate) fn renew(&mut self, me: &SignedRecord) {
+        self.me = me.clone();
+    }
+
     pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
         let id = peer.id();
         self.proving.remove(&id);

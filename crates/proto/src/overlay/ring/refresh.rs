@@ -16,9 +16,6 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 pub(super) struct Refresh {
     slots: BTreeMap<Slot, Due>,
     under_way: BTreeMap<Hash, Slot>,
-    /// The ring's size when everything was last looked up, and when that was.
-    size: u64,
-    round: Instant,
 }
 
 /// In the order in which they are looked up.
@@ -35,7 +32,7 @@ struct Due {
 }
 
 impl Refresh {
-    /// The neighbourhood changed, and with it perhaps the size of the ring.
+    /// The neighbourhood changed, and with it perhaps the cells that are beyond it.
     pub(super) fn on_reshape(&mut self, cx: &Context<'_>, shape: &Shape, me: Hash) {
         if shape.is_whole_ring() {
             self.slots.clear();
@@ -46,14 +43,6 @@ impl Refresh {
         self.slots.retain(|slot, _| slots.contains(slot));
         for slot in slots {
             self.slots.entry(slot).or_insert(Due { at: cx.now + SOON, pause: FIRST_PAUSE });
-        }
-        let size = shape.size_estimate(me);
-        if size * 2 > self.size * 3 || size * 3 < self.size * 2 {
-            self.size = size;
-            self.round = (cx.now + SOON).max(self.round + ROUND);
-            for due in self.slots.values_mut() {
-                *due = Due { at: self.round, pause: FIRST_PAUSE };
-            }
         }
     }
 
@@ -109,9 +98,6 @@ const AT_ONCE: usize = 3; // guess
 
 /// From a change to the lookups that it asks for: it rarely comes alone.
 const SOON: Duration = Duration::from_millis(300); // guess
-
-/// Between two rounds of all lookups while the ring grows fast.
-const ROUND: Duration = Duration::from_secs(1); // guess
 
 const FIRST_PAUSE: Duration = Duration::from_secs(4); // guess
 

@@ -29,7 +29,7 @@ pub(super) struct Shape {
     /// The members before this peer, nearest first: at most [`BEFORE`].
     pub(super) before: Vec<Hash>,
     /// r.
-    full: usize,
+    pub(super) full: usize,
 }
 
 impl Shape {
@@ -89,14 +89,16 @@ impl Shape {
         if id == me || known.contains_key(&id) {
             return false;
         }
+        let before = self.predecessor.is_none_or(|predecessor| is_within(predecessor, id, me));
+        // A better finger than the one there is worth no proof; whoever looks for it finds it.
+        let finger = Geometry::Ring.cell(me, id).is_some_and(|cell| !self.fingers.contains_key(&cell));
+        self.is_in_list(me, id) || before || finger
+    }
+
+    /// Whether `id` is before the end of the list.
+    pub(super) fn is_in_list(&self, me: Hash, id: Hash) -> bool {
         let offset = |id| Geometry::Ring.offset(me, id);
-        let nearer = |than: Option<&Hash>| than.is_none_or(|than| offset(id) < offset(*than));
-        let in_list = self.is_whole_ring() || nearer(self.successors.last());
-        let before = self.predecessor.is_none_or(|predecessor| offset(predecessor) < offset(id));
-        let finger = Geometry::Ring.cell(me, id).is_some_and(|cell| nearer(self.fingers.get(&cell)));
-        let mut long = self.points.iter().zip(&self.long);
-        let at_point = long.any(|(point, holder)| Geometry::Ring.offset(*point, id) < Geometry::Ring.offset(*point, *holder));
-        in_list || before || finger || at_point
+        self.is_whole_ring() || self.successors.last().is_none_or(|last| offset(id) < offset(*last))
     }
 
     // --- Ownership
@@ -180,19 +182,6 @@ impl Shape {
     /// The cell of the last successor: below it the list knows better than any finger.
     pub(super) fn lowest_cell(&self, me: Hash) -> u32 {
         self.successors.last().and_then(|last| Geometry::Ring.cell(me, *last)).unwrap_or(CELLS)
-    }
-
-    /// About how many members the ring has, from how densely the successors stand.
-    pub(super) fn size_estimate(&self, me: Hash) -> u64 {
-        let count = self.successors.len() as u64;
-        match self.successors.last() {
-            Some(last) if !self.is_whole_ring() => {
-                let span = Geometry::Ring.offset(me, *last).0.shifted_right(CELLS - 32).to_be_bytes();
-                let span = u64::from_be_bytes([span[24], span[25], span[26], span[27], span[28], span[29], span[30], span[31]]);
-                (count << 32) / span.max(1)
-            }
-            Some(_) | None => count + 1,
-        }
     }
 
     /// The points at which long links are wanted: drawn once for all from our id, evenly over the cells and evenly in each.

@@ -26,7 +26,7 @@ struct Own {
     pause: Duration,
     /// How many more lookups of our own id ask the whole neighbourhood, which so learns of us.
     thorough: u32,
-    /// How many looks there have been.
+    /// How many brief looks there have been since quiet was disturbed.
     turn: usize,
 }
 
@@ -53,6 +53,9 @@ impl Schedule {
     /// The neighbourhood changed.
     pub(super) fn changed(&mut self, now: Instant) {
         if let Some(own) = &mut self.own {
+            if own.pause > AFTER_CHANGE {
+                own.turn = 0;
+            }
             own.pause = AFTER_CHANGE;
             own.next = own.next.min((now + SETTLE).max(own.last + BETWEEN_LOOKS));
         }
@@ -72,8 +75,9 @@ impl Schedule {
             own.thorough -= 1;
             return Some(Look::Thorough);
         }
-        own.turn = own.turn.wrapping_add(1);
-        Some(Look::Brief { turn: own.turn })
+        let turn = own.turn;
+        own.turn = turn.wrapping_add(1);
+        Some(Look::Brief { turn })
     }
 
     /// Cells from `lowest` on are looked up in turn; those not known so far at once.
