@@ -27,7 +27,7 @@ use crate::{
 };
 use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
 use merge::Merge;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use table::{Buckets, Place};
 use upkeep::{Look, Schedule};
 
@@ -36,8 +36,8 @@ use upkeep::{Look, Schedule};
 pub struct Tree {
     me: SignedRecord,
     buckets: Buckets,
-    /// Candidates that are being proven.
-    proving: BTreeSet<Hash>,
+    /// Candidates that are being proven, and whether each has told us of itself and so knows us.
+    proving: BTreeMap<Hash, bool>,
     /// The nearest members as last told to the application.
     nearest: Vec<Hash>,
     schedule: Schedule,
@@ -50,7 +50,7 @@ impl Tree {
         Self {
             buckets: Buckets::new(me.id()),
             me,
-            proving: BTreeSet::new(),
+            proving: BTreeMap::new(),
             nearest: Vec::new(),
             schedule: Schedule::default(),
             merge: None,
@@ -133,14 +133,14 @@ impl Tree {
 
     pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
         let id = peer.id();
-        self.proving.remove(&id);
+        let knows_us = self.proving.remove(&id).unwrap_or_default() || cx.links.to_peer(id).is_some();
         match self.buckets.place(cx.config, peer.record()) {
             Place::Nowhere => return,
             Place::Known => self.seen(id, Some(peer)),
-            Place::Free => self.insert(cx, peer),
+            Place::Free => self.insert(cx, peer, knows_us),
             Place::Of(other) => {
                 self.displace(cx, other);
-                self.insert(cx, peer);
+                self.insert(cx, peer, knows_us);
             }
             Place::Full => self.keep_spare(cx, peer.record()),
         }
@@ -150,13 +150,17 @@ impl Tree {
         }
     }
 
-    fn insert(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+    fn insert(&mut self, cx: &mut Context<'_>, peer: &Proven, knows_us: bool) {
         if !self.is_joined() {
             self.schedule.joined(cx.now);
         }
         let Some(bucket) = self.buckets.bucket_mut(peer.id()) else { return };
         bucket.insert(peer.clone());
         cx.out.event(Event::PeerJoined(peer.clone()));
+        // Whom we are near should know us as well. Who asks all of its neighbourhood tells them by asking.
+        if !knows_us && !self.schedule.is_thorough() && self.closer(peer.id(), NEAR + 1).len() <= NEAR {
+            merge::introduce(cx, peer.record(), std::slice::from_ref(&self.me));
+        }
         self.tell_nearest(cx);
     }
 
@@ -241,21 +245,24 @@ impl Tree {
         let spare = if bucket.members().len() < size { bucket.take_spare() } else { None };
         self.buckets.tidy();
         if let Some(spare) = spare {
-            self.prove(cx, spare);
+            self.prove(cx, spare, false);
         }
     }
 
-    fn prove(&mut self, cx: &mut Context<'_>, record: SignedRecord) {
-        if self.proving.insert(record.id()) {
-            cx.step(Step::Prove(record));
+    fn prove(&mut self, cx: &mut Context<'_>, record: SignedRecord, knows_us: bool) {
+        if let Some(known) = self.proving.get_mut(&record.id()) {
+            *known |= knows_us;
+            return;
         }
+        self.proving.insert(record.id(), knows_us);
+        cx.step(Step::Prove(record));
     }
 
     pub(crate) fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
         self.seen(from, None);
         for record in records {
             match self.buckets.place(cx.config, record) {
-                Place::Free | Place::Of(_) => self.prove(cx, record.clone()),
+                Place::Free | Place::Of(_) => self.prove(cx, record.clone(), record.id() == from),
                 Place::Full => self.keep_spare(cx, record),
                 Place::Known | Place::Nowhere => {}
             }
