@@ -25,8 +25,10 @@ use crate::{
     step::{Finder, Step},
     time::Instant,
 };
+use bucket::Bucket;
 use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
 use merge::Merge;
+use rand::seq::IndexedRandom;
 use std::{collections::BTreeMap, time::Duration};
 use table::{Buckets, Place};
 use upkeep::{Look, Schedule};
@@ -157,11 +159,18 @@ impl Tree {
         let Some(bucket) = self.buckets.bucket_mut(peer.id()) else { return };
         bucket.insert(peer.clone());
         cx.out.event(Event::PeerJoined(peer.clone()));
-        // Whom we are near should know us as well. Who asks all of its neighbourhood tells them by asking.
-        if !knows_us && !self.schedule.is_thorough() && self.closer(peer.id(), NEAR + 1).len() <= NEAR {
+        if !knows_us && self.should_know_us(cx, peer.id()) {
             merge::introduce(cx, peer.record(), std::slice::from_ref(&self.me));
         }
         self.tell_nearest(cx);
+    }
+
+    /// Whom we are near should know us as well, and where all fit into a bucket everybody should. Who asks all of its
+    /// neighbourhood tells them by asking.
+    fn should_know_us(&self, cx: &Context<'_>, peer: Hash) -> bool {
+        let all = self.buckets.below(CELLS);
+        let nearer = || self.closer(peer, NEAR + 1).len();
+        all <= cx.config.upkeep.bucket || (!self.schedule.is_thorough() && nearer() <= NEAR)
     }
 
     fn displace(&mut self, cx: &mut Context<'_>, id: Hash) {
@@ -200,11 +209,18 @@ impl Tree {
         if bucket.members().len() < size || bucket.suspected.is_some_and(|suspected| now.since(suspected) < BETWEEN_SUSPICIONS) {
             return;
         }
-        // Those linked are watched anyway.
-        let oldest = bucket.members().iter().map(Proven::id).find(|id| cx.links.to_peer(*id).is_none());
         bucket.suspected = Some(now);
+        if let Some(cell) = self.buckets.cell(record.id()) {
+            self.suspect_oldest(cx, cell);
+        }
+    }
+
+    /// Whom we have not seen for longest in a cell is checked. Those linked are watched anyway.
+    fn suspect_oldest(&mut self, cx: &mut Context<'_>, cell: u32) {
+        let members = self.buckets.bucket(cell).map_or(&[][..], Bucket::members);
+        let oldest = members.iter().map(Proven::id).find(|id| cx.links.to_peer(*id).is_none());
         if let Some(oldest) = oldest {
-            bucket.seen(oldest, None);
+            self.seen(oldest, None);
             cx.step(Step::Suspect(oldest));
         }
     }
@@ -222,10 +238,7 @@ impl Tree {
         let Some(member) = self.buckets.remove(peer) else { return };
         if !politely {
             self.lost.remember(cx.now, cx.rng, member.record().clone(), cx.config.limits.lost);
-            // Where one died, others may have: their links tell of the linked, nobody of the rest.
-            for near in self.buckets.nearest(peer, cx.config.upkeep.alpha) {
-                cx.step(Step::Suspect(near.id()));
-            }
+            self.suspect_others(cx, peer);
         }
         cx.out.event(Event::PeerLeft { peer, politely });
         self.tell_nearest(cx);
@@ -235,6 +248,17 @@ impl Tree {
         self.fill(cx, peer);
         if let Some(cell) = self.buckets.cell(peer).filter(|cell| self.buckets.bucket(*cell).is_none()) {
             self.schedule.emptied(cx.now, cell);
+        }
+    }
+
+    /// Where one died, others may have. Links tell of the linked, nobody of the rest: one near the dead and a few anywhere are
+    /// checked. If many died, each that is found dead leads to more; if few, it ends there.
+    fn suspect_others(&mut self, cx: &mut Context<'_>, dead: Hash) {
+        let unlinked: Vec<Hash> = self.buckets.iter().map(Proven::id).filter(|id| cx.links.to_peer(*id).is_none()).collect();
+        let near = unlinked.iter().copied().min_by_key(|id| Geometry::Tree.offset(*id, dead));
+        let anywhere: Vec<Hash> = (0..SUSPECTS).filter_map(|_| unlinked.choose(cx.rng).copied()).collect();
+        for suspect in near.into_iter().chain(anywhere) {
+            cx.step(Step::Suspect(suspect));
         }
     }
 
@@ -298,7 +322,7 @@ impl Tree {
         Reply::Refused(Refusal::Unexpected)
     }
 
-    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
+    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, reply: Option<&Reply>) {
         // The tree asks by lookups only.
         if reply.is_some() {
             self.seen(from.id(), None);
@@ -327,6 +351,9 @@ impl Tree {
             Look::Brief { turn } => self.near_point(turn),
         });
         let cells = self.schedule.cells_due(cx.now, cx.rng, refresh, &self.buckets.filled_cells());
+        for cell in &cells {
+            self.suspect_oldest(cx, *cell);
+        }
         let cells = cells.into_iter().map(|cell| Geometry::Tree.cell_start(self.id(), cell));
         for target in own.into_iter().chain(cells) {
             cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Overlay });
@@ -350,6 +377,9 @@ impl Tree {
 
 /// Who answers for a key must know about as many around it.
 const NEAR: usize = 8; // guess
+
+/// Members anywhere that are checked when one died: more than one of them dead is the rule once a third is.
+const SUSPECTS: usize = 3; // guess
 
 /// A bucket that is full is not a reason to keep checking its members.
 const BETWEEN_SUSPICIONS: Duration = Duration::from_secs(30); // guess
