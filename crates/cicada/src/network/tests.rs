@@ -71,6 +71,18 @@ async fn what_was_queued_before_a_close_arrives_before_it() {
 }
 
 #[tokio::test]
+async fn an_idle_link_that_one_end_closes_is_down_at_once_at_the_other() {
+    let (mut a, mut b) = (End::new(1), End::new(2));
+    let (to_b, _to_a) = a.link(&mut b).await;
+    let closed = Instant::now();
+    to_b.handle.close(Refusal::MadeRoom);
+    assert_eq!(b.down().await, Refusal::MadeRoom);
+    assert_eq!(a.down().await, Refusal::MadeRoom);
+    // Every bound for an end that does not take part is longer.
+    assert!(closed.elapsed() < Duration::from_millis(900), "{:?}", closed.elapsed());
+}
+
+#[tokio::test]
 async fn each_disagreement_is_refused_with_its_number_on_both_sides() {
     let cases: [(&str, fn(&mut Setup), Refusal); 6] = [
         ("another swarm", |setup| setup.keys = SwarmKeys::new("other", None).expect("no secret"), Refusal::OtherSwarm),

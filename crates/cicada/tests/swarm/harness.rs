@@ -79,21 +79,20 @@ impl Swarm {
     /// A settled swarm of `size` peers, each of which joined by one that was there before it.
     pub async fn of(overlay: OverlayKind, size: usize) -> Self {
         let mut swarm = Self { peers: Vec::new(), geometry: geometry(overlay), copies: Vec::new() };
+        let started = Instant::now();
         for index in 0..size {
             let copies = Copies::default();
             let peer = builder(overlay).hooks(copies.clone()).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
             if index > 0 {
                 // Any member will do.
-                let t = Instant::now();
                 peer.connect(&swarm.peers[index * 7 % index]).await.expect("a member");
-                println!("join {index} {:?}", t.elapsed());
             }
             swarm.peers.push(peer);
             swarm.copies.push(copies);
         }
         let joined = Instant::now();
         swarm.settle().await;
-        println!("{overlay}: settled {:?} after the last join", joined.elapsed());
+        println!("{overlay}: {size} joined in {:?}, settled {:?} after the last", joined - started, joined.elapsed());
         swarm
     }
 
@@ -179,12 +178,10 @@ impl Swarm {
 
     pub async fn close(self) {
         let mut closing = JoinSet::new();
-        let t = Instant::now();
         for peer in self.peers {
             closing.spawn(async move { peer.close().await });
         }
         closing.join_all().await;
-        println!("closed {:?}", t.elapsed());
     }
 }
 

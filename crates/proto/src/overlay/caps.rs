@@ -35,7 +35,6 @@ fn subnet(ip: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use super::*;
     use cicada_wire::{Capabilities, IdKind, Identity, Record, Role, UnixTime};
 
     fn at(address: &str) -> SignedRecord {
