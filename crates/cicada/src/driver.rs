@@ -21,7 +21,7 @@ use cicada_proto::{
 use cicada_wire::{Address, Answer, Datagram, Frame, Hash, Identity, Refusal, SignedRecord};
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -70,6 +70,8 @@ pub(crate) struct Driver {
     known: BTreeMap<Hash, RemoteNode>,
     peers: watch::Sender<Arc<[RemoteNode]>>,
     taken: Arc<Taken>,
+    /// While a datagram is handled: who sent it, and to which of our addresses.
+    answering: Option<(SocketAddr, IpAddr)>,
     started: Clock,
     stage: Stage,
 }
@@ -101,6 +103,7 @@ impl Driver {
             known: BTreeMap::new(),
             peers,
             taken,
+            answering: None,
             started: Clock::now(),
             stage: Stage::Running,
         }
@@ -311,7 +314,12 @@ impl Driver {
     fn on_datagram(&mut self, received: &Received) {
         let opened = self.network.terms.keys.open(&received.bytes);
         match opened.and_then(|plain| Datagram::parse(&plain).map_err(|error| error.refusal)) {
-            Ok(datagram) => self.handle(Input::Datagram { from: received.from, datagram }),
+            Ok(datagram) => {
+                // Who proves an address must answer from it, also where the system would prefer another.
+                self.answering = received.to.map(|ip| (received.from, ip));
+                self.handle(Input::Datagram { from: received.from, datagram });
+                self.answering = None;
+            }
             Err(reason) => {
                 tracing::trace!(from = %received.from, %reason, "datagram refused");
                 self.tell(Event::Refused { from: None, reason });
@@ -355,7 +363,8 @@ impl Driver {
         // Datagrams may be lost: by a system that gives no randomness or takes no more, as by the network.
         let Ok(nonce) = random::bytes() else { return };
         let sealed = self.network.terms.keys.seal(nonce, &datagram.to_bytes());
-        if let Err(error) = self.network.socket.send_datagram(to, &sealed) {
+        let from = self.answering.filter(|(asker, _)| *asker == to).map(|(_, ip)| ip);
+        if let Err(error) = self.network.socket.send_datagram(to, from, &sealed) {
             tracing::trace!(%to, %error, "datagram not sent");
         }
     }

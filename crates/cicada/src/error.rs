@@ -123,6 +123,14 @@ pub enum ConnectError {
         /// Why.
         reason: Refusal,
     },
+    /// An entry point answered, but no place in its swarm was found in time.
+    #[error("{address} answers, but within {within:?} no place in its swarm was found")]
+    NoPlace {
+        /// Who answered.
+        address: Address,
+        /// The timeout.
+        within: Duration,
+    },
     /// This peer is closed.
     #[error("this peer is closed")]
     Closed,
@@ -189,6 +197,14 @@ pub enum SendError {
         /// To whom.
         target: Hash,
     },
+    /// The target refused the message.
+    #[error("{target} refused the message: {reason}")]
+    Refused {
+        /// Which target.
+        target: Hash,
+        /// Why.
+        reason: Refusal,
+    },
     /// Too many messages are on their way; nothing was sent.
     #[error("too many messages on their way; try again later")]
     Full,
@@ -210,6 +226,7 @@ impl SendError {
             | Self::NoSuchPeer { .. }
             | Self::Busy { .. }
             | Self::NoLink { .. }
+            | Self::Refused { .. }
             | Self::Full => true,
         }
     }
@@ -225,9 +242,10 @@ impl From<cicada_proto::SendError> for SendError {
             Proto::Busy { target } => Self::Busy { target },
             Proto::TimedOut { target, within, receipt } => Self::TimedOut { target, within, receipt: Box::new(receipt) },
             Proto::NoLink { target } => Self::NoLink { target },
+            Proto::Refused { target, reason } => Self::Refused { target, reason },
             Proto::Full => Self::Full,
             Proto::Closing => Self::Closed,
-            // The other crate may grow reasons; a caller can only be told that nothing is known to have gone out.
+            // The other crate may grow reasons; exclusions are a broadcast's.
             _ => Self::Full,
         }
     }
@@ -241,6 +259,7 @@ impl From<cicada_proto::ConnectError> for ConnectError {
             Proto::TimedOut { addresses, within } => Self::TimedOut { addresses, within },
             Proto::NotAPeer(address) => Self::NotAPeer { address },
             Proto::Refused { address, reason } => Self::Refused { address, reason },
+            Proto::NoPlace { address, within } => Self::NoPlace { address, within },
             Proto::Closing => Self::Closed,
             // The other crate may grow reasons.
             _ => Self::Closed,
@@ -280,9 +299,10 @@ impl From<cicada_proto::SendError> for BroadcastError {
     fn from(error: cicada_proto::SendError) -> Self {
         match error {
             cicada_proto::SendError::TooLarge { length, limit } => Self::TooLarge { length, limit },
-            cicada_proto::SendError::Full => Self::Full,
+            cicada_proto::SendError::TooManyExcluded { excluded, limit } => Self::TooManyExclusions { excluded, limit },
+            cicada_proto::SendError::Closing => Self::Closed,
             // What else a node may say concerns unicasts only.
-            _ => Self::Closed,
+            _ => Self::Full,
         }
     }
 }
@@ -297,6 +317,9 @@ pub enum LookupError {
     /// No owner confirmed in time.
     #[error("the lookup found no peer that confirms being responsible")]
     Unconfirmed,
+    /// Too many lookups are under way.
+    #[error("too many lookups are under way; try again later")]
+    Full,
     /// This peer is closed.
     #[error("this peer is closed")]
     Closed,
@@ -308,6 +331,7 @@ impl From<cicada_proto::LookupError> for LookupError {
         match error {
             Proto::Alone => Self::Alone,
             Proto::Unconfirmed => Self::Unconfirmed,
+            Proto::Full => Self::Full,
             Proto::Closing => Self::Closed,
             // The other crate may grow reasons.
             _ => Self::Unconfirmed,
@@ -341,5 +365,4 @@ pub enum HandOverError {
 /// The peer is closed: nothing more comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("this peer is closed")]
-#[non_exhaustive]
 pub struct Closed;

@@ -28,6 +28,8 @@ use tokio::{
 /// A datagram that is not QUIC's, as it came.
 pub(crate) struct Received {
     pub(crate) from: SocketAddr,
+    /// Which of this machine's addresses it was sent to, where the system tells.
+    pub(crate) to: Option<IpAddr>,
     pub(crate) bytes: Bytes,
 }
 
@@ -51,11 +53,12 @@ impl SharedSocket {
         Ok((Arc::new(Self { io, state, received, dialled: Dialled::default(), _freed: freed }), datagrams, is_freed))
     }
 
-    /// Sends one datagram, or drops it when the system takes no more: datagrams may be lost anyway.
-    pub(crate) fn send_datagram(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    /// Sends one datagram, from one of this machine's addresses if it matters which, or drops it when the system takes no more:
+    /// datagrams may be lost anyway.
+    pub(crate) fn send_datagram(&self, to: SocketAddr, from: Option<IpAddr>, bytes: &[u8]) -> io::Result<()> {
         let v6 = self.io.local_addr()?.is_ipv6();
         let destination = if v6 { mapped(to) } else { to };
-        let transmit = Transmit { destination, ecn: None, contents: bytes, segment_size: None, src_ip: None };
+        let transmit = Transmit { destination, ecn: None, contents: bytes, segment_size: None, src_ip: from };
         self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit))
     }
 
@@ -80,7 +83,8 @@ impl SharedSocket {
                 kept += end - read;
             } else {
                 // A full queue loses datagrams, as the network does.
-                let _ = self.received.try_send(Received { from, bytes: Bytes::copy_from_slice(&buffer[read..end]) });
+                let bytes = Bytes::copy_from_slice(&buffer[read..end]);
+                let _ = self.received.try_send(Received { from, to: meta.dst_ip, bytes });
             }
             read = end;
         }

@@ -1,5 +1,6 @@
 //! `status`, `lookup`, `send` and `cast`: a client that comes, does one thing, and goes.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use tokio::net::lookup_host;
 
 use crate::address::HostPort;
 use crate::failure::Failure;
-use crate::interrupt::asked_to_end;
+use crate::interrupt::Interrupt;
 use crate::output;
 use crate::peer;
 use crate::settings::flags::{Cast, Client, Lookup, Send, Swarm};
@@ -54,19 +55,20 @@ pub(crate) async fn cast(cast: &Cast, secret: Option<Vec<u8>>, as_json: bool) ->
 async fn run(swarm: &Swarm, secret: Option<Vec<u8>>, as_json: bool, errand: Errand) -> Result<(), Failure> {
     refuse_without_entry(swarm)?;
     let builder = peer::builder(swarm, secret)?.role(Role::Client);
+    let mut interrupt = Interrupt::new()?;
     let peer = peer::bind(builder, &swarm.interface, 0).await?;
     let done = tokio::select! {
         done = perform(&peer, swarm, errand, as_json) => done,
-        () = asked_to_end() => Err(Failure::Interrupted { at: "error".to_owned() }),
+        () = interrupt.asked() => Err(Failure::interrupted()),
     };
-    peer::leave(peer).await;
+    peer::leave(&peer, &mut interrupt).await;
     done
 }
 
 async fn perform(peer: &SwarmPeer, swarm: &Swarm, errand: Errand, as_json: bool) -> Result<(), Failure> {
     peer::join(peer, swarm).await?;
     match errand {
-        Errand::Status => show_status(peer, swarm, as_json),
+        Errand::Status => show_status(peer, swarm, as_json).await,
         Errand::Lookup(to) => show_lookup(peer, to, as_json).await,
         Errand::Send { to, data, duplicates } => {
             let options = SendOptions::default().with_duplicates(duplicates).with_timeout(swarm.timeout);
@@ -80,26 +82,46 @@ async fn perform(peer: &SwarmPeer, swarm: &Swarm, errand: Errand, as_json: bool)
     }
 }
 
-fn show_status(peer: &SwarmPeer, swarm: &Swarm, as_json: bool) -> Result<(), Failure> {
-    let mut peers = peer.peers();
-    peers.sort_by_key(RemoteNode::id);
+async fn show_status(peer: &SwarmPeer, swarm: &Swarm, as_json: bool) -> Result<(), Failure> {
+    let (members, complete) = walk(peer).await?;
+    let overlay = format!("{:?}", swarm.overlay).to_lowercase();
     if as_json {
-        let peers: Vec<Value> = peers.iter().map(described).collect();
+        let members: Vec<Value> = members.iter().map(described).collect();
         let object = json!({
-            "overlay": format!("{:?}", swarm.overlay).to_lowercase(),
+            "overlay": overlay,
             "swarm": swarm.name,
             "client": peer.id().to_string(),
-            "peers": peers,
+            "complete": complete,
+            "members": members,
         });
         return Ok(output::line(&object.to_string())?);
     }
     output::line(&format!("swarm    {}", swarm.name.as_deref().unwrap_or("(the default one)")))?;
-    output::line(&format!("overlay  {:?}", swarm.overlay).to_lowercase())?;
-    output::line(&format!("peers    {} known to this client", peers.len()))?;
-    for peer in peers {
-        output::line(&format!("  {:<24} {}", address(&peer), peer.id()))?;
+    output::line(&format!("overlay  {overlay}"))?;
+    let more = if complete { "" } else { " and more" };
+    output::line(&format!("members  {}{more}", members.len()))?;
+    for member in members {
+        output::line(&format!("  {:<24} {}", address(&member), member.id()))?;
     }
     Ok(())
+}
+
+/// The members, by asking who is responsible for the id of each that was found: the answers name its neighbours too. Says
+/// whether every member found was asked for; a large swarm is not walked to its end.
+async fn walk(peer: &SwarmPeer) -> Result<(Vec<RemoteNode>, bool), Failure> {
+    let mut found = BTreeMap::new();
+    let mut unasked = vec![peer.id()];
+    for _ in 0..LOOKUPS {
+        // The latest first: on the ring it is the farthest, and its neighbours are mostly new.
+        let Some(id) = unasked.pop() else { break };
+        let answer = peer.lookup(id).await.map_err(|error| Failure::failed(format!("cannot look around: {error}")))?;
+        for member in answer.responsible {
+            if found.insert(member.id(), member).is_none() {
+                unasked.push(member.id());
+            }
+        }
+    }
+    Ok((found.into_values().collect(), unasked.is_empty()))
 }
 
 /// A name may have several addresses: the first that a peer has counts, else the first.
@@ -215,3 +237,6 @@ impl std::fmt::Display for Destination {
         }
     }
 }
+
+/// How far `status` walks. Guess: a small swarm as a whole, and a large one for a second or two.
+const LOOKUPS: usize = 64;

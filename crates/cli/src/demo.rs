@@ -1,6 +1,7 @@
 //! `cicada demo`: a whole swarm in one process, over real sockets, and a table of what was promised
 //! and what was kept. It measures, and claims nothing that it did not see.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use cicada::{BroadcastOptions, Limits, Route, SwarmPeer};
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
-use crate::interrupt::asked_to_end;
+use crate::interrupt::Interrupt;
 use crate::peer::kind;
 use crate::settings::flags::Demo;
 use ledger::Ledger;
@@ -21,11 +22,12 @@ mod report;
 
 /// Runs the demo; success is that every promise was kept.
 pub(crate) async fn perform(demo: &Demo, as_json: bool) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::new()?;
     let mut report = Report::new(as_json);
     report.title(&format!("{} peers on loopback, overlay {:?}, seed {}", demo.peers, demo.overlay, demo.seed).to_lowercase())?;
     tokio::select! {
         played = play(demo, &mut report) => played?,
-        () = asked_to_end() => return Err(Failure::Interrupted { at: "error".to_owned() }),
+        () = interrupt.asked() => return Err(Failure::interrupted()),
     }
     report.end()
 }
@@ -65,15 +67,17 @@ async fn join(peers: &[SwarmPeer], chance: &mut Chance, report: &mut Report) -> 
     let asked = peers.len() - 1;
     let progress = report.progress("join", asked);
     let mut joined = 0;
+    let mut trouble = String::new();
     for (index, peer) in peers.iter().enumerate().skip(1) {
         let entry = &peers[chance.below(index)];
-        if peer.connect(entry.listener()).await.is_ok() {
-            joined += 1;
+        match peer.connect(entry.listener()).await {
+            Ok(_) => joined += 1,
+            Err(error) => trouble = error.to_string(),
         }
         progress.inc(1);
     }
     progress.finish_and_clear();
-    report.row("join by a random member", asked, joined, joined == asked, begun.elapsed(), "")
+    report.row("join by a random member", asked, joined, joined == asked, begun.elapsed(), &trouble)
 }
 
 /// A swarm is settled when lookups are right: here, of members' ids from everywhere.
@@ -81,20 +85,22 @@ async fn settle(peers: &[SwarmPeer], chance: &mut Chance, report: &mut Report) -
     let begun = Instant::now();
     let asked = LOOKUPS.min(peers.len() * (peers.len() - 1));
     let progress = report.progress("look up", asked);
-    let mut right = 0;
-    for _ in 0..asked {
-        let (from, to) = chance.pair(peers.len());
-        while begun.elapsed() < PATIENCE {
+    let mut wrong: Vec<(usize, usize)> = (0..asked).map(|_| chance.pair(peers.len())).collect();
+    while !wrong.is_empty() && begun.elapsed() < PATIENCE {
+        let mut still_wrong = Vec::new();
+        for (from, to) in wrong {
             let found = peers[from].lookup(peers[to].id()).await;
             if found.is_ok_and(|found| found.exact.is_some_and(|peer| peer.id() == peers[to].id())) {
-                right += 1;
-                break;
+                progress.inc(1);
+            } else {
+                still_wrong.push((from, to));
             }
-            tokio::time::sleep(PAUSE).await;
         }
-        progress.inc(1);
+        wrong = still_wrong;
+        tokio::time::sleep(PAUSE).await;
     }
     progress.finish_and_clear();
+    let right = asked - wrong.len();
     report.row("look up members", asked, right, right == asked, begun.elapsed(), "until every answer was right")
 }
 
@@ -158,19 +164,20 @@ async fn count_links(peers: &[SwarmPeer], report: &mut Report) -> Result<(), Fai
     let mut most = 0;
     for peer in peers {
         let table = peer.table().await.map_err(|error| Failure::failed(error.to_string()))?;
-        most = most.max(table.entries.iter().filter(|entry| entry.linked).count());
+        // A small ring lists a peer as successor and predecessor at once.
+        let linked: BTreeSet<_> = table.entries.iter().filter(|entry| entry.linked).map(|entry| entry.record.id()).collect();
+        most = most.max(linked.len());
     }
     report.row("links of a peer, at most", LINKS, most, (1..=LINKS).contains(&most), Duration::ZERO, "")
 }
 
-/// Everybody leaves; a peer has left when its port can be bound again.
+/// Everybody leaves at once; a peer has left when its port can be bound again.
 async fn leave(peers: Vec<SwarmPeer>, report: &mut Report) -> Result<(), Failure> {
     let begun = Instant::now();
     let asked = peers.len();
     let ports: Vec<SocketAddr> = peers.iter().map(SwarmPeer::listener).collect();
-    for peer in peers {
-        peer.close().await;
-    }
+    let mut leaving: JoinSet<()> = peers.into_iter().map(|peer| async move { peer.close().await }).collect();
+    while leaving.join_next().await.is_some() {}
     let free = ports.iter().filter(|port| UdpSocket::bind(port).is_ok()).count();
     report.row("leave, and give the port back", asked, free, free == asked, begun.elapsed(), "")
 }
@@ -214,5 +221,5 @@ const BROADCAST_BYTES: usize = 1024;
 /// How long a promise may take to come true before it counts as broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Between two lookups of which the first was wrong.
+/// Between two rounds of lookups.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -19,7 +19,7 @@ pub(crate) enum Failure {
     /// A line of a script is wrong, or its command failed: `file:line: what`.
     #[error("{at}: {what}")]
     Script { at: String, what: String, started: bool },
-    /// Interrupted before the end, and where.
+    /// Interrupted before the end: `file:line` within a script, else `error`.
     #[error("{at}: interrupted")]
     Interrupted { at: String },
 }
@@ -31,6 +31,11 @@ impl Failure {
 
     pub(crate) fn failed(what: impl Into<String>) -> Self {
         Self::Failed(what.into())
+    }
+
+    /// Interrupted outside of any script.
+    pub(crate) fn interrupted() -> Self {
+        Self::Interrupted { at: "error".to_owned() }
     }
 
     /// Says why on standard error (help goes to standard output) and gives the exit status.

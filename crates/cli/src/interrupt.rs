@@ -1,24 +1,47 @@
 //! Ctrl-C, and what a service manager sends.
 
-/// Completes when the program is asked to end. Each call waits for the next request.
+use crate::failure::Failure;
+
+/// Notes from its making on that the program is asked to end: what is asked before anybody waits for it is not lost.
 #[cfg(unix)]
-pub(crate) async fn asked_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        // Without a handler the signals end the program in their own way.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+pub(crate) struct Interrupt {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Interrupt {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Completes when the program is asked to end; once for each time.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
-/// Completes when the program is asked to end. Each call waits for the next request.
+/// Notes that the program is asked to end.
 #[cfg(not(unix))]
-pub(crate) async fn asked_to_end() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without a handler the signal ends the program in its own way.
-        std::future::pending::<()>().await;
+pub(crate) struct Interrupt;
+
+#[cfg(not(unix))]
+impl Interrupt {
+    #[expect(clippy::unnecessary_wraps, reason = "the same shape on every system")]
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    /// Completes when the program is asked to end; once for each time.
+    pub(crate) async fn asked(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Without a handler the signal ends the program in its own way.
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -6,7 +6,7 @@ use cicada::{BindError, Builder, ConnectOptions, OverlayKind, SwarmPeer};
 
 use crate::address::HostPort;
 use crate::failure::Failure;
-use crate::interrupt::asked_to_end;
+use crate::interrupt::Interrupt;
 use crate::keygen;
 use crate::settings::flags::{Overlay, Swarm};
 
@@ -55,10 +55,10 @@ pub(crate) async fn join(peer: &SwarmPeer, swarm: &Swarm) -> Result<(), Failure>
 
 /// Leaves politely, which also delivers what was sent. Whoever interrupts a second time, or a swarm
 /// that does not take the goodbye, is not waited for.
-pub(crate) async fn leave(peer: SwarmPeer) {
+pub(crate) async fn leave(peer: &SwarmPeer, interrupt: &mut Interrupt) {
     tokio::select! {
         () = peer.close() => {}
-        () = asked_to_end() => tracing::warn!("interrupted again: leaving without goodbye"),
+        () = interrupt.asked() => tracing::warn!("interrupted again: leaving without goodbye"),
         () = tokio::time::sleep(GOODBYE) => tracing::warn!("the goodbye took too long"),
     }
 }

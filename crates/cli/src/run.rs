@@ -9,7 +9,7 @@ use tokio::net::lookup_host;
 
 use crate::address::HostPort;
 use crate::failure::Failure;
-use crate::interrupt::asked_to_end;
+use crate::interrupt::Interrupt;
 use crate::output;
 use crate::peer;
 use crate::runtime::{self, Runtime};
@@ -29,32 +29,33 @@ pub(crate) async fn perform(run: &Run, secret: Option<Vec<u8>>, as_json: bool) -
     if let Some(external) = &run.external {
         builder = builder.external(resolve(external).await?);
     }
+    let mut interrupt = Interrupt::new()?;
     let peer = peer::bind(builder, &run.swarm.interface, run.port).await?;
-    let ended = live(&peer, run, script.as_ref(), as_json).await;
-    peer::leave(peer).await;
+    let ended = live(&peer, run, script.as_ref(), as_json, &mut interrupt).await;
+    peer::leave(&peer, &mut interrupt).await;
     ended
 }
 
 /// All that happens between binding and leaving.
-async fn live(peer: &SwarmPeer, run: &Run, script: Option<&Script>, as_json: bool) -> Result<(), Failure> {
+async fn live(peer: &SwarmPeer, run: &Run, script: Option<&Script>, as_json: bool, interrupt: &mut Interrupt) -> Result<(), Failure> {
     announce(peer, as_json)?;
     tell_about_mapping(peer, run);
     if !run.swarm.join.is_empty() {
         tokio::select! {
             joined = peer::join(peer, &run.swarm) => joined?,
-            () = asked_to_end() => return Err(Failure::Interrupted { at: "joining".to_owned() }),
+            () = interrupt.asked() => return Err(Failure::interrupted()),
         }
     }
     let Some(script) = script else {
         return tokio::select! {
             ended = stay(peer, as_json) => ended,
-            () = asked_to_end() => Ok(()),
+            () = interrupt.asked() => Ok(()),
         };
     };
     let mut runtime = Runtime::new(peer, &script.name, as_json);
     tokio::select! {
         ended = runtime.run(&script.lines) => return ended,
-        () = asked_to_end() => {}
+        () = interrupt.asked() => {}
     }
     Err(Failure::Interrupted { at: runtime.position() })
 }

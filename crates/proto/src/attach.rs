@@ -53,8 +53,8 @@ impl Attachments {
     }
 
     /// As a client: a member answered (`Some`) or not.
-    pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
-        self.own.on_answer(cx, from, reply.as_ref());
+    pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, reply: Option<&Reply>) {
+        self.own.on_answer(cx, from, reply);
     }
 
     /// A link is up (to a member: proven) or down.

@@ -9,8 +9,10 @@
 //! that are settled can go); [`FIRST_COPIES`] bodies leave for one message, [`ALL_COPIES`] with those for replaced delegates;
 //! [`MAX_PARKED`] extends wait for their bodies.
 //!
-//! Who gets which part is `geometry/shares`; one message here is `recent`; handing over and replacing is `hand`.
+//! Who gets which part is `geometry/shares`; one message here is `recent`; handing over and replacing is `hand`, for others
+//! `favour`.
 
+mod favour;
 mod hand;
 mod recent;
 
@@ -18,7 +20,7 @@ use crate::{
     context::Context,
     deliver::Deliveries,
     event::{Delivery, Event, SendError},
-    geometry::{Geometry, Heir},
+    geometry::{Geometry, Growth, Heir},
     input::Operation,
     links::{Link, LinkId},
     overlay::Overlay,
@@ -28,6 +30,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cicada_wire::{Frame, Hash, IdKind, Kind, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Refusal, Role, Task, TaskVerdict, Ticket};
+use favour::Favour;
 use hand::Errand;
 use recent::{Part, Recent};
 use std::{
@@ -43,6 +46,7 @@ pub(crate) struct Broadcaster {
     /// How much of the circle was covered for each, longer than the bodies are kept.
     covered: Window<MessageKey, Reach>,
     errands: BTreeMap<Ticket, Errand>,
+    favours: BTreeMap<Ticket, Favour>,
     timers: BTreeSet<(Instant, Timer)>,
     parked: VecDeque<Parked>,
     bytes: usize,
@@ -52,6 +56,8 @@ pub(crate) struct Broadcaster {
 enum Timer {
     /// A delegate's acknowledgement, or the link to it, is overdue.
     Errand(Ticket),
+    /// The answer to a favour is.
+    Favour(Ticket),
     /// The application is told now, whatever is still open.
     Tell(MessageKey),
     /// The body is dropped.
@@ -64,6 +70,7 @@ struct Parked {
     key: MessageKey,
     link: LinkId,
     task: Task,
+    reach: Reach,
     until: Instant,
 }
 
@@ -166,7 +173,7 @@ impl Broadcaster {
             check_time(cx, task.header.fixed.made_at)?;
         }
         if let Some(recent) = self.recent.get_mut(&key) {
-            recent.exclude(task.excluded);
+            recent.exclude(&task.excluded);
         } else {
             self.make_room(cx, payload.len())?;
             let mut hop = task.header.hop.clone();
@@ -187,42 +194,48 @@ impl Broadcaster {
 
     fn take_extend(&mut self, cx: &mut Context<'_>, overlay: &Overlay, link: LinkId, task: Task, reach: Reach) -> Result<Answer, Refusal> {
         let key = MessageKey::of(&task.header.fixed);
-        let covered = self.covered.get(cx.now, &key).copied();
-        if covered.is_some_and(|covered| covered >= reach) {
-            return Ok(Answer::Taken);
+        if self.recent.contains_key(&key) {
+            return self.follow(cx, overlay, key, &task, reach);
         }
-        if let Some(recent) = self.recent.get_mut(&key) {
-            recent.exclude(task.excluded);
-            self.cover(cx, overlay, key, reach);
+        let covered = self.covered.get(cx.now, &key).copied();
+        if covered.is_some_and(|covered| covered >= reach) && task.header.hop.route.is_empty() {
             return Ok(Answer::Taken);
         }
         if covered.is_some() || self.parked.len() >= MAX_PARKED {
             // The body is gone already, or there are too many such.
             return Err(Refusal::OverBudget);
         }
-        self.parked.push_back(Parked { key, link, task, until: cx.now + PARKED });
+        self.parked.push_back(Parked { key, link, task, reach, until: cx.now + PARKED });
         Ok(Answer::Later)
+    }
+
+    /// Does what a task without a body asks for.
+    fn follow(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, task: &Task, reach: Reach) -> Result<Answer, Refusal> {
+        if let Some(recent) = self.recent.get_mut(&key) {
+            recent.exclude(&task.excluded);
+        }
+        if let Some(wanted) = task.header.hop.route.first() {
+            return self.do_favour(cx, overlay, key, *wanted, reach);
+        }
+        self.cover(cx, overlay, key, reach);
+        Ok(Answer::Taken)
     }
 
     /// The body of parked extends is here.
     fn unpark(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey) {
         let (ready, rest): (VecDeque<Parked>, VecDeque<Parked>) = self.parked.drain(..).partition(|parked| parked.key == key);
         self.parked = rest;
-        for Parked { link, task, .. } in ready {
-            let reach = task.header.hop.reach.unwrap_or(Reach::ME);
-            if let Some(recent) = self.recent.get_mut(&key) {
-                recent.exclude(task.excluded);
-            }
-            self.cover(cx, overlay, key, reach);
+        for Parked { link, task, reach, .. } in ready {
+            let refusal = self.follow(cx, overlay, key, &task, reach).err();
             if cx.links.link(link).is_some() {
-                cx.out.frame(link, Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: None }));
+                cx.out.frame(link, Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal }));
             }
         }
     }
 
     /// This peer leaves: whether tasks still wait.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.errands.is_empty()
+        !self.errands.is_empty() || !self.favours.is_empty()
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
@@ -236,6 +249,7 @@ impl Broadcaster {
             self.timers.pop_first();
             match timer {
                 Timer::Errand(ticket) => self.on_overdue(cx, overlay, ticket),
+                Timer::Favour(ticket) => self.end_favour(cx, overlay, ticket, false),
                 Timer::Tell(key) => self.tell(cx, key),
                 Timer::Forget(key) => self.forget(cx, key),
             }
@@ -259,6 +273,7 @@ impl Broadcaster {
 
     fn forget(&mut self, cx: &mut Context<'_>, key: MessageKey) {
         self.tell(cx, key);
+        self.forget_favours(key);
         if let Some(recent) = self.recent.remove(&key) {
             self.bytes -= recent.payload.len();
             self.timers.remove(&(recent.forget_at, Timer::Forget(key)));
@@ -298,8 +313,8 @@ impl Broadcaster {
         let (geometry, me) = (overlay.geometry(), cx.me.id());
         let candidates = recent.candidates(cx, overlay);
         let room = FIRST_COPIES.saturating_sub(recent.copies);
-        let shares = if room > 0 { geometry.shares(me, covered, reach, &candidates, room, cx.rng) } else { Vec::new() };
-        let stretched = geometry.stretch(me, covered, reach, &recent.standing(), &shares, &candidates);
+        let task = Growth { covered, reach, standing: &recent.standing() };
+        let (shares, stretched) = geometry.shares(me, &task, &candidates, room, cx.rng);
         for share in shares {
             self.hand_out(cx, overlay, key, Part::Region(share));
         }
@@ -338,6 +353,7 @@ impl Broadcaster {
 }
 
 /// What the sender of a task hears.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Answer {
     Taken,
     /// When the body is here.
@@ -354,8 +370,12 @@ fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, p
     if task.excluded.contains(&cx.me.id()) {
         return Err(Refusal::Unexpected);
     }
+    let limit = match task.header.hop.route.first() {
+        Some(wanted) if task.extend => geometry.passable(cx.me.id(), *wanted),
+        Some(_) | None => geometry.admissible(cx.me.id(), link.peer()),
+    };
     match (link.record.record().role, cx.me.record.record().role) {
-        (Role::Member, Role::Member) if reach <= geometry.admissible(cx.me.id(), link.peer()) => Ok(reach),
+        (Role::Member, Role::Member) if reach <= limit => Ok(reach),
         (Role::Member, Role::Client | Role::Leaf) if reach == Reach::ME => Ok(reach),
         (Role::Member, Role::Member | Role::Client | Role::Leaf) => Err(Refusal::NotAdmissible),
         // A client hands its own broadcasts to a member, which begins as their root.

@@ -54,6 +54,12 @@ impl Context<'_> {
         self.links.dial(self.now, to, expected, self.me, self.config, self.out)
     }
 
+    /// Like [`Self::dial`], for a link that a message waits for.
+    pub(crate) fn dial_for_message(&mut self, to: Address, expected: Option<PublicKey>) -> DialStart {
+        self.links.need(self.now, to);
+        self.dial(to, expected)
+    }
+
     /// Leaves a step for another machine of this node.
     pub(crate) fn step(&mut self, step: Step) {
         self.steps.push_back(step);

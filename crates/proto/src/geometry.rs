@@ -7,7 +7,7 @@
 mod shares;
 
 use cicada_wire::{Hash, Offset, OverlayKind, Reach, U256};
-pub(crate) use shares::{Candidates, Heir, Region, Share};
+pub(crate) use shares::{Candidates, Growth, Heir, Region, Share};
 
 /// How many cells there are around a peer: one for each bit of an id.
 pub const CELLS: u32 = 256;

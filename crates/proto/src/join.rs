@@ -70,14 +70,14 @@ impl Joins {
         self.pursue(cx);
     }
 
-    /// A link is up.
-    pub(crate) fn on_link_up(&mut self, cx: &mut Context<'_>, peer: &SignedRecord, dial: Option<DialId>) {
+    /// A link is up, to a peer that the overlay knew before or not.
+    pub(crate) fn on_link_up(&mut self, cx: &mut Context<'_>, peer: &SignedRecord, dial: Option<DialId>, known: bool) {
         for join in self.joins.values_mut() {
             for entry in &mut join.entries {
                 let dialled = matches!(entry.state, Knocking::Dialling { dial: ours, .. } if Some(ours) == dial);
                 let there = peer.announced() == Some(entry.address) && !matches!(entry.state, Knocking::Answered { .. });
                 if dialled || there {
-                    entry.answered(peer);
+                    entry.answered(peer, known);
                     join.look_up.get_or_insert(cx.now);
                 }
             }
@@ -109,7 +109,7 @@ impl Joins {
     pub(crate) fn on_progress(&mut self, cx: &mut Context<'_>, overlay: &Overlay, attached: bool) {
         let is_member = cx.me.record.record().role == Role::Member;
         for join in self.joins.values_mut() {
-            join.tell_of_meetings(cx, overlay, self.joined && is_member);
+            join.tell_of_meetings(cx, self.joined && is_member);
         }
         self.joined = overlay.is_joined();
         let in_place = if is_member { self.joined } else { attached };
@@ -184,13 +184,13 @@ impl Join {
     }
 
     /// If this peer was part of a swarm before an entry point answered, that may be of another one.
-    fn tell_of_meetings(&mut self, cx: &mut Context<'_>, overlay: &Overlay, was_joined: bool) {
+    fn tell_of_meetings(&mut self, cx: &mut Context<'_>, was_joined: bool) {
         for entry in &mut self.entries {
             let Knocking::Answered { peer, met } = &mut entry.state else { continue };
             let proven = cx.links.to_peer(peer.id()).and_then(|link| link.proven.clone());
             let Some(proven) = proven.filter(|_| !*met) else { continue };
             *met = true;
-            if was_joined && overlay.member(peer.id()).is_none() {
+            if was_joined {
                 cx.step(Step::Met(proven));
             }
         }
@@ -244,7 +244,8 @@ impl Entry {
             DialStart::Dialling(dial) => self.state = Knocking::Dialling { dial, pause },
             DialStart::Linked(link) => {
                 if let Some(peer) = cx.links.link(link).map(|link| link.record.clone()) {
-                    self.answered(&peer);
+                    // Whoever was linked before is no stranger.
+                    self.answered(&peer, true);
                 }
             }
             DialStart::Refused(Refusal::SelfDial) => self.state = Knocking::Refused(ConnectError::SelfJoin(self.address)),
@@ -252,9 +253,9 @@ impl Entry {
         }
     }
 
-    fn answered(&mut self, peer: &SignedRecord) {
+    fn answered(&mut self, peer: &SignedRecord, known: bool) {
         self.state = if peer.record().role == Role::Member {
-            Knocking::Answered { peer: peer.clone(), met: false }
+            Knocking::Answered { peer: peer.clone(), met: known }
         } else {
             Knocking::Refused(ConnectError::Refused { address: self.address, reason: Refusal::Unexpected })
         };

@@ -4,7 +4,7 @@
 
 use crate::{
     context::Context,
-    links::{DialStart, LinkId},
+    links::{DialStart, Link, LinkId},
     outbox::Transmit,
     overlay::{Overlay, Rank},
     peer::Proven,
@@ -63,7 +63,7 @@ impl Linkage {
         let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
         let most = match overlay.rank(peer, &others) {
             Rank::Essential => 1,
-            Rank::Useful(_) | Rank::Spare(_) => 6,
+            Rank::Useful(_) | Rank::Spare(_) => 8,
         };
         let pause = self.pauses.entry(peer).or_insert(Pause { since: cx.now, until: cx.now, times: 0 });
         if cx.now.since(pause.since) > FORGOTTEN {
@@ -140,12 +140,15 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
     if open.len() <= cx.config.limits.links {
         return None;
     }
-    let worth = |id: LinkId, peer: Hash, used: Instant| {
+    let worth = |link: &Link| {
+        let peer = link.peer();
         let others: Vec<Hash> = open.iter().map(|link| link.peer()).filter(|other| *other != peer).collect();
+        let rank = overlay.rank(peer, &others);
+        let rank = if cx.links.is_needed(cx.now, link) { rank.max(Rank::Useful(u16::MAX)) } else { rank };
         // At equal rank the newcomer goes, so that no two peers push each other out for ever.
-        (overlay.rank(peer, &others), id != new, used)
+        (rank, link.id != new, link.used)
     };
-    open.iter().min_by_key(|link| worth(link.id, link.peer(), link.used)).map(|link| link.id)
+    open.iter().min_by_key(|link| worth(link)).map(|link| link.id)
 }
 
 /// Closes links that we dialled, nobody has used for long, and the overlay does not want. The listener leaves that to the
@@ -182,6 +185,6 @@ const EVERY: Duration = Duration::from_secs(1); // guess
 const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
 
 /// After that long without trouble a peer's pauses start anew.
-const FORGOTTEN: Duration = Duration::from_secs(150); // guess: above the longest pause
+const FORGOTTEN: Duration = Duration::from_secs(600); // guess: above the longest pause, 256 s
 
 const MAX_PAUSES: usize = 1024; // guess

@@ -123,6 +123,8 @@ pub struct Links {
     by_peer: BTreeMap<Hash, LinkId>,
     dials: BTreeMap<DialId, Dial>,
     next_dial: u64,
+    /// Messages wait for links to these addresses, until then.
+    needed: BTreeMap<Address, Instant>,
 }
 
 /// What became of the wish for a link.
@@ -217,6 +219,20 @@ impl Links {
         DialStart::Dialling(dial)
     }
 
+    /// A message waits for a link to `to`: for a moment it is worth more than one that only might be useful.
+    pub(crate) fn need(&mut self, now: Instant, to: Address) {
+        self.needed.retain(|_, until| *until > now);
+        if self.needed.len() < MAX_NEEDED {
+            self.needed.insert(to, now + NEEDED);
+        }
+    }
+
+    /// Whether a message waits for this link, or has just got it.
+    pub(crate) fn is_needed(&self, now: Instant, link: &Link) -> bool {
+        let until = link.record.announced().and_then(|address| self.needed.get(&address));
+        until.is_some_and(|until| *until > now)
+    }
+
     /// Takes a dial off the list once it has ended either way.
     pub fn dial_ended(&mut self, dial: DialId) -> Option<Dial> {
         self.dials.remove(&dial)
@@ -281,3 +297,9 @@ impl Links {
         Some(link)
     }
 }
+
+/// How long a link that a message waits for is kept for it.
+const NEEDED: Duration = Duration::from_secs(3); // guess: dialling, and a few round trips
+
+/// More addresses are not kept in mind; the dials' limit is far below.
+const MAX_NEEDED: usize = 64; // guess

@@ -311,8 +311,8 @@ impl Router {
     }
 
     /// A link is down: what it was handed goes another way.
-    pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, map: &Map<'_>, link: LinkId) {
-        self.custody.on_link_down(cx, map, link);
+    pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, map: &Map<'_>, link: LinkId, peer: Hash) {
+        self.custody.on_link_down(cx, map, link, peer);
         self.hear_news(cx, map);
     }
 

@@ -1,8 +1,8 @@
 //! A world of virtual time around the machines of `cicada-proto`: latency, loss, crashes, partitions, traces, invariants.
 //!
 //! [`World`] owns peers, each a [`cicada_proto::Node`], and moves what they put into their outboxes. It has no clock, no
-//! socket and no cryptography: signatures are tokens of the key that would have made them, a secret is compared instead of
-//! proven. Everything follows from its seed, so the same seed gives the same trace, byte for byte.
+//! socket and next to no cryptography: proofs of an address are tokens of the key that would have signed them, a secret is
+//! compared instead of proven. Everything follows from its seed, so the same seed gives the same trace, byte for byte.
 //!
 //! ```
 //! use cicada_sim::{World, WorldConfig};

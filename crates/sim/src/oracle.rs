@@ -5,11 +5,11 @@
 
 use crate::{cost::Cost, peer::PeerIndex, world::World};
 use cicada_proto::{
-    Geometry, Node,
+    Geometry, Node, Operation,
     event::{Place, Table},
     geometry::CELLS,
 };
-use cicada_wire::{Hash, Refusal, Role};
+use cicada_wire::{Hash, Refusal, Role, SignedRecord};
 use rand::RngExt;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -298,22 +298,36 @@ impl World {
             .ok_or_else(|| self.tables_are_right(members).err().unwrap_or_default())
     }
 
-    /// Looks up `count` random keys, each from a random one of these members, all at once; says how many named the owner.
-    pub fn right_lookups(&mut self, members: &[PeerIndex], count: usize, span: Duration) -> usize {
+    /// Looks up `count` random keys, each from a random one of these members, all at once; says what each that did not name
+    /// the owner came to.
+    pub fn wrong_lookups(&mut self, members: &[PeerIndex], count: usize, span: Duration) -> Vec<String> {
         let asked: Vec<_> = (0..count)
             .map(|_| {
                 let key = self.random_key();
                 let who = self.choose(members);
-                (self.begin_lookup(who, key), self.owner(members, key))
+                (self.begin_lookup(who, key), who, key)
             })
             .collect();
-        let operations: Vec<_> = asked.iter().map(|(operation, _)| *operation).collect();
+        let operations: Vec<_> = asked.iter().map(|(operation, ..)| *operation).collect();
         self.wait_all(&operations, span);
-        let right = |(operation, owner): &(_, Option<PeerIndex>)| match self.looked_up(*operation) {
-            Some(Ok(lookup)) => lookup.responsible.first().map(cicada_wire::SignedRecord::id) == owner.map(|who| self.id(who)),
-            Some(Err(_)) | None => false,
+        asked.into_iter().filter_map(|(operation, who, key)| self.wrong_lookup(members, operation, who, key)).collect()
+    }
+
+    /// How many of `count` random keys, looked up all at once, led to the owner.
+    pub fn right_lookups(&mut self, members: &[PeerIndex], count: usize, span: Duration) -> usize {
+        count - self.wrong_lookups(members, count, span).len()
+    }
+
+    fn wrong_lookup(&self, members: &[PeerIndex], operation: Operation, who: PeerIndex, key: Hash) -> Option<String> {
+        let owner = self.owner(members, key).map(|owner| self.id(owner));
+        let found = match self.looked_up(operation) {
+            Some(Ok(lookup)) if lookup.responsible.first().map(SignedRecord::id) == owner => return None,
+            Some(Ok(lookup)) => self.names_of(&lookup.responsible.iter().map(SignedRecord::id).collect::<Vec<_>>()),
+            Some(Err(error)) => error.to_string(),
+            None => "nothing yet".to_owned(),
         };
-        asked.iter().filter(|asked| right(asked)).count()
+        let owner = owner.map(|id| self.trace.words().id(id)).unwrap_or_default();
+        Some(format!("{} looked up {key:?}: {found} instead of {owner}", self.name(who)))
     }
 
     /// Whether the owner of `key` itself, asked without a lookup, says that it is responsible, and nobody else does.

@@ -2,7 +2,9 @@
 
 use crate::cost::Cost;
 use cicada_proto::{Config, Instant, Me, Node, event::Delivery};
-use cicada_wire::{Address, Answer, Challenge, Hash, IdKind, PublicKey, Record, Refusal, Role, Signature, SignedRecord, UnixTime};
+use cicada_wire::{
+    Address, Answer, Challenge, Hash, IdKind, Identity, PublicKey, Record, Refusal, Role, Signature, SignedRecord, UnixTime,
+};
 use std::{collections::BTreeMap, net::SocketAddr};
 
 /// Numbers a peer of a world, in the order in which they were added.
@@ -95,7 +97,7 @@ impl SimPeer {
     }
 
     /// What a listener finds wrong with a dialler's hello, or a dialler with a listener's: the checks that the shell's
-    /// handshake makes, in its order.
+    /// handshake makes, in its order. Signatures hold: the world itself has made them.
     pub(crate) fn objection(&self, other: &Self, now: UnixTime) -> Option<Refusal> {
         let theirs = other.record.record();
         let checks = [
@@ -104,21 +106,20 @@ impl SimPeer {
             (self.swarm.secret == other.swarm.secret, Refusal::OtherSecret),
             (self.config.member_ids == other.config.member_ids, Refusal::OtherIdKind),
             (theirs.role != Role::Member || theirs.kind == self.config.member_ids, Refusal::OtherIdKind),
-            (is_signed(&other.record), Refusal::InvalidRecord),
             (other.record.is_current(now), Refusal::ExpiredRecord),
         ];
         checks.into_iter().find(|(holds, _)| !holds).map(|(_, refusal)| refusal)
     }
 }
 
-/// The key of the peer with this name. Nobody holds its secret half: signatures are tokens of the key.
-pub(crate) fn key_of(name: &str) -> PublicKey {
-    PublicKey(Hash::of(format!("key of {name}")).to_bytes())
+/// The identity of the peer with this name.
+fn identity_of(name: &str) -> Identity {
+    Identity::from_seed(&Hash::of(format!("key of {name}")).to_bytes())
 }
 
-/// A record of `options`, with the token of its key for a signature.
-pub(crate) fn record_of(options: &PeerOptions, name: &str, socket: SocketAddr, config: &Config, sequence: u64) -> SignedRecord {
-    let key = key_of(name);
+/// The record of a peer made with `options`. Its signature is a real one: it is made once, and machines may check it.
+pub(crate) fn record_of(options: &PeerOptions, name: &str, socket: SocketAddr, config: &Config) -> SignedRecord {
+    let identity = identity_of(name);
     let address = options.announced.unwrap_or_else(|| Address::new(socket).expect("the world gives unicast addresses"));
     let member = options.role == Role::Member;
     let kind = match (options.id, member) {
@@ -127,43 +128,41 @@ pub(crate) fn record_of(options: &PeerOptions, name: &str, socket: SocketAddr, c
         (None, false) => IdKind::Key,
     };
     let record = Record {
-        key,
+        key: identity.public(),
         kind,
         role: options.role,
         addresses: if member { vec![address] } else { Vec::new() },
         capabilities: config.capabilities,
-        sequence,
+        sequence: 1,
         expires: UnixTime(u64::MAX / 2),
         data: options.id,
     };
-    SignedRecord::assemble(record, token(key, [0; 16])).expect("the options describe a record that agrees with itself")
+    SignedRecord::sign(record, &identity).expect("the options describe a record that agrees with itself")
 }
 
 /// The same peer's next record.
-pub(crate) fn renewed(record: &SignedRecord) -> SignedRecord {
+pub(crate) fn renewed(record: &SignedRecord, name: &str) -> SignedRecord {
     let mut next = record.record().clone();
     next.sequence += 1;
-    let key = next.key;
-    SignedRecord::assemble(next, token(key, [0; 16])).expect("the record agreed with itself before")
+    SignedRecord::sign(next, &identity_of(name)).expect("the record agreed with itself before")
 }
 
+/// Answers are many, so their signature is only a token.
 pub(crate) fn answer(challenge: Challenge, record: SignedRecord) -> Answer {
-    let signature = token(record.key(), challenge.0);
+    let signature = token(record.key(), challenge);
     Answer { challenge, record, signature }
 }
 
-pub(crate) fn answer_holds(answer: &Answer) -> bool {
-    answer.signature == token(answer.record.key(), answer.challenge.0) && is_signed(&answer.record)
+/// Whether an answer is signed by its record's key. The record's own signature is checked unless it is the `expected` one.
+pub(crate) fn answer_holds(answer: &Answer, expected: Option<&SignedRecord>) -> bool {
+    let honest = expected == Some(&answer.record) || answer.record.verify();
+    honest && answer.signature == token(answer.record.key(), answer.challenge)
 }
 
-fn is_signed(record: &SignedRecord) -> bool {
-    SignedRecord::assemble(record.record().clone(), token(record.key(), [0; 16])).is_ok_and(|honest| honest == *record)
-}
-
-/// Stands for "signed by `key`, over `what`".
-fn token(key: PublicKey, what: [u8; 16]) -> Signature {
+/// Stands for "this challenge, signed by `key`".
+fn token(key: PublicKey, challenge: Challenge) -> Signature {
     let mut bytes = [0; 64];
     bytes[..32].copy_from_slice(&key.0);
-    bytes[32..48].copy_from_slice(&what);
+    bytes[32..48].copy_from_slice(&challenge.0);
     Signature(bytes)
 }

@@ -23,7 +23,7 @@ use crate::{
     trace::TraceLevel,
     world::{World, WorldConfig},
 };
-use cicada_proto::{Config, Event, SendOptions};
+use cicada_proto::{Config, Event, Operation, SendOptions};
 use cicada_wire::{Address, Frame, Hash, OverlayKind, U256};
 use std::{
     collections::BTreeMap,
@@ -89,6 +89,8 @@ struct Stage {
     peers: BTreeMap<String, PeerIndex>,
     /// How many peers were made for each first byte of an id.
     bytes: BTreeMap<u8, usize>,
+    /// Connects that were begun since the last settling.
+    connects: Vec<Operation>,
 }
 
 impl Stage {
@@ -122,7 +124,8 @@ impl Stage {
             ["peer", name, id] => self.add(name, Some(id)),
             ["connect", who, "via", entry] => {
                 let (who, entry) = (self.peer(who)?, self.peer(entry)?);
-                self.world()?.connect(who, entry);
+                let operation = self.world()?.connect(who, entry);
+                self.connects.push(operation);
                 Ok(())
             }
             ["join", who, "via", entry] => {
@@ -217,6 +220,7 @@ impl Stage {
         self.world = Some(World::new(config));
         self.peers.clear();
         self.bytes.clear();
+        self.connects.clear();
         Ok(())
     }
 
@@ -234,17 +238,22 @@ impl Stage {
         Ok(())
     }
 
+    /// Runs until those who were told to connect have, or failed, and the tables of all who are in a swarm are right.
     fn settle(&mut self, span: Duration) -> Result<(), String> {
+        let connects = std::mem::take(&mut self.connects);
         let world = self.world()?;
-        let end = world.now() + span;
-        for members in world.swarms() {
-            let left = end.since(world.now());
-            let word = match world.settle(&members, left) {
-                Ok(_) => format!("settled: {} members", members.len()),
-                Err(wrong) => format!("not settled: {wrong}"),
-            };
-            world.trace_world(&word);
-        }
+        let wrong = |world: &World| world.swarms().iter().find_map(|members| world.tables_are_right(members).err());
+        let ended = |world: &World| connects.iter().all(|operation| world.outcome(*operation).is_some());
+        let settled = world.run_until_every(SETTLE_PAUSE, span, |world| ended(world) && wrong(world).is_none());
+        let word = match (settled, wrong(world)) {
+            (Some(_), _) => {
+                let counts: Vec<_> = world.swarms().iter().map(|members| members.len().to_string()).collect();
+                format!("settled: {} members", counts.join(" and "))
+            }
+            (None, Some(wrong)) => format!("not settled: {wrong}"),
+            (None, None) => "not settled: a join is under way".to_owned(),
+        };
+        world.trace_world(&word);
         Ok(())
     }
 
@@ -305,3 +314,5 @@ fn trace_level(value: &str) -> Result<TraceLevel, String> {
         _ => Err(format!("no trace level: {value}")),
     }
 }
+
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);

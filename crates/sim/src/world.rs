@@ -117,7 +117,7 @@ impl World {
         let name = options.name.clone().unwrap_or_else(|| format!("p{}", who.0));
         let socket = options.socket.unwrap_or_else(|| private_address(who.0));
         let config = options.config.clone().unwrap_or_else(|| self.config.clone());
-        let record = peer::record_of(&options, &name, socket, &config, 1);
+        let record = peer::record_of(&options, &name, socket, &config);
         assert!(self.by_address.insert(socket, who).is_none(), "{socket} is taken");
         self.trace.name(record.id(), &name);
         if let Some(address) = record.announced() {
@@ -170,7 +170,7 @@ impl World {
     pub fn restart(&mut self, who: PeerIndex) {
         self.crash(who);
         let peer = &mut self.peers[who.0];
-        peer.record = peer::renewed(&peer.record);
+        peer.record = peer::renewed(&peer.record, &peer.name);
         peer.deliveries.clear();
         self.start(who);
     }
@@ -368,7 +368,11 @@ impl World {
     fn work(&mut self, who: PeerIndex, job: Job) -> JobResult {
         match job {
             Job::Answer { challenge, record } => JobResult::Answered(peer::answer(challenge, record)),
-            Job::VerifyAnswer(answer) => JobResult::Verified(peer::answer_holds(&answer)),
+            Job::VerifyAnswer(answer) => {
+                let announced = answer.record.announced().and_then(|address| self.by_address.get(&address.socket()));
+                let expected = announced.map(|peer| &self.peers[peer.0].record);
+                JobResult::Verified(peer::answer_holds(&answer, expected))
+            }
             Job::Admit(_) => JobResult::Admitted(self.peers[who.0].admits),
         }
     }

@@ -264,7 +264,7 @@ async fn datagrams_and_links_share_the_socket() {
     let (mut a, mut b) = (End::new(1), End::new(2));
     let (to_b, _to_a) = a.link(&mut b).await;
     for number in 0..20u8 {
-        a.network.socket.send_datagram(b.address().socket(), &[0x0c, number]).expect("loopback");
+        a.network.socket.send_datagram(b.address().socket(), None, &[0x0c, number]).expect("loopback");
         assert_eq!(to_b.handle.send(ping(u64::from(number))), Queued::Yes);
         let received = b.datagrams.recv().await.expect("the socket is open");
         assert_eq!((received.from, &received.bytes[..]), (a.address().socket(), &[0x0c, number][..]));

@@ -89,7 +89,11 @@ fn status_and_lookup_tell_what_the_swarm_looks_like() {
     member.logged("joined");
     let join = format!("--interface 127.0.0.1 --join 127.0.0.1:{first}");
     let status = Cicada::new(&format!("status {join}")).finish().succeeded();
-    assert!(status.stdout.iter().any(|line| line.contains(&format!("127.0.0.1:{first}"))), "{status:#?}");
+    for member in [first, second] {
+        let listed = status.stdout.iter().filter(|line| line.contains(&format!("127.0.0.1:{member} "))).count();
+        assert_eq!(listed, 1, "{status:#?}");
+    }
+    assert!(status.stdout.iter().any(|line| line == "members  2"), "{status:#?}");
     let taken = Cicada::new(&format!("lookup {join} 127.0.0.1:{second} --json")).finish().succeeded();
     assert!(taken.stdout[0].contains("\"taken\":true"), "{taken:#?}");
     assert!(taken.stdout[0].contains(&format!("127.0.0.1:{second}")), "{taken:#?}");

@@ -2,7 +2,7 @@
 
 use super::{
     ALL_COPIES, Broadcaster, Timer,
-    recent::{Fate, Handed, Part},
+    recent::{Fate, Fault, Handed, Part, Recent},
 };
 use crate::{
     context::Context,
@@ -15,7 +15,8 @@ use crate::{
     time::Instant,
 };
 use bytes::Bytes;
-use cicada_wire::{Address, Frame, Hash, Reach, Role, TaskVerdict, Ticket};
+use cicada_wire::{Address, Frame, Hash, Reach, Refusal, Role, TaskVerdict, Ticket};
+use std::collections::BTreeSet;
 
 /// A task that is not acknowledged.
 #[derive(Debug)]
@@ -49,14 +50,14 @@ impl Broadcaster {
         }
         let dialled = overlay.member(to).and_then(|member| {
             let address = member.record().announced()?;
-            Some((address, cx.dial(address, Some(member.record().key()))))
+            Some((address, cx.dial_for_message(address, Some(member.record().key()))))
         });
         match dialled {
             Some((address, DialStart::Dialling(_) | DialStart::Linked(_))) => {
                 let errand = Errand { key, to, stage: Stage::Dialling(address), due: cx.now + MOST_PATIENCE };
                 self.open(ticket, errand);
             }
-            Some((_, DialStart::Refused(_))) | None => self.fail(cx, overlay, key, to),
+            Some((_, DialStart::Refused(_))) | None => self.fail(cx, overlay, key, to, Fault::Unavailable),
         }
     }
 
@@ -68,6 +69,7 @@ impl Broadcaster {
             Part::Region(share) => (geometry.reach_of(share), leaves_out_sender(share).then_some(me)),
             Part::Entry(_) => (Reach::ALL, None),
             Part::Client(_) => (Reach::ME, None),
+            Part::Favour(_, reach) => (*reach, None),
         };
         let task = recent.task(me, ticket, reach, besides, false);
         let payload = recent.payload.clone();
@@ -103,10 +105,13 @@ impl Broadcaster {
     pub(crate) fn on_verdict(&mut self, cx: &mut Context<'_>, overlay: &Overlay, link: LinkId, verdict: &TaskVerdict) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         // A verdict that comes too late is nobody's fault: it cannot be told from one for an open task of another peer.
+        if self.on_favour_verdict(cx, overlay, from, verdict.ticket, verdict.refusal.is_none()) {
+            return;
+        }
         let Some(errand) = self.errands.get(&verdict.ticket).filter(|errand| errand.to == from) else { return };
         let (key, stage) = (errand.key, errand.stage);
         if verdict.refusal.is_some() {
-            return self.fail(cx, overlay, key, from);
+            return self.fail(cx, overlay, key, from, Fault::Unavailable);
         }
         self.close(verdict.ticket);
         if let Stage::Sent { link, since, small: true } = stage
@@ -132,49 +137,70 @@ impl Broadcaster {
     }
 
     /// A link is down: what it was handed goes to others.
-    pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, overlay: &Overlay, down: LinkId) {
-        self.fail_where(cx, overlay, |errand| matches!(errand.stage, Stage::Sent { link, .. } if link == down));
+    pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, overlay: &Overlay, down: LinkId, peer: Hash, reason: Refusal) {
+        self.on_favour_link_down(cx, overlay, down);
+        if cx.links.to_peer(peer).is_none() {
+            self.fail_where(cx, overlay, Fault::Unavailable, |errand| errand.to == peer && matches!(errand.stage, Stage::Dialling(_)));
+        }
+        let fault = match reason {
+            Refusal::TooManyLinks | Refusal::MadeRoom | Refusal::Idle | Refusal::DuplicateLink => Fault::Unavailable,
+            _ => Fault::Dead,
+        };
+        self.fail_where(cx, overlay, fault, |errand| matches!(errand.stage, Stage::Sent { link, .. } if link == down));
     }
 
     /// A dial failed.
     pub(crate) fn on_dial_failed(&mut self, cx: &mut Context<'_>, overlay: &Overlay, to: Address) {
-        self.fail_where(cx, overlay, |errand| errand.stage == Stage::Dialling(to));
+        self.fail_where(cx, overlay, Fault::Unavailable, |errand| errand.stage == Stage::Dialling(to));
     }
 
-    fn fail_where(&mut self, cx: &mut Context<'_>, overlay: &Overlay, which: impl Fn(&Errand) -> bool) {
+    fn fail_where(&mut self, cx: &mut Context<'_>, overlay: &Overlay, fault: Fault, which: impl Fn(&Errand) -> bool) {
         let failed: Vec<(MessageKey, Hash)> =
             self.errands.values().filter(|errand| which(errand)).map(|errand| (errand.key, errand.to)).collect();
         for (key, to) in failed {
-            self.fail(cx, overlay, key, to);
+            self.fail(cx, overlay, key, to, fault);
         }
     }
 
     pub(super) fn on_overdue(&mut self, cx: &mut Context<'_>, overlay: &Overlay, ticket: Ticket) {
-        let Some((key, to)) = self.errands.get(&ticket).map(|errand| (errand.key, errand.to)) else { return };
+        let Some(errand) = self.errands.get(&ticket) else { return };
+        let (key, to) = (errand.key, errand.to);
+        let fault = match errand.stage {
+            // Perhaps it has no room for a link to us.
+            Stage::Dialling(_) => Fault::Unavailable,
+            Stage::Sent { .. } => Fault::Dead,
+        };
         if overlay.member(to).is_some() {
             cx.step(Step::Suspect(to));
         }
-        self.fail(cx, overlay, key, to);
+        self.fail(cx, overlay, key, to, fault);
     }
 
     // --- Replacing
 
     /// A delegate does not do its part: others get it.
-    fn fail(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, delegate: Hash) {
+    fn fail(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, delegate: Hash, fault: Fault) {
         let open = self.errands.iter().filter(|(_, errand)| errand.key == key && errand.to == delegate);
         let open: Vec<Ticket> = open.map(|(ticket, _)| *ticket).collect();
+        let mut unsent = 0;
         for ticket in open {
-            self.close(ticket);
+            let errand = self.close(ticket);
+            unsent += usize::from(errand.is_some_and(|errand| matches!(errand.stage, Stage::Dialling(_))));
         }
         let Some(recent) = self.recent.get_mut(&key) else { return };
-        match recent.fail(delegate) {
+        recent.copies = recent.copies.saturating_sub(unsent);
+        match recent.fail(delegate, fault) {
             Some(Part::Region(share)) => {
                 let (standing, candidates) = (recent.standing(), recent.candidates(cx, overlay));
                 let heir = overlay.geometry().heir(cx.me.id(), &share, &standing, &candidates, cx.rng);
+                let missing = overlay.geometry().missing(&share, &heir, fault == Fault::Dead);
                 self.replace(cx, overlay, key, heir);
+                if let Some(reach) = missing {
+                    self.ask_favour(cx, overlay, key, delegate, reach, BTreeSet::new());
+                }
             }
             Some(Part::Entry(_)) if recent.copies < ALL_COPIES => self.enter(cx, overlay, key),
-            Some(Part::Entry(_) | Part::Client(_)) | None => {}
+            Some(Part::Entry(_) | Part::Client(_) | Part::Favour(..)) | None => {}
         }
         self.tell_if_settled(cx, key);
     }
@@ -184,7 +210,7 @@ impl Broadcaster {
         match heir {
             Heir::Shares(shares) => {
                 for share in shares {
-                    if self.recent.get(&key).is_some_and(|recent| recent.copies < ALL_COPIES) {
+                    if self.recent.get(&key).is_some_and(Recent::may_hand_out) {
                         self.hand_out(cx, overlay, key, Part::Region(share));
                     }
                 }
@@ -212,7 +238,7 @@ impl Broadcaster {
             handed.open += 1;
         }
         if !usable(cx, to) {
-            return self.fail(cx, overlay, key, to);
+            return self.fail(cx, overlay, key, to, Fault::Unavailable);
         }
         let ticket = cx.ticket();
         let task = recent.task(me, ticket, geometry.reach_of(&share), None, true);
@@ -226,7 +252,7 @@ fn leaves_out_sender(share: &Share) -> bool {
 }
 
 /// Whether tasks may go over the link to `peer`.
-fn usable(cx: &Context<'_>, peer: Hash) -> bool {
+pub(super) fn usable(cx: &Context<'_>, peer: Hash) -> bool {
     cx.links.to_peer(peer).is_some_and(|link| link.is_member() || (link.is_open() && link.record.record().role != Role::Member))
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cicada_wire::{Hash, Header, Immutable, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Task, Ticket};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A broadcast with its body, and whom it was shared among.
 #[derive(Debug)]
@@ -20,11 +20,13 @@ pub(super) struct Recent {
     pub(super) payload: Bytes,
     /// Who is not to have it.
     pub(super) excluded: BTreeSet<Hash>,
-    /// Delegates that failed here.
-    failed: BTreeSet<Hash>,
+    /// Delegates that failed here, and which of them others are told to keep away from.
+    failed: BTreeMap<Hash, Fault>,
     pub(super) handed: Vec<Handed>,
     /// Bodies sent or about to be.
     pub(super) copies: usize,
+    /// Favours that were asked and not answered.
+    pub(super) favours: usize,
     /// Whose it is, until it is told.
     pub(super) operation: Option<Operation>,
     pub(super) forget_at: Instant,
@@ -39,13 +41,15 @@ pub(super) enum Part {
     Entry(Hash),
     /// Only itself: a client or leaf that is attached here.
     Client(Hash),
+    /// What another peer asked us to hand over in its stead.
+    Favour(Hash, Reach),
 }
 
 impl Part {
     pub(super) fn delegate(&self) -> Hash {
         match self {
             Self::Region(share) => share.delegate,
-            Self::Entry(peer) | Self::Client(peer) => *peer,
+            Self::Entry(peer) | Self::Client(peer) | Self::Favour(peer, _) => *peer,
         }
     }
 }
@@ -70,41 +74,58 @@ pub(super) enum Fate {
     Failed,
 }
 
+/// Why a delegate is none any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    /// It refused, or no link can be made: others may well reach it.
+    Unavailable,
+    /// It does not answer: others need not try.
+    Dead,
+}
+
 impl Recent {
-    pub(super) fn new(fixed: Immutable, hop: Mutable, payload: Bytes, excluded: BTreeSet<Hash>) -> Self {
+    pub(super) fn new(fixed: Immutable, mut hop: Mutable, payload: Bytes, excluded: BTreeSet<Hash>) -> Self {
+        // Routes are for favours only, and those end here.
+        hop.route.clear();
         Self {
             fixed,
             hop,
             payload,
             excluded,
-            failed: BTreeSet::new(),
+            failed: BTreeMap::new(),
             handed: Vec::new(),
             copies: 0,
+            favours: 0,
             operation: None,
             forget_at: Instant::default(),
         }
     }
 
     /// A later task leaves out others than the first.
-    pub(super) fn exclude(&mut self, peers: Vec<Hash>) {
+    pub(super) fn exclude(&mut self, peers: &[Hash]) {
         let room = MOST_EXCLUDED.saturating_sub(self.excluded.len());
-        self.excluded.extend(peers.into_iter().take(room));
+        self.excluded.extend(peers.iter().take(room));
     }
 
     /// Whether no delegate's answer is awaited.
     pub(super) fn is_settled(&self) -> bool {
-        self.handed.iter().all(|handed| handed.open == 0)
+        self.favours == 0 && self.handed.iter().all(|handed| handed.open == 0)
+    }
+
+    /// Whether there is room for another delegate in place of one that failed.
+    pub(super) fn may_hand_out(&self) -> bool {
+        self.copies < super::ALL_COPIES && self.handed.len() < MAX_HANDED
     }
 
     /// How many took their part over.
     pub(super) fn delegates(&self) -> usize {
-        let counts = |handed: &&Handed| handed.fate == Fate::Standing && !matches!(handed.part, Part::Client(_));
+        let counts = |handed: &&Handed| handed.fate == Fate::Standing && matches!(handed.part, Part::Region(_) | Part::Entry(_));
         self.handed.iter().filter(counts).count()
     }
 
     /// Whether `peer` can be no delegate.
     pub(super) fn is_out(&self, peer: Hash) -> bool {
-        self.excluded.contains(&peer) || self.failed.contains(&peer)
+        self.excluded.contains(&peer) || self.failed.contains_key(&peer)
     }
 
     /// Members that can be delegates.
@@ -119,7 +140,7 @@ impl Recent {
         let standing = self.handed.iter().filter(|handed| handed.fate != Fate::Failed);
         let shares = standing.filter_map(|handed| match handed.part {
             Part::Region(share) => Some(share),
-            Part::Entry(_) | Part::Client(_) => None,
+            Part::Entry(_) | Part::Client(_) | Part::Favour(..) => None,
         });
         shares.collect()
     }
@@ -129,9 +150,9 @@ impl Recent {
         self.handed.iter_mut().find(|handed| handed.part.delegate() == delegate && handed.fate != Fate::Failed)
     }
 
-    /// A delegate failed: it will be none again, and others are told to keep away from it.
-    pub(super) fn fail(&mut self, delegate: Hash) -> Option<Part> {
-        self.failed.insert(delegate);
+    /// A delegate failed: it will be none again.
+    pub(super) fn fail(&mut self, delegate: Hash, fault: Fault) -> Option<Part> {
+        self.failed.insert(delegate, fault);
         let handed = self.handed_to(delegate)?;
         handed.fate = Fate::Failed;
         handed.open = 0;
@@ -147,7 +168,8 @@ impl Recent {
             hop.path.push(me);
         }
         // Those whom the origin left out come first: leaving out the dead only saves time.
-        let excluded = self.excluded.iter().copied().chain(besides).chain(self.failed.iter().copied());
+        let dead = self.failed.iter().filter(|(_, fault)| **fault == Fault::Dead).map(|(peer, _)| *peer);
+        let excluded = self.excluded.iter().copied().chain(besides).chain(dead);
         let mut seen = BTreeSet::new();
         let excluded = excluded.filter(|peer| seen.insert(*peer)).take(MAX_EXCLUDED).collect();
         Task { ticket, header: Header { fixed: self.fixed.clone(), hop }, excluded, extend }
@@ -156,3 +178,6 @@ impl Recent {
 
 /// Those that the tasks for one message leave out here, together.
 const MOST_EXCLUDED: usize = 4 * MAX_EXCLUDED; // guess
+
+/// Parts handed out for one message, with those whose delegates could not be linked.
+const MAX_HANDED: usize = 64; // guess

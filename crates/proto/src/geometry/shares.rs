@@ -24,6 +24,24 @@ pub(crate) struct Share {
     pub(crate) delegate: Hash,
 }
 
+impl Region {
+    fn start(&self) -> Option<Offset> {
+        match self {
+            Self::Arc { start, .. } => Some(*start),
+            Self::Cell { .. } => None,
+        }
+    }
+}
+
+/// A task, and what was done for its message before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growth<'a> {
+    pub(crate) covered: Reach,
+    pub(crate) reach: Reach,
+    /// Shares whose delegates have not failed.
+    pub(crate) standing: &'a [Share],
+}
+
 /// Who can be a delegate.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Candidates {
@@ -45,19 +63,29 @@ pub(crate) enum Heir {
 }
 
 impl Geometry {
-    /// The parts of what lies within `reach` but not within `covered`, at most `limit` of them.
+    /// The parts of what lies within `reach` but not within `covered`, at most `limit` of them; and on the ring, when a larger
+    /// task comes after a smaller one, whose part grows to meet the first of them.
     pub(crate) fn shares(
         self,
         me: Hash,
-        covered: Reach,
-        reach: Reach,
+        task: &Growth<'_>,
         candidates: &Candidates,
         limit: usize,
         rng: &mut impl Rng,
-    ) -> Vec<Share> {
+    ) -> (Vec<Share>, Heir) {
         match self {
-            Self::Ring => self.arcs(me, covered, reach, candidates, limit),
-            Self::Tree => self.cells(me, height(covered)..height(reach), candidates, limit, rng),
+            Self::Tree => {
+                let cells = height(task.covered)..height(task.reach);
+                (self.cells(me, cells, candidates, limit, rng), Heir::Nobody)
+            }
+            Self::Ring => {
+                let before = self.last_of_covered(me, task, candidates);
+                let boundaries = if before.is_some() { &candidates.linked } else { &candidates.known };
+                let arcs = self.arcs(me, task, boundaries, candidates, limit);
+                let starts = arcs.iter().filter_map(|share| share.region.start());
+                let end = starts.min().map_or(Offset(task.reach.0), |start| Offset(start.0.saturating_sub(U256::ONE)));
+                (arcs, before.map_or(Heir::Nobody, |(delegate, start)| Heir::Extend { delegate, start, end }))
+            }
         }
     }
 
@@ -90,44 +118,54 @@ impl Geometry {
         }
     }
 
-    /// The delegate whose part grows when a larger task comes after a smaller one, and where its part ends then: just before the
-    /// first of the new `shares`, or with `reach`.
-    pub(crate) fn stretch(
-        self,
-        me: Hash,
-        covered: Reach,
-        reach: Reach,
-        standing: &[Share],
-        new: &[Share],
-        candidates: &Candidates,
-    ) -> Heir {
-        match self {
-            Self::Tree => Heir::Nobody,
-            Self::Ring if covered == Reach::ME => Heir::Nobody,
-            Self::Ring => {
-                let starts = new.iter().filter_map(|share| match share.region {
-                    Region::Arc { start, .. } => Some(start),
-                    Region::Cell { .. } => None,
-                });
-                let end = starts.min().map_or(Offset(reach.0), |start| Offset(start.0.saturating_sub(U256::ONE)));
-                let beyond = Offset(covered.0.saturating_add(U256::ONE));
-                let linked = || {
-                    let within = candidates.linked.iter().map(|id| (*id, self.offset(me, *id))).filter(|(_, offset)| *offset < beyond);
-                    within.max_by_key(|(_, offset)| *offset)
-                };
-                match arc_before(standing, beyond).or_else(linked) {
-                    Some((delegate, start)) => Heir::Extend { delegate, start, end },
-                    None => Heir::Nobody,
-                }
+    /// What `failed`'s delegate, or on the tree another of its cell, still misses although `heir` takes its part.
+    pub(crate) fn missing(self, failed: &Share, heir: &Heir, dead: bool) -> Option<Reach> {
+        match (failed.region, heir) {
+            // The one before it on the ring finds it.
+            (Region::Arc { .. }, Heir::Extend { .. }) => None,
+            (Region::Arc { .. }, Heir::Shares(_) | Heir::Nobody) => (!dead).then_some(Reach::ME),
+            (Region::Cell { cell, below: false }, Heir::Nobody) | (Region::Cell { cell, below: true }, Heir::Nobody | Heir::Shares(_)) => {
+                let another = matches!(heir, Heir::Shares(shares) if shares.iter().any(|share| share.region == failed.region));
+                (!another).then(|| Reach::of_height(cell))
             }
+            (Region::Cell { .. }, Heir::Shares(_) | Heir::Extend { .. }) => None,
         }
     }
 
-    /// Boundaries: the nearest member that is known, so that nobody is passed over, and of those that are linked the ones that
-    /// make the widest part smaller.
-    fn arcs(self, me: Hash, covered: Reach, reach: Reach, candidates: &Candidates, limit: usize) -> Vec<Share> {
-        let end = Offset(reach.0);
-        let Some((first, delegate)) = self.nearest(me, Offset(covered.0), end, &candidates.known) else { return Vec::new() };
+    /// Who can be handed what `wanted` should get, over a link that stands: on the tree any member of its cell will do.
+    pub(crate) fn stand_in(self, me: Hash, wanted: Hash, candidates: &Candidates, rng: &mut impl Rng) -> Option<Hash> {
+        if candidates.linked.contains(&wanted) {
+            return Some(wanted);
+        }
+        match self {
+            Self::Ring => None,
+            Self::Tree => self.member_of_cell(me, self.cell(me, wanted)?, candidates, rng),
+        }
+    }
+
+    /// The largest reach that this peer can pass on to `wanted` for another.
+    pub(crate) fn passable(self, me: Hash, wanted: Hash) -> Reach {
+        match self {
+            Self::Ring => self.admissible(wanted, me),
+            Self::Tree => Reach::of_height(self.cell(me, wanted).unwrap_or_default()),
+        }
+    }
+
+    /// The delegate that covers the end of what was covered before, or a linked peer there, which will have the body.
+    fn last_of_covered(self, me: Hash, task: &Growth<'_>, candidates: &Candidates) -> Option<(Hash, Offset)> {
+        if task.covered == Reach::ME {
+            return None;
+        }
+        let beyond = Offset(task.covered.0.saturating_add(U256::ONE));
+        let linked = candidates.linked.iter().map(|id| (*id, self.offset(me, *id))).filter(|(_, offset)| *offset < beyond);
+        arc_before(task.standing, beyond).or_else(|| linked.max_by_key(|(_, offset)| *offset))
+    }
+
+    /// Boundaries: the first of `firsts`, which may have to be linked, so that nobody is passed over; and of those that are
+    /// linked the ones that make the widest part smaller.
+    fn arcs(self, me: Hash, task: &Growth<'_>, firsts: &BTreeSet<Hash>, candidates: &Candidates, limit: usize) -> Vec<Share> {
+        let (after, end) = (Offset(task.covered.0), Offset(task.reach.0));
+        let Some((first, delegate)) = self.nearest(me, after, end, firsts).filter(|_| limit > 0) else { return Vec::new() };
         let inside = |id: &Hash| Some((self.offset(me, *id), *id)).filter(|(offset, _)| *offset > first && *offset <= end);
         let mut rest: BTreeSet<(Offset, Hash)> = candidates.linked.iter().filter_map(inside).collect();
         let mut arcs = vec![Share { region: Region::Arc { start: first, end }, delegate }];
@@ -166,10 +204,7 @@ impl Geometry {
 
 /// The share that begins last before `offset`.
 fn arc_before(standing: &[Share], offset: Offset) -> Option<(Hash, Offset)> {
-    let starts = standing.iter().filter_map(|share| match share.region {
-        Region::Arc { start, .. } => Some((share.delegate, start)),
-        Region::Cell { .. } => None,
-    });
+    let starts = standing.iter().filter_map(|share| Some((share.delegate, share.region.start()?)));
     starts.filter(|(_, start)| *start < offset).max_by_key(|(_, start)| *start)
 }
 
@@ -216,11 +251,13 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let root = *peers.first().expect("there are two");
         let mut bodies: Vec<(Hash, usize)> = peers.iter().map(|id| (*id, usize::from(*id == root))).collect();
-        let mut tasks = vec![(root, Reach::ALL, BTreeSet::new())];
+        let mut tasks = vec![(root, Reach::ALL, BTreeSet::<Hash>::new())];
         while let Some((me, reach, excluded)) = tasks.pop() {
             let known: BTreeSet<Hash> = peers.iter().filter(|id| **id != me && !excluded.contains(*id)).copied().collect();
             let candidates = Candidates { linked: known.clone(), known };
-            let shares = geometry.shares(me, Reach::ME, reach, &candidates, limit, &mut rng);
+            let task = Growth { covered: Reach::ME, reach, standing: &[] };
+            let (shares, stretched) = geometry.shares(me, &task, &candidates, limit, &mut rng);
+            assert_eq!(stretched, Heir::Nobody);
             assert!(shares.len() <= limit);
             for share in shares {
                 let reach = geometry.reach_of(&share);

@@ -42,6 +42,8 @@ struct Contact {
     path: usize,
     /// Whether somebody named it as the owner.
     named: bool,
+    /// How often it was asked again because its neighbour names it.
+    chances: u32,
     state: State,
 }
 
@@ -58,6 +60,8 @@ enum State {
 pub(super) struct OwnClaim {
     /// Set if this peer takes itself for the owner: the responsible members, itself first.
     owns: Option<Vec<SignedRecord>>,
+    /// Set if this peer has its place in the overlay and knows a better owner than itself.
+    disowns: bool,
     record: SignedRecord,
 }
 
@@ -65,7 +69,7 @@ impl OwnClaim {
     pub(super) fn of(cx: &Context<'_>, overlay: &Overlay, target: Hash, finder: Finder) -> Self {
         let may = cx.me.record.record().role == Role::Member && overlay.is_joined() && !is_about_us(cx.me.id(), target, finder);
         let owns = (may && overlay.owns(target)).then(|| overlay.responsible(target, MAX_RECORDS));
-        Self { owns, record: cx.me.record.clone() }
+        Self { disowns: may && owns.is_none(), owns, record: cx.me.record.clone() }
     }
 }
 
@@ -110,8 +114,13 @@ impl Search {
     /// Upkeep that refreshes a cell, or looks into another tree, wants to hear of somebody there; it need not hear all.
     pub(super) fn be_content(&mut self, cx: &Context<'_>, seeded: bool) {
         if self.finder == Finder::Overlay && (seeded || self.target != cx.me.id()) {
-            self.witnesses = self.witnesses.min(self.alpha + 1);
+            self.witnesses = self.witnesses.min(self.alpha);
             self.width = self.width.min(FEW);
+            if self.witnesses == 1 {
+                // One member is looked for, and nobody waits for it: one hop after the other.
+                self.alpha = 1;
+                self.width = self.width.min(FEWEST);
+            }
         }
     }
 
@@ -151,7 +160,7 @@ impl Search {
         }
         let is_dead = dead.holds(cx.now, id) && cx.links.to_peer(id).is_none();
         let state = if is_dead { State::Dead } else { State::Fresh };
-        self.contacts.insert(id, Contact { record: record.clone(), path, named: false, state });
+        self.contacts.insert(id, Contact { record: record.clone(), path, named: false, chances: 0, state });
         true
     }
 
@@ -237,6 +246,9 @@ impl Search {
             self.claimant().filter(|(_, contact)| matches!(contact.state, State::Fresh) && (contact.named || explored)).map(|(id, _)| id),
         );
         if asking.is_empty() && explored {
+            asking.extend(self.vouched_for(me));
+        }
+        if asking.is_empty() && explored {
             match self.conclude(me) {
                 Some(result) => return Verdict::Done(result),
                 None if self.claimant_is_asked() => {}
@@ -277,6 +289,25 @@ impl Search {
             }
         }
         explored
+    }
+
+    /// Who did not answer, but would be the owner and is named by its neighbour, the claimant or this peer: a packet or
+    /// two that are lost should not make another the owner. It is asked again.
+    fn vouched_for(&mut self, me: &OwnClaim) -> Option<Hash> {
+        let mine = me.disowns.then(|| self.claim(self.me));
+        let (best, responsible) = match self.claimant() {
+            Some((id, Contact { state: State::Answered { responsible, .. }, .. })) => (Some(self.claim(id)), &responsible[..]),
+            Some(_) => return None,
+            None => (None, &[][..]),
+        };
+        let by_me = |id: Hash| mine.is_some_and(|mine| self.claim(id) < mine && best.is_none_or(|best| mine < best));
+        let by_claimant = |id: Hash| best.is_some_and(|best| self.claim(id) < best) && responsible.iter().any(|record| record.id() == id);
+        let silent = self.contacts.iter().filter(|(_, contact)| matches!(contact.state, State::Dead) && contact.chances < CHANCES);
+        let doubted = silent.map(|(id, _)| *id).filter(|id| by_me(*id) || by_claimant(*id)).min_by_key(|id| self.claim(*id))?;
+        let contact = self.contacts.get_mut(&doubted)?;
+        contact.chances += 1;
+        contact.state = State::Fresh;
+        Some(doubted)
     }
 
     /// The live contact that would be the owner.
@@ -325,6 +356,10 @@ impl Search {
             return Some(Ok(self.result(self.me, responsible, me)));
         }
         let (id, contact) = claimant?;
+        if me.disowns && mine < self.claim(id) {
+            // The owner is somebody before this peer, so nobody after it can be.
+            return None;
+        }
         match &contact.state {
             State::Answered { responsible, .. } if responsible.iter().any(|record| record.id() == id) => {
                 Some(Ok(self.result(id, responsible, me)))
@@ -406,7 +441,10 @@ const PATIENCE: Duration = Duration::from_millis(250); // guess: most round trip
 /// Before a claimant that disowned the key is asked again; twice as long each time.
 const PAUSE: Duration = Duration::from_millis(100); // guess: two batches of list changes
 const REPEATS: u32 = 5; // guess: 3 s in all
+/// How often a silent contact is asked again while its neighbour names it.
+const CHANCES: u32 = 2; // guess: 1.5 s in all, about the time in which its neighbour would notice its death
 /// How many records an answer holds that need not be complete.
 const FEW: usize = 8; // guess: what a datagram holds, about
+const FEWEST: usize = 3; // the next hop, and others should it be dead
 /// The longest shortlist.
 const CONTACTS: usize = 128; // guess: six answers full of news

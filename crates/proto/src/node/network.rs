@@ -45,7 +45,8 @@ impl Machines {
         if let Some(loser) = loser {
             linkage::close(cx, loser, Refusal::DuplicateLink);
         }
-        self.joins.on_link_up(cx, &record, dial);
+        let known = self.overlay.member(record.id()).is_some();
+        self.joins.on_link_up(cx, &record, dial, known);
         if loser == Some(id) {
             return;
         }
@@ -71,8 +72,8 @@ impl Machines {
         let peer = link.peer();
         self.questions.on_link_down(cx, id);
         let map = Map { overlay: &self.overlay, attachments: &self.attachments };
-        self.router.on_link_down(cx, &map, id);
-        self.broadcaster.on_link_down(cx, &self.overlay, id);
+        self.router.on_link_down(cx, &map, id, peer);
+        self.broadcaster.on_link_down(cx, &self.overlay, id, peer, reason);
         if cx.links.to_peer(peer).is_none() {
             self.liveness.on_link_down(peer);
             self.attachments.on_link(cx, &link.record, false);

@@ -77,7 +77,7 @@ impl Machines {
             Asker::Overlay => self.overlay.on_answer(cx, from, reply),
             Asker::Liveness => self.liveness.on_answer(cx, &self.overlay, from.id(), reply.is_some()),
             Asker::Attach => {
-                self.attachments.on_answer(cx, from, reply);
+                self.attachments.on_answer(cx, from, reply.as_ref());
                 cx.step(Step::TablesChanged);
             }
         }

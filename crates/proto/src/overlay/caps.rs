@@ -11,7 +11,7 @@ pub(crate) fn have_room<'a>(limits: &Limits, newcomer: &SignedRecord, held: impl
     let Some(ip) = newcomer.announced().map(Address::ip).filter(|ip| !limits.is_exempt(*ip)) else { return true };
     let subnet = Subnet::around(ip);
     let (mut of_ip, mut of_subnet) = (0, 0);
-    for other in held.filter_map(|record| record.announced()).map(Address::ip) {
+    for other in held.filter_map(SignedRecord::announced).map(Address::ip) {
         of_ip += usize::from(other == ip);
         of_subnet += usize::from(subnet.contains(other));
     }

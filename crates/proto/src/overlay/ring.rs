@@ -15,6 +15,7 @@
 //! Not here: which links stand (linkage), who is alive (liveness), lookups.
 
 mod candidates;
+mod doubts;
 mod merge;
 mod refresh;
 mod shape;
@@ -33,14 +34,15 @@ use crate::{
     step::Step,
     time::Instant,
 };
-use candidates::Candidates;
-use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_RECORDS, Neighbours, Query, Refusal, Reply, SignedRecord};
+use candidates::{Candidates, Wanted};
+use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_RECORDS, Neighbours, Offset, Query, Refusal, Reply, SignedRecord};
+use doubts::Doubts;
 use merge::Merge;
 use refresh::Refresh;
 use shape::Shape;
 use std::{collections::BTreeMap, ops::Bound};
 use strangers::Strangers;
-use upkeep::{Doubts, Stabilise, Telling};
+use upkeep::{Stabilise, Telling};
 
 /// The ring.
 #[derive(Debug)]
@@ -176,7 +178,7 @@ impl Ring {
         if let Some(known) = self.known.get_mut(&id) {
             known.peer = peer.clone();
             known.heard = cx.now;
-            self.doubts.clear(id);
+            self.is_alive(cx, id);
             self.greet(cx, id);
             return;
         }
@@ -210,7 +212,11 @@ impl Ring {
         }
         cx.out.event(Event::PeerLeft { peer, politely });
         self.refresh.on_gone(cx, &self.shape, peer);
+        let was_near = self.shape.neighbours().contains(&peer);
         self.reshape(cx);
+        if was_near && !politely {
+            self.check_others(cx);
+        }
     }
 
     pub(crate) fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
@@ -280,24 +286,30 @@ impl Ring {
                     self.hear(cx, &proven, &neighbours);
                 }
             }
-            Some(Reply::Pong | Reply::Found(_) | Reply::Attached(_)) => cx.refuse(Some(id), Refusal::Unexpected),
+            Some(Reply::Pong) => self.is_alive(cx, id),
+            Some(Reply::Found(_) | Reply::Attached(_)) => cx.refuse(Some(id), Refusal::Unexpected),
             Some(Reply::Refused(_)) => self.stabilise.unanswered(id),
             None => {
                 self.stabilise.unanswered(id);
-                if proven.is_some() {
+                if proven.is_some() && is_linked(cx, id) {
                     cx.step(Step::Suspect(id));
+                } else {
+                    self.is_dead(cx, id);
                 }
             }
         }
     }
 
     pub(crate) fn on_found(&mut self, cx: &mut Context<'_>, target: Hash, result: &Result<Lookup, LookupError>) {
-        let owner = result.as_ref().ok().and_then(|lookup| lookup.responsible.first());
-        let news = owner.filter(|owner| owner.id() != self.id() && !self.known.contains_key(&owner.id()));
+        let responsible = result.as_ref().map(|lookup| &lookup.responsible[..]).unwrap_or_default();
+        if target == self.id() {
+            return self.on_candidates(cx, target, responsible);
+        }
+        let news = responsible.first().filter(|owner| owner.id() != self.id() && !self.known.contains_key(&owner.id()));
         if let Some(owner) = news {
             match self.strangers.take(owner.id()) {
                 Some(stranger) => self.enter(cx, &stranger.peer),
-                None => self.candidates.add(cx.now, owner, true, cx.config.limits.candidates),
+                None => self.candidates.seek(cx.now, owner, cx.config.limits.candidates),
             }
             self.prove_candidates(cx);
         }
@@ -400,9 +412,27 @@ impl Ring {
 
     fn prove_candidates(&mut self, cx: &mut Context<'_>) {
         let room = (cx.config.limits.challenges / 2).max(1);
-        for record in self.candidates.due(cx.now, room, |id| self.shape.would_take(self.me.id(), id, &self.known)) {
+        let me = self.me.id();
+        let last = self.hoped_for_last();
+        let shape = &self.shape;
+        let wanted = |id| match shape.would_take(me, id, &self.known) {
+            // In the list, as long as the nearer ones prove to be there; the rest waits.
+            true if shape.is_in_list(me, id) && last.is_some_and(|last| Geometry::Ring.offset(me, id) > last) => Wanted::Perhaps,
+            true => Wanted::Now,
+            false => Wanted::Not,
+        };
+        for record in self.candidates.due(cx.now, room, wanted) {
             cx.step(Step::Prove(record));
         }
+    }
+
+    /// How far the list would go if all candidates proved to be there.
+    fn hoped_for_last(&self) -> Option<Offset> {
+        let me = self.me.id();
+        let all = self.candidates.hopeful().chain(self.shape.successors.iter().copied());
+        let mut offsets: Vec<Offset> = all.map(|id| Geometry::Ring.offset(me, id)).collect();
+        offsets.sort_unstable();
+        offsets.get(self.shape.full.checked_sub(1)?).copied()
     }
 }
 

@@ -298,9 +298,7 @@ impl Tree {
         if target != self.id() {
             return;
         }
-        if let Ok(found) = result {
-            self.hand_on(cx, found);
-        }
+        self.found_strangers(cx, result.as_ref().map_or(&[][..], |found| &found.responsible));
         let lowest = self.buckets.filled().next().map(|(cell, _)| cell);
         if let Some(lowest) = lowest {
             self.schedule.watch_from(cx.now, lowest, CELLS - 1);
@@ -315,20 +313,32 @@ impl Tree {
         let own = self.schedule.own_due(cx.now, cx.rng, refresh);
         let own = own.map(|look| match look {
             Look::Thorough => self.id(),
-            // A lookup of another id asks no more than it must; the nearest id has the same neighbourhood.
-            Look::Brief => Geometry::Tree.cell_start(self.id(), 0),
+            Look::Brief { turn } => self.near_point(turn),
         });
-        let cells = self.schedule.cells_due(cx.now, cx.rng, refresh);
+        let cells = self.schedule.cells_due(cx.now, cx.rng, refresh, &self.buckets.filled_cells());
         let cells = cells.into_iter().map(|cell| Geometry::Tree.cell_start(self.id(), cell));
         for target in own.into_iter().chain(cells) {
             cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Overlay });
         }
     }
 
+    /// The points around us that are looked up in turn: what is near to one of them is near to us, and an answer that holds only
+    /// a few holds others for each.
+    fn near_point(&self, turn: usize) -> Hash {
+        let near = self.buckets.filled().map(|(cell, _)| cell).take_while(|cell| self.buckets.below(*cell) < NEAR);
+        // The nearest point of all stands for ourselves; the farthest comes first, since there is most to find.
+        let cells: Vec<u32> = std::iter::once(0).chain(near).collect();
+        let cell = cells.iter().rev().nth(turn % cells.len()).copied().unwrap_or(0);
+        Geometry::Tree.cell_start(self.id(), cell)
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.schedule.next_timeout().into_iter().chain(self.lost.next_timeout()).min()
     }
 }
+
+/// Who answers for a key must know about as many around it.
+const NEAR: usize = 8; // guess
 
 /// A bucket that is full is not a reason to keep checking its members.
 const BETWEEN_SUSPICIONS: Duration = Duration::from_secs(30); // guess

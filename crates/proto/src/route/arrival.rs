@@ -34,8 +34,9 @@ impl Router {
         } else if payload.len() > cx.config.limits.message_bytes {
             Err(Refusal::TooLarge)
         } else if header.fixed.target == Some(cx.me.id()) {
+            cx.out.frame(link, Frame::HopVerdict(key.verdict(None)));
             self.arrive(cx, map, deliveries, from, &header, payload);
-            Ok(())
+            return self.hear_news(cx, map);
         } else {
             self.relay(cx, map, from, header, payload)
         };

@@ -102,7 +102,12 @@ impl Custody {
     }
 
     /// A link is down: what it was handed and what nobody acknowledged goes another way, or the same if another link stands.
-    pub(super) fn on_link_down(&mut self, cx: &mut Context<'_>, map: &Map<'_>, down: LinkId) {
+    pub(super) fn on_link_down(&mut self, cx: &mut Context<'_>, map: &Map<'_>, down: LinkId, peer: Hash) {
+        if cx.links.to_peer(peer).is_none() {
+            for key in self.those(|copy| copy.waits_for() == Some(peer)) {
+                self.try_another(cx, map, key, peer);
+            }
+        }
         for key in self.those(|copy| matches!(&copy.state, State::Offered { link, .. } if *link == down)) {
             let Some(State::Offered { to, .. }) = self.copies.get(&key).map(|copy| &copy.state) else { continue };
             let to = *to;
@@ -275,7 +280,7 @@ impl Custody {
     fn wait_for_link(&mut self, cx: &mut Context<'_>, key: CopyKey, member: &SignedRecord, last: bool) -> bool {
         use crate::links::DialStart;
         let Some(address) = member.announced() else { return false };
-        match cx.dial(address, Some(member.key())) {
+        match cx.dial_for_message(address, Some(member.key())) {
             // A link that stands but may not be used yet is being proven.
             DialStart::Linked(_) | DialStart::Dialling(_) => {}
             DialStart::Refused(_) => return false,

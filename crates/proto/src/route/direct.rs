@@ -36,8 +36,9 @@ impl Router {
     fn dial_for(&mut self, cx: &mut Context<'_>, message: MessageId, address: Address, key: Option<PublicKey>) {
         let Some(sending) = self.sendings.get_mut(&message) else { return };
         sending.dialling = Some(address);
-        match cx.dial(address, key) {
-            DialStart::Dialling(_) => sending.due = sending.deadline,
+        match cx.dial_for_message(address, key) {
+            // The link may be closed as soon as it stands, for want of room.
+            DialStart::Dialling(_) => sending.due = (cx.now + DIAL_AGAIN).min(sending.deadline),
             // It stands, but its other end is still to be proven; or there are too many dials just now.
             DialStart::Linked(_) | DialStart::Refused(Refusal::OverBudget) => sending.on_no_link(cx.now),
             DialStart::Refused(_) => {
@@ -87,6 +88,9 @@ impl Router {
 
 /// A lookup for a direct link that found nobody is repeated after this long.
 const FIND_AGAIN: Duration = Duration::from_secs(3); // guess
+
+/// A dial that led to no link is repeated after this long.
+const DIAL_AGAIN: Duration = Duration::from_secs(2); // guess
 
 /// A member is dialled for later messages once in this time.
 const WISH_AGAIN: Duration = Duration::from_secs(30); // guess

@@ -8,7 +8,10 @@ use crate::code::{self, FileModule};
 use crate::tree;
 use crate::workspace::{items, packages, text};
 
-/// The files from which cargo starts: libraries, programs, tests, benches, examples, build scripts.
+/// Programs of one file each that no cargo builds: losslab has the compiler build its relay, so that a lab needs no crates.
+const PROGRAMS: [&str; 1] = ["netlab/delayline.rs"];
+
+/// The files from which a build starts: libraries, programs, tests, benches, examples, build scripts.
 fn roots() -> Vec<String> {
     let workspaces = [".", "fuzz", "interop"].into_iter().filter(|directory| tree::root().join(directory).join("Cargo.toml").exists());
     let packages = workspaces.flat_map(packages);
@@ -17,6 +20,7 @@ fn roots() -> Vec<String> {
             let targets = items(&package, "targets").iter();
             targets.map(|target| tree::relative(&tree::root(), Path::new(text(target, "src_path")))).collect::<Vec<_>>()
         })
+        .chain(PROGRAMS.map(str::to_owned))
         .collect()
 }
 

@@ -10,8 +10,8 @@ pub(super) struct Candidates {
     entries: BTreeMap<Hash, Candidate>,
     /// Who is gone, and until when hearsay of it is not believed.
     banned: BTreeMap<Hash, Instant>,
-    /// Some are due, but too many proofs are under way; the end of one of them is what is waited for.
-    crowded: bool,
+    /// When [`Self::due`] was asked last: whoever was due then waits for the end of a proof, not for a time.
+    asked: Instant,
 }
 
 #[derive(Debug)]
@@ -19,8 +19,19 @@ struct Candidate {
     record: SignedRecord,
     /// Whether somebody else named it as a member of the ring.
     on_the_ring: bool,
+    /// Whether a lookup of ours was for whoever stands there.
+    sought: bool,
     state: State,
     failures: u32,
+}
+
+/// Whether a candidate would have a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wanted {
+    Now,
+    /// Only if nearer candidates come to nothing.
+    Perhaps,
+    Not,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,8 +50,16 @@ impl Candidates {
             }
         } else if self.entries.len() < limit {
             let from = self.banned.get(&id).copied().unwrap_or(now).max(now);
-            let candidate = Candidate { record: record.clone(), on_the_ring, state: State::Waiting(from), failures: 0 };
+            let candidate = Candidate { record: record.clone(), on_the_ring, sought: false, state: State::Waiting(from), failures: 0 };
             self.entries.insert(id, candidate);
+        }
+    }
+
+    /// A lookup for the member at some point has found it: it is proven whether or not it would be next to us.
+    pub(super) fn seek(&mut self, now: Instant, record: &SignedRecord, limit: usize) {
+        self.add(now, record, true, limit);
+        if let Some(candidate) = self.entries.get_mut(&record.id()) {
+            candidate.sought = true;
         }
     }
 
@@ -84,27 +103,30 @@ impl Candidates {
         self.entries.remove(&id);
     }
 
-    /// Whom to prove now, so that at most `room` proofs are under way. Those not `wanted` any more are forgotten.
-    pub(super) fn due(&mut self, now: Instant, room: usize, wanted: impl Fn(Hash) -> bool) -> Vec<SignedRecord> {
-        self.entries.retain(|id, candidate| match candidate.state {
-            State::Proving => true,
-            State::Waiting(from) => from > now || wanted(*id),
-        });
+    /// Whom to prove now, so that at most `room` proofs are under way. Those not [`Wanted`] any more are forgotten.
+    pub(super) fn due(&mut self, now: Instant, room: usize, wanted: impl Fn(Hash) -> Wanted) -> Vec<SignedRecord> {
+        self.asked = now;
         let proving = self.entries.values().filter(|candidate| candidate.state == State::Proving).count();
-        let due = self.entries.values_mut().filter(|candidate| matches!(candidate.state, State::Waiting(from) if from <= now));
         let mut room = room.saturating_sub(proving);
         let mut records = Vec::new();
-        self.crowded = false;
-        for candidate in due {
-            if room == 0 {
-                self.crowded = true;
-                break;
+        self.entries.retain(|id, candidate| {
+            if !matches!(candidate.state, State::Waiting(from) if from <= now) {
+                return true;
             }
-            room -= 1;
-            candidate.state = State::Proving;
-            records.push(candidate.record.clone());
-        }
+            let wanted = if candidate.sought { Wanted::Now } else { wanted(*id) };
+            if wanted == Wanted::Now && room > 0 {
+                room -= 1;
+                candidate.state = State::Proving;
+                records.push(candidate.record.clone());
+            }
+            wanted != Wanted::Not
+        });
         records
+    }
+
+    /// Who is heard of and not yet proven, unless proving has failed.
+    pub(super) fn hopeful(&self) -> impl Iterator<Item = Hash> {
+        self.entries.iter().filter(|(_, candidate)| candidate.failures == 0).map(|(id, _)| *id)
     }
 
     /// Whether hearsay of this peer is not believed for now.
@@ -113,11 +135,8 @@ impl Candidates {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        if self.crowded {
-            return None;
-        }
         let waiting = |candidate: &Candidate| match candidate.state {
-            State::Waiting(from) => Some(from),
+            State::Waiting(from) => Some(from).filter(|from| *from > self.asked),
             State::Proving => None,
         };
         self.entries.values().filter_map(waiting).min()

@@ -16,9 +16,6 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 pub(super) struct Refresh {
     slots: BTreeMap<Slot, Due>,
     under_way: BTreeMap<Hash, Slot>,
-    /// The ring's size when everything was last looked up, and when that was.
-    size: u64,
-    round: Instant,
 }
 
 /// In the order in which they are looked up.
@@ -35,25 +32,17 @@ struct Due {
 }
 
 impl Refresh {
-    /// The neighbourhood changed, and with it perhaps the size of the ring.
+    /// The neighbourhood changed, and with it perhaps the cells that are beyond it.
     pub(super) fn on_reshape(&mut self, cx: &Context<'_>, shape: &Shape, me: Hash) {
         if shape.is_whole_ring() {
             self.slots.clear();
             return;
         }
         let cells = (shape.lowest_cell(me)..CELLS).map(|cell| Slot::Cell(Reverse(cell)));
-        let slots: Vec<Slot> = cells.chain((0..shape.long_points(me).len()).map(Slot::Long)).collect();
+        let slots: Vec<Slot> = cells.chain((0..shape.points.len()).map(Slot::Long)).collect();
         self.slots.retain(|slot, _| slots.contains(slot));
         for slot in slots {
             self.slots.entry(slot).or_insert(Due { at: cx.now + SOON, pause: FIRST_PAUSE });
-        }
-        let size = shape.size_estimate(me);
-        if size * 2 > self.size * 3 || size * 3 < self.size * 2 {
-            self.size = size;
-            self.round = (cx.now + SOON).max(self.round + ROUND);
-            for due in self.slots.values_mut() {
-                *due = Due { at: self.round, pause: FIRST_PAUSE };
-            }
         }
     }
 
@@ -73,7 +62,7 @@ impl Refresh {
             }
             let target = match slot {
                 Slot::Cell(Reverse(cell)) => Some(Geometry::Ring.cell_start(me, cell)),
-                Slot::Long(number) => shape.long_points(me).get(number).copied(),
+                Slot::Long(number) => shape.points.get(number).copied(),
             };
             self.postpone(cx, slot);
             if let Some(target) = target {
@@ -86,7 +75,7 @@ impl Refresh {
     fn postpone(&mut self, cx: &Context<'_>, slot: Slot) {
         if let Some(due) = self.slots.get_mut(&slot) {
             due.at = cx.now + due.pause;
-            due.pause = (due.pause * 2).min(cx.config.upkeep.refresh * QUIET_REFRESH);
+            due.pause = (due.pause * 4).min(cx.config.upkeep.refresh * QUIET_REFRESH);
         }
     }
 
@@ -109,9 +98,6 @@ const AT_ONCE: usize = 3; // guess
 
 /// From a change to the lookups that it asks for: it rarely comes alone.
 const SOON: Duration = Duration::from_millis(300); // guess
-
-/// Between two rounds of all lookups while the ring grows fast.
-const ROUND: Duration = Duration::from_secs(1); // guess
 
 const FIRST_PAUSE: Duration = Duration::from_secs(4); // guess
 

@@ -21,13 +21,15 @@ pub(super) struct Shape {
     pub(super) fingers: BTreeMap<u32, Hash>,
     /// The next members beyond the list whose subnet has not more than its share of it.
     pub(super) anchors: Vec<Hash>,
-    /// Members at random distances, drawn with probability 1/distance: what makes greedy routes short in all directions
-    /// (Kleinberg, "The small-world phenomenon", 2000).
+    /// Points at random distances, drawn with probability 1/distance: links to the members there make greedy routes short in
+    /// all directions (Kleinberg, "The small-world phenomenon", 2000).
+    pub(super) points: Vec<Hash>,
+    /// The first known member at or after each of these points.
     pub(super) long: Vec<Hash>,
     /// The members before this peer, nearest first: at most [`BEFORE`].
     pub(super) before: Vec<Hash>,
     /// r.
-    full: usize,
+    pub(super) full: usize,
 }
 
 impl Shape {
@@ -47,10 +49,12 @@ impl Shape {
             successors,
             fingers,
             anchors: Vec::new(),
+            points: Vec::new(),
             long: Vec::new(),
             full,
         };
-        shape.long = shape.long_links(me, known);
+        shape.points = shape.long_points(me);
+        shape.long = shape.points.iter().filter_map(|point| first_at(*point, known)).collect();
         shape.anchors =
             super::super::anchors::anchors(&clockwise, full, |id| known.get(&id).and_then(|known| known.peer.record().announced()), config);
         shape
@@ -85,12 +89,16 @@ impl Shape {
         if id == me || known.contains_key(&id) {
             return false;
         }
+        let before = self.predecessor.is_none_or(|predecessor| is_within(predecessor, id, me));
+        // A better finger than the one there is worth no proof; whoever looks for it finds it.
+        let finger = Geometry::Ring.cell(me, id).is_some_and(|cell| !self.fingers.contains_key(&cell));
+        self.is_in_list(me, id) || before || finger
+    }
+
+    /// Whether `id` is before the end of the list.
+    pub(super) fn is_in_list(&self, me: Hash, id: Hash) -> bool {
         let offset = |id| Geometry::Ring.offset(me, id);
-        let nearer = |than: Option<&Hash>| than.is_none_or(|than| offset(id) < offset(*than));
-        let in_list = self.is_whole_ring() || nearer(self.successors.last());
-        let before = self.predecessor.is_none_or(|predecessor| offset(predecessor) < offset(id));
-        let finger = Geometry::Ring.cell(me, id).is_some_and(|cell| nearer(self.fingers.get(&cell)));
-        in_list || before || finger
+        self.is_whole_ring() || self.successors.last().is_none_or(|last| offset(id) < offset(*last))
     }
 
     // --- Ownership
@@ -112,8 +120,7 @@ impl Shape {
             return list[first..].iter().copied().chain(me).chain(around.iter().copied()).collect();
         }
         // Not ours, but taken to be: the predecessor covers it, or somebody before.
-        let owner = known.range(key..).chain(known.range(..key)).map(|(id, _)| *id).next();
-        match owner.and_then(|owner| self.before.iter().position(|id| *id == owner)) {
+        match first_at(key, known).and_then(|owner| self.before.iter().position(|id| *id == owner)) {
             Some(place) => self.before[..=place].iter().rev().copied().chain([me]).chain(list.iter().copied()).collect(),
             None => Vec::new(),
         }
@@ -123,18 +130,23 @@ impl Shape {
 
     /// Members that a link should stand to, the most wanted first.
     pub(super) fn wanted_links(&self) -> Vec<Hash> {
-        let neighbours = self.predecessor.into_iter().chain(self.successors.iter().copied().take(ESSENTIAL_SUCCESSORS));
+        let neighbours = self.predecessor.into_iter().chain(self.successors.iter().copied().take(ESSENTIAL));
         let fingers = self.fingers.values().rev().copied();
         let mut seen = BTreeSet::new();
         neighbours.chain(fingers).chain(self.long.iter().copied()).filter(|id| seen.insert(*id)).collect()
     }
 
+    /// Also of peers that are not known (yet): were a new neighbour turned away because all links are taken, the ring could not
+    /// take it in.
     pub(super) fn rank(&self, me: Hash, peer: Hash) -> Rank {
-        let essential = self.successors.iter().take(ESSENTIAL_SUCCESSORS).chain(self.before.iter().take(ESSENTIAL_SUCCESSORS));
-        if essential.into_iter().any(|id| *id == peer) {
+        let after = |id| Geometry::Ring.offset(me, id);
+        let is_next = self.successors.get(ESSENTIAL - 1).is_none_or(|last| after(peer) <= after(*last));
+        let is_before = self.before.get(ESSENTIAL - 1).is_none_or(|last| after(peer) >= after(*last));
+        if is_next || is_before {
             return Rank::Essential;
         }
-        if let Some(cell) = Geometry::Ring.cell(me, peer).filter(|cell| self.fingers.get(cell) == Some(&peer)) {
+        let cell = Geometry::Ring.cell(me, peer).unwrap_or_default();
+        if self.fingers.get(&cell).is_none_or(|finger| *finger == peer) {
             // Cells are below 256.
             return Rank::Useful(cell as u16);
         }
@@ -172,21 +184,8 @@ impl Shape {
         self.successors.last().and_then(|last| Geometry::Ring.cell(me, *last)).unwrap_or(CELLS)
     }
 
-    /// About how many members the ring has, from how densely the successors stand.
-    pub(super) fn size_estimate(&self, me: Hash) -> u64 {
-        let count = self.successors.len() as u64;
-        match self.successors.last() {
-            Some(last) if !self.is_whole_ring() => {
-                let span = Geometry::Ring.offset(me, *last).0.shifted_right(CELLS - 32).to_be_bytes();
-                let span = u64::from_be_bytes([span[24], span[25], span[26], span[27], span[28], span[29], span[30], span[31]]);
-                (count << 32) / span.max(1)
-            }
-            Some(_) | None => count + 1,
-        }
-    }
-
     /// The points at which long links are wanted: drawn once for all from our id, evenly over the cells and evenly in each.
-    pub(super) fn long_points(&self, me: Hash) -> Vec<Hash> {
+    fn long_points(&self, me: Hash) -> Vec<Hash> {
         let lowest = self.lowest_cell(me);
         if lowest >= CELLS {
             return Vec::new();
@@ -194,22 +193,18 @@ impl Shape {
         (0..LONG_LINKS)
             .map(|number| {
                 let drawn = Hash::of([&me.to_bytes()[..], b"long", &[number]].concat());
-                let cell = lowest + u32::from(drawn.to_bytes()[0]) % (CELLS - lowest);
+                let cell = CELLS - 1 - (u32::from(drawn.to_bytes()[0]) * (CELLS - lowest)) / 256;
                 let within = Hash::of(drawn.to_bytes()).0.shifted_right(CELLS - cell);
                 let start = U256::power_of_two(cell).unwrap_or(U256::ZERO);
                 Geometry::Ring.at(me, Offset(start.saturating_add(within)))
             })
             .collect()
     }
+}
 
-    fn long_links(&self, me: Hash, known: &BTreeMap<Hash, Known>) -> Vec<Hash> {
-        let mut links = Vec::new();
-        for point in self.long_points(me) {
-            let nearest = known.range(point..).chain(known.range(..point)).map(|(id, _)| *id).next();
-            links.extend(nearest.filter(|id| !links.contains(id)));
-        }
-        links
-    }
+/// The first known member at or after `point`.
+fn first_at(point: Hash, known: &BTreeMap<Hash, Known>) -> Option<Hash> {
+    known.range(point..).chain(known.range(..point)).map(|(id, _)| *id).next()
 }
 
 /// Whether `key` is in (`from`, `to`]: whether `to` owns it if `from` is its predecessor.
@@ -223,7 +218,7 @@ pub(super) fn is_within(from: Hash, key: Hash, to: Hash) -> bool {
 const BEFORE: usize = 4; // guess: predecessor, who has us for its second successor, and two in reserve
 
 /// Links to successors that are never given up; as many to those before us, to whom we are such a successor.
-const ESSENTIAL_SUCCESSORS: usize = 2; // modelled
+const ESSENTIAL: usize = 2; // modelled
 
 const LONG_LINKS: u8 = 8; // guess: what 16 links leave beside neighbours and fingers
 

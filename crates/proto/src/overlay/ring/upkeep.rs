@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     geometry::Geometry,
     peer::Proven,
-    step::{Asker, Step},
+    step::{Asker, Finder, Step},
     time::Instant,
 };
 use cicada_wire::{Frame, Hash, Introduction, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, SignedRecord};
@@ -17,16 +17,16 @@ use std::{
 /// What is known of the successor's neighbourhood, and when it is asked again.
 #[derive(Debug, Default)]
 pub(super) struct Stabilise {
-    successor: Option<Hash>,
+    pub(super) successor: Option<Hash>,
     /// Whether the successor has answered that we are before it.
     greeted: bool,
     /// Whether any successor has, since there was one.
     joined: bool,
     asking: Option<Hash>,
     /// The successor's list, as it last told us.
-    heard: Vec<Hash>,
-    /// Members that the successor's list lacked and that it was told of.
-    introduced: BTreeSet<Hash>,
+    pub(super) heard: Vec<Hash>,
+    /// Members that the successor's list lacks, and when that is looked into again.
+    pub(super) lacking: BTreeMap<Hash, Instant>,
     /// When records that were missing may be asked for again.
     complete_after: Instant,
     due: Option<Instant>,
@@ -54,8 +54,11 @@ impl Stabilise {
         }
     }
 
-    fn follow(&mut self, successor: Option<Hash>) {
-        *self = Self { successor, joined: self.joined && successor.is_some(), due: self.due, interval: self.interval, ..Self::default() };
+    fn follow(&mut self, successor: Option<Hash>, old_is_dead: bool) {
+        // Whom a dead successor had in its list, the next one should have too; a new one may still be learning.
+        let heard = if old_is_dead { std::mem::take(&mut self.heard) } else { Vec::new() };
+        let joined = self.joined && successor.is_some();
+        *self = Self { successor, heard, joined, due: self.due, interval: self.interval, ..Self::default() };
     }
 
     fn hasten(&mut self, now: Instant, pause: Duration) {
@@ -79,7 +82,7 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    fn hasten(&mut self, at: Instant) {
+    pub(super) fn hasten(&mut self, at: Instant) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
@@ -96,23 +99,6 @@ impl Telling {
     }
 }
 
-/// Members of our list that the successor has dropped from its own. They are checked; until it is known how they are, they are
-/// not told of to others.
-#[derive(Debug, Default)]
-pub(super) struct Doubts {
-    until: BTreeMap<Hash, Instant>,
-}
-
-impl Doubts {
-    pub(super) fn clear(&mut self, id: Hash) {
-        self.until.remove(&id);
-    }
-
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.until.values().copied().min()
-    }
-}
-
 impl Ring {
     /// The list or the predecessor changed: `old` is what was.
     pub(super) fn on_neighbours_changed(&mut self, cx: &mut Context<'_>, old: &Shape) {
@@ -121,12 +107,14 @@ impl Ring {
         }
         let successor = self.shape.successors.first().copied();
         if self.stabilise.successor != successor {
-            self.stabilise.follow(successor);
+            let old_is_dead = self.stabilise.successor.is_some_and(|old| !self.known.contains_key(&old));
+            self.stabilise.follow(successor, old_is_dead);
         }
         match successor {
             Some(successor) => {
-                self.stabilise.hasten(cx.now, cx.config.upkeep.stabilise_after_change);
                 self.greet(cx, successor);
+                let pause = cx.config.upkeep.stabilise_after_change;
+                self.stabilise.hasten(cx.now, if self.stabilise.greeted { pause } else { pause.min(GREETING) });
             }
             None => self.stabilise.due = None,
         }
@@ -171,12 +159,17 @@ impl Ring {
             return;
         }
         self.ask_successor(cx);
+        if !self.stabilise.greeted && self.stabilise.asking.is_none() {
+            // It is dead, or has no room for a link with us: then there are nearer members before it, and a lookup finds them.
+            self.check_others(cx);
+            cx.step(Step::Find { target: self.id(), seeds: Vec::new(), finder: Finder::Overlay });
+        }
         let upkeep = &cx.config.upkeep;
         // Changes are told of at once, so asking only finds what was lost on the way: less and less often while all is quiet.
         let pause = if self.stabilise.greeted {
             (self.stabilise.interval * 2).clamp(upkeep.stabilise, upkeep.stabilise * QUIET_STABILISE)
         } else {
-            upkeep.stabilise_after_change
+            upkeep.stabilise_after_change.min(GREETING)
         };
         self.stabilise.interval = pause;
         self.stabilise.due = Some(cx.now + pause);
@@ -215,47 +208,16 @@ impl Ring {
         }
     }
 
-    /// The successor's list against ours: whom it has dropped may be dead, whom it never had it should know of.
-    fn compare_lists(&mut self, cx: &mut Context<'_>, list: &[Hash]) {
-        let Some(successor) = self.stabilise.successor else { return };
-        let before = std::mem::replace(&mut self.stabilise.heard, list.to_vec());
-        let (me, full) = (self.id(), cx.config.upkeep.successors);
-        let end = list.get(full - 1).map(|last| Geometry::Ring.offset(me, *last));
-        let in_view = |id: Hash| id != successor && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
-        let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(id)).collect();
-        let mut missing = Vec::new();
-        for id in lacking {
-            if before.contains(&id) {
-                self.doubts.until.insert(id, cx.now + DOUBT);
-                self.telling.hasten(cx.now + cx.config.upkeep.batch);
-                cx.step(Step::Suspect(id));
-            } else if !self.doubts.until.contains_key(&id) && self.stabilise.introduced.insert(id) {
-                missing.extend(self.record(id).cloned());
-            }
-        }
-        self.introduce(cx, successor, missing);
-    }
-
-    pub(super) fn introduce(&mut self, cx: &mut Context<'_>, to: Hash, mut records: Vec<SignedRecord>) {
+    pub(super) fn introduce(&self, cx: &mut Context<'_>, to: Hash, mut records: Vec<SignedRecord>) {
         records.truncate(MAX_RECORDS);
         if !records.is_empty() {
             send(cx, to, Frame::Introduce(Introduction { records }));
         }
     }
 
-    /// Those who were in doubt and are still there: the successor errs, and is told of them.
-    pub(super) fn settle_doubts(&mut self, cx: &mut Context<'_>) {
-        let settled: Vec<Hash> = self.doubts.until.extract_if(.., |_, until| *until <= cx.now).map(|(id, _)| id).collect();
-        let Some(successor) = self.stabilise.successor.filter(|_| !settled.is_empty()) else { return };
-        self.telling.hasten(cx.now + cx.config.upkeep.batch);
-        let alive = settled.into_iter().filter(|id| self.shape.successors.contains(id) && !self.stabilise.heard.contains(id));
-        let records = alive.filter_map(|id| self.record(id).cloned()).collect();
-        self.introduce(cx, successor, records);
-    }
-
     /// The list as it is told to others.
     fn told_list(&self) -> Vec<Hash> {
-        let sure = self.shape.successors.iter().copied().filter(|id| !self.doubts.until.contains_key(id));
+        let sure = self.shape.successors.iter().copied().filter(|id| !self.doubts.is_hidden(*id));
         sure.take(MAX_NEIGHBOURS).collect()
     }
 
@@ -285,8 +247,9 @@ impl Ring {
         self.speaks(cx, from);
         let asker = from.id();
         let is_predecessor = self.shape.predecessor == Some(asker);
-        if rectify && !is_predecessor {
-            self.check_predecessor(cx);
+        if let Some(predecessor) = self.shape.predecessor.filter(|_| rectify && !is_predecessor) {
+            // Somebody before our predecessor takes us for its successor: is the predecessor still there?
+            self.check_unless_fresh(cx, predecessor);
         }
         let list = self.told_list();
         if !rectify || self.telling.to != Some(asker) {
@@ -305,15 +268,6 @@ impl Ring {
             self.telling.told(asker, told);
         }
         Neighbours { predecessor: self.shape.predecessor, successors: list, records }
-    }
-
-    /// Somebody before our predecessor takes us for its successor: is the predecessor still there?
-    fn check_predecessor(&mut self, cx: &mut Context<'_>) {
-        let Some(predecessor) = self.shape.predecessor else { return };
-        let heard = cx.links.to_peer(predecessor).map_or(Instant(0), |link| link.heard);
-        if cx.now.since(heard) > FRESH {
-            cx.step(Step::Suspect(predecessor));
-        }
     }
 
     /// Known members between `from` and us, the nearest to `from` first.
@@ -337,14 +291,11 @@ pub(super) fn send(cx: &mut Context<'_>, to: Hash, frame: Frame) {
     }
 }
 
+/// From a new successor to the first doubt that a link with it will stand.
+const GREETING: Duration = Duration::from_millis(500); // guess: a handshake and a question
+
 /// A quiet ring stabilises this many times more seldom than `upkeep.stabilise` says.
 const QUIET_STABILISE: u32 = 4; // guess
-
-/// As long as a check of an unlinked member takes at most: twice two answer timeouts, and a little.
-const DOUBT: Duration = Duration::from_millis(2500);
-
-/// A predecessor heard of so lately need not be checked.
-const FRESH: Duration = Duration::from_millis(500); // guess
 
 /// How many members between itself and us an asker is told of at once.
 const BETWEEN: usize = 8; // guess

@@ -9,15 +9,25 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     own: Option<Own>,
-    cells: BTreeMap<u32, Instant>,
+    cells: BTreeMap<u32, Cell>,
+}
+
+#[derive(Debug)]
+struct Cell {
+    next: Instant,
+    /// Set while nobody is known there: it is looked up again after this.
+    empty: Option<Duration>,
 }
 
 #[derive(Debug)]
 struct Own {
+    last: Instant,
     next: Instant,
     pause: Duration,
     /// How many more lookups of our own id ask the whole neighbourhood, which so learns of us.
     thorough: u32,
+    /// How many brief looks there have been since quiet was disturbed.
+    turn: usize,
 }
 
 /// How to look around.
@@ -25,14 +35,14 @@ struct Own {
 pub(super) enum Look {
     /// Ask all of the nearest.
     Thorough,
-    /// Ask a few of them.
-    Brief,
+    /// Ask a few of them, about one of the near cells at a time: which one.
+    Brief { turn: usize },
 }
 
 impl Schedule {
     /// The first member is known: this peer has come into a swarm.
     pub(super) fn joined(&mut self, now: Instant) {
-        self.own = Some(Own { next: now + SETTLE, pause: SETTLE, thorough: THOROUGH });
+        self.own = Some(Own { last: now, next: now + SETTLE, pause: SETTLE, thorough: THOROUGH, turn: 0 });
     }
 
     /// Nobody is known any more.
@@ -43,48 +53,67 @@ impl Schedule {
     /// The neighbourhood changed.
     pub(super) fn changed(&mut self, now: Instant) {
         if let Some(own) = &mut self.own {
-            own.pause = SETTLE;
-            own.next = own.next.min(now + SETTLE);
+            if own.pause > AFTER_CHANGE {
+                own.turn = 0;
+            }
+            own.pause = AFTER_CHANGE;
+            own.next = own.next.min((now + SETTLE).max(own.last + BETWEEN_LOOKS));
+        }
+        // Who has come may have come to where nobody was.
+        for cell in self.cells.values_mut().filter(|cell| cell.empty.is_some_and(|empty| empty > LATE_RETRY)) {
+            *cell = Cell { next: now + BETWEEN_LOOKS, empty: Some(LATE_RETRY) };
         }
     }
 
     /// Whether our own id should be looked up now; the next time is set.
     pub(super) fn own_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, longest: Duration) -> Option<Look> {
         let own = self.own.as_mut().filter(|own| own.next <= now)?;
+        own.last = now;
         own.next = now + jittered(rng, own.pause, 4);
         own.pause = (own.pause * 2).min(longest);
-        let thorough = own.thorough > 0;
-        own.thorough = own.thorough.saturating_sub(1);
-        Some(if thorough { Look::Thorough } else { Look::Brief })
+        if own.thorough > 0 {
+            own.thorough -= 1;
+            return Some(Look::Thorough);
+        }
+        let turn = own.turn;
+        own.turn = turn.wrapping_add(1);
+        Some(Look::Brief { turn })
     }
 
     /// Cells from `lowest` on are looked up in turn; those not known so far at once.
     pub(super) fn watch_from(&mut self, now: Instant, lowest: u32, highest: u32) {
         self.cells.retain(|cell, _| *cell >= lowest);
         for cell in lowest..=highest {
-            self.cells.entry(cell).or_insert(now);
+            self.cells.entry(cell).or_insert(Cell { next: now, empty: Some(FIRST_RETRY) });
         }
     }
 
     /// A cell has become empty.
     pub(super) fn emptied(&mut self, now: Instant, cell: u32) {
-        if let Some(next) = self.cells.get_mut(&cell) {
-            *next = now;
+        if let Some(cell) = self.cells.get_mut(&cell) {
+            *cell = Cell { next: now, empty: Some(FIRST_RETRY) };
         }
     }
 
-    /// The cells to be looked up now; the next time is set, up to twice `pause` from now.
-    pub(super) fn cells_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, pause: Duration) -> Vec<u32> {
+    /// The cells to be looked up now; the next time is set, up to twice `pause` from now. Where nobody is known, which is rarely
+    /// so because nobody is there, it is sooner.
+    pub(super) fn cells_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, pause: Duration, filled: &[u32]) -> Vec<u32> {
         let mut due = Vec::new();
-        for (cell, next) in self.cells.iter_mut().filter(|(_, next)| **next <= now) {
-            *next = now + jittered(rng, pause, 1);
-            due.push(*cell);
+        for (number, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.next <= now) {
+            let is_filled = filled.contains(number);
+            let retry = cell.empty.filter(|_| !is_filled);
+            // Found meanwhile: no need to look.
+            if !(is_filled && cell.empty.is_some_and(|empty| empty > FIRST_RETRY)) {
+                due.push(*number);
+            }
+            cell.empty = retry.map(|empty| (empty * 2).min(pause));
+            cell.next = now + jittered(rng, retry.unwrap_or(pause), 1);
         }
         due
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.cells.values().copied().chain(self.own.as_ref().map(|own| own.next)).min()
+        self.cells.values().map(|cell| cell.next).chain(self.own.as_ref().map(|own| own.next)).min()
     }
 }
 
@@ -96,4 +125,12 @@ fn jittered(rng: &mut ChaCha8Rng, pause: Duration, part: u32) -> Duration {
 
 /// From a change to the next look: what comes at the same time is found by one.
 const SETTLE: Duration = Duration::from_millis(250); // guess: a lookup's time on the internet
+/// While change follows change, at least this lies between two looks.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1); // guess
+/// From the look after a change to the next; twice as long each time.
+const AFTER_CHANGE: Duration = Duration::from_secs(10); // guess
+/// A cell where nobody was found is looked up again after this, twice as long each time.
+const FIRST_RETRY: Duration = Duration::from_millis(500); // guess
+/// After a change even a cell that was empty for long is looked up again soon.
+const LATE_RETRY: Duration = Duration::from_secs(16); // guess
 const THOROUGH: u32 = 3; // guess: who joined at the same moment has joined by the third

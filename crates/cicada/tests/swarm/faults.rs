@@ -1,0 +1,162 @@
+use crate::harness::{PATIENCE, SIZE, Swarm, builder, geometry, peer};
+use cicada::{OverlayKind, SwarmPeer};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    runtime::Runtime,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+
+/// How many die at once.
+const VICTIMS: usize = 16;
+
+/// Peers on a runtime of their own, which takes them along without a last packet when it ends.
+fn doomed(overlay: OverlayKind, entry: SocketAddr) -> (Runtime, Vec<SwarmPeer>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
+    let peers = runtime.block_on(async {
+        let mut peers = Vec::new();
+        for _ in 0..VICTIMS {
+            let peer = peer(overlay).await;
+            peer.connect(entry).await.expect("a member");
+            peers.push(peer);
+        }
+        peers
+    });
+    (runtime, peers)
+}
+
+async fn killed_without_goodbye(overlay: OverlayKind) {
+    let mut swarm = Swarm::of(overlay, SIZE - VICTIMS).await;
+    let entry = swarm.peers[1].listener();
+    let (runtime, victims) = tokio::task::spawn_blocking(move || doomed(overlay, entry)).await.expect("no panic");
+    let victim_ids: Vec<_> = victims.iter().map(SwarmPeer::id).collect();
+    swarm.peers.extend(victims);
+    swarm.settle().await;
+
+    swarm.peers.truncate(SIZE - VICTIMS);
+    runtime.shutdown_background();
+    let killed = Instant::now();
+    let mut pairs_tried = 0;
+    // All pairs of neighbours in order, and a sample of the others, until all succeed in one round.
+    loop {
+        let mut sending = JoinSet::new();
+        for (index, from) in swarm.peers.iter().enumerate() {
+            for step in [1, 5, 11, 23] {
+                let (from, to) = (from.clone(), swarm.peers[(index + step) % swarm.peers.len()].clone());
+                sending.spawn(async move {
+                    let sent = from.send(&to, "alive?").await;
+                    if sent.is_ok() {
+                        timeout(PATIENCE, to.recv()).await.expect("acked").expect("open");
+                    }
+                    sent.is_ok()
+                });
+                pairs_tried += 1;
+            }
+        }
+        if sending.join_all().await.into_iter().all(|sent| sent) {
+            break;
+        }
+        assert!(killed.elapsed() < PATIENCE, "some pairs do not reach each other");
+    }
+    println!("{overlay}: all pairs {:?} after {VICTIMS} of {SIZE} were killed ({pairs_tried} tried)", killed.elapsed());
+    swarm.settle().await;
+    println!("{overlay}: settled again after {:?}", killed.elapsed());
+    // What arrived without its sender learning of it.
+    for peer in &swarm.peers {
+        while timeout(Duration::from_millis(5), peer.recv()).await.is_ok() {}
+    }
+    swarm.broadcast(0, "who is left").await;
+    swarm.receive_everywhere(1, &[0]).await;
+    for peer in &swarm.peers {
+        assert!(peer.peers().iter().all(|known| !victim_ids.contains(&known.id())), "the dead are forgotten");
+    }
+    swarm.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarter_killed_without_goodbye_is_made_up_for_on_the_ring() {
+    killed_without_goodbye(OverlayKind::Ring).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarter_killed_without_goodbye_is_made_up_for_on_the_tree() {
+    killed_without_goodbye(OverlayKind::Tree).await;
+}
+
+async fn two_become_one(overlay: OverlayKind) {
+    let (mut first, second) = (Swarm::of(overlay, 16).await, Swarm::of(overlay, 16).await);
+    first.peers[3].connect(&second.peers[9]).await.expect("it listens");
+    first.peers.extend(second.peers);
+    first.copies.extend(second.copies);
+    let met = Instant::now();
+    first.settle().await;
+    println!("{overlay}: two swarms are one after {:?}", met.elapsed());
+    first.broadcast(20, "one swarm").await;
+    first.receive_everywhere(1, &[20]).await;
+    first.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_swarms_become_one_by_one_connect_on_the_ring() {
+    two_become_one(OverlayKind::Ring).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_swarms_become_one_by_one_connect_on_the_tree() {
+    two_become_one(OverlayKind::Tree).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_peer_may_leave_and_others_join_by_whoever_is_there() {
+    for overlay in [OverlayKind::Ring, OverlayKind::Tree] {
+        let mut swarm = Swarm::of(overlay, 12).await;
+        let first = swarm.peers.remove(0);
+        swarm.copies.remove(0);
+        first.close().await;
+        swarm.settle().await;
+        let late = peer(overlay).await;
+        late.connect(&swarm.peers[7]).await.expect("a member");
+        swarm.peers.push(late);
+        swarm.settle().await;
+        swarm.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_of_both_families_reach_each_other_by_those_that_have_both() {
+    for overlay in [OverlayKind::Ring, OverlayKind::Tree] {
+        let mut swarm = Swarm { peers: Vec::new(), geometry: geometry(overlay), copies: Vec::new() };
+        for host in ["", "127.0.0.1", "::1", "", "127.0.0.1", "::1", "", "127.0.0.1", "::1"] {
+            let peer = builder(overlay).bind((host, 0)).await.expect("both families are there");
+            if let Some(first) = swarm.peers.first() {
+                let port = first.local_addr().port();
+                let loopback = if host == "::1" { "::1" } else { "127.0.0.1" };
+                peer.connect((loopback, port)).await.unwrap_or_else(|error| panic!("{overlay}, {host}: {error}"));
+            }
+            swarm.peers.push(peer);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        for (index, from) in swarm.peers.iter().enumerate() {
+            for to in swarm.peers.iter().skip(index + 1) {
+                while let Err(error) = from.send(to, "x").await {
+                    assert!(Instant::now() < deadline, "{overlay}, {} to {}: {error}", from.listener(), to.listener());
+                    sleep_until(Instant::now() + Duration::from_millis(100)).await;
+                }
+                assert_eq!(to.recv().await.expect("open").source.id(), from.id());
+            }
+        }
+        swarm.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_swarm_of_ipv6_alone_works_as_any_other() {
+    let first = builder(OverlayKind::Ring).bind(("::1", 0)).await.expect("IPv6 loopback");
+    let second = builder(OverlayKind::Ring).bind("[::1]:0").await.expect("IPv6 loopback");
+    second.connect(&first).await.expect("it listens");
+    let receipt = second.send(first.listener(), "over IPv6").await.expect("neighbours");
+    assert!(receipt.acked);
+    assert_eq!(first.recv().await.expect("open").source.address(), Some(second.listener()));
+    first.close().await;
+    second.close().await;
+}

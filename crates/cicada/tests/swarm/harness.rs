@@ -1,0 +1,196 @@
+//! A swarm, and an oracle that knows all of its ids.
+
+use cicada::{BroadcastOptions, Builder, Hash, Hooks, Limits, Message, OverlayKind, RemoteNode, Route, SwarmPeer};
+use cicada_proto::Geometry;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+/// How many peers.
+pub const SIZE: usize = 64;
+
+/// The most links of a peer, both directions counted.
+pub const LINKS: usize = 16;
+
+/// How long a swarm may take for what it should do in 3 s, on a machine that does other things as well.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Swarm {
+    pub peers: Vec<SwarmPeer>,
+    pub geometry: Geometry,
+    /// Payload copies that each peer sent.
+    pub copies: Vec<Copies>,
+}
+
+/// Counts frames that carry a payload of 1 KiB or more.
+#[derive(Clone, Default)]
+pub struct Copies(Arc<AtomicUsize>);
+
+impl Copies {
+    pub fn take(&self) -> usize {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Hooks for Copies {
+    fn send(&self, _: &RemoteNode, frame: &[u8]) {
+        // Frames with records alone may be as long, but end in a signature; payloads of these tests end in this mark.
+        if frame.ends_with(MARK) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The end of every payload whose copies are counted.
+pub const MARK: &[u8] = b"end of the payload";
+
+/// 1 KiB that begins with `text`.
+pub fn payload(text: &str) -> Vec<u8> {
+    let mut payload = text.as_bytes().to_vec();
+    payload.resize(1024 - MARK.len(), b' ');
+    payload.extend_from_slice(MARK);
+    payload
+}
+
+pub fn geometry(overlay: OverlayKind) -> Geometry {
+    overlay.into()
+}
+
+pub fn builder(overlay: OverlayKind) -> Builder {
+    let mut limits = Limits::default();
+    limits.links = LINKS;
+    SwarmPeer::builder().overlay(overlay).limits(limits).route(Route::Overlay)
+}
+
+pub async fn peer(overlay: OverlayKind) -> SwarmPeer {
+    builder(overlay).bind(("127.0.0.1", 0)).await.expect("loopback has a free port")
+}
+
+impl Swarm {
+    /// A settled swarm of `size` peers, each of which joined by one that was there before it.
+    pub async fn of(overlay: OverlayKind, size: usize) -> Self {
+        let mut swarm = Self { peers: Vec::new(), geometry: geometry(overlay), copies: Vec::new() };
+        for index in 0..size {
+            let copies = Copies::default();
+            let peer = builder(overlay).hooks(copies.clone()).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
+            if index > 0 {
+                // Any member will do.
+                peer.connect(&swarm.peers[index * 7 % index]).await.expect("a member");
+            }
+            swarm.peers.push(peer);
+            swarm.copies.push(copies);
+        }
+        let joined = Instant::now();
+        swarm.settle().await;
+        println!("{overlay}: settled {:?} after the last join", joined.elapsed());
+        swarm
+    }
+
+    /// Waits until every peer answers as the oracle does and keeps doing so.
+    pub async fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut right = 0;
+        while right < 2 {
+            let wrong = self.wrong_lookups().await;
+            right = if wrong.is_empty() { right + 1 } else { 0 };
+            assert!(Instant::now() < deadline, "not settled: {} wrong lookups, such as {}", wrong.len(), wrong[0]);
+        }
+    }
+
+    /// Each peer looks up its own id's neighbourhood and one key of its own.
+    async fn wrong_lookups(&self) -> Vec<String> {
+        let mut lookups = JoinSet::new();
+        for (index, peer) in self.peers.iter().enumerate() {
+            for key in [Hash::of(format!("key {index}")), self.peers[(index * 5 + 1) % self.peers.len()].id()] {
+                let (peer, owner) = (peer.clone(), self.owner(key));
+                lookups.spawn(async move {
+                    match peer.lookup(key).await {
+                        Ok(found) if found.responsible.first().map(RemoteNode::id) == Some(owner) => None,
+                        Ok(found) => Some(format!("{peer:?} finds {:?} for {key:?} instead of {owner:?}", found.responsible.first())),
+                        Err(error) => Some(format!("{peer:?}, {key:?}: {error}")),
+                    }
+                });
+            }
+        }
+        lookups.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// Who is responsible for a key.
+    pub fn owner(&self, key: Hash) -> Hash {
+        let ids = self.peers.iter().map(SwarmPeer::id);
+        // On the ring the first peer at or after the key, on the tree the nearest.
+        ids.min_by_key(|id| self.geometry.offset(key, *id)).expect("a swarm has peers")
+    }
+
+    /// Receives `count` messages at every peer but those left out; panics if any is late. Nothing more may come.
+    pub async fn receive_everywhere(&self, count: usize, but: &[usize]) -> BTreeMap<usize, Vec<Message>> {
+        let mut receiving = JoinSet::new();
+        for (index, peer) in self.peers.iter().enumerate().filter(|(index, _)| !but.contains(index)) {
+            let peer = peer.clone();
+            receiving.spawn(async move {
+                let mut messages = Vec::new();
+                while messages.len() < count {
+                    match timeout(PATIENCE, peer.recv()).await {
+                        Ok(message) => messages.push(message.expect("open")),
+                        Err(_) => break,
+                    }
+                }
+                (index, messages)
+            });
+        }
+        let received: BTreeMap<usize, Vec<Message>> = receiving.join_all().await.into_iter().collect();
+        for (index, messages) in &received {
+            assert_eq!(messages.len(), count, "peer {index} got {:?}", messages.iter().map(|message| message.id).collect::<Vec<_>>());
+        }
+        self.nothing_more().await;
+        received
+    }
+
+    /// Nothing waits at any peer, and nothing comes for a moment.
+    pub async fn nothing_more(&self) {
+        let more = async {
+            let mut receiving = JoinSet::new();
+            for peer in &self.peers {
+                let peer = peer.clone();
+                receiving.spawn(async move { peer.recv().await });
+            }
+            receiving.join_next().await.expect("there are peers").expect("no panic")
+        };
+        // Absence can only be waited for.
+        if let Ok(message) = timeout(Duration::from_millis(200), more).await {
+            panic!("more than was sent: {message:?}");
+        }
+    }
+
+    pub async fn broadcast(&self, from: usize, text: &str) {
+        self.peers[from].broadcast(payload(text), &BroadcastOptions::default()).await.expect("not too large");
+    }
+
+    pub async fn close(self) {
+        let mut closing = JoinSet::new();
+        for peer in self.peers {
+            closing.spawn(async move { peer.close().await });
+        }
+        closing.join_all().await;
+    }
+}
+
+/// A sequence without pattern, the same in every run.
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn below(&mut self, bound: usize) -> usize {
+        // Knuth's MMIX generator; its high bits are good enough here.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}

@@ -1,0 +1,131 @@
+//! Favours: handing a body to a peer on behalf of another, who cannot have a link to it.
+//!
+//! A part of the circle can be out of reach although its members live: they have no room for a link to us, or no address family
+//! in common with us. Somebody else has a link to one of them. It is asked by a task without a body that names the wanted peer as
+//! its route; it hands its own copy of the body to that peer, or on the tree to another of the same cell.
+
+use super::{ALL_COPIES, Answer, Broadcaster, Timer, hand::usable, recent::Part};
+use crate::{
+    context::Context,
+    links::{Link, LinkId},
+    overlay::Overlay,
+    route::{LEAST_PATIENCE, MOST_PATIENCE},
+    seen::MessageKey,
+    time::Instant,
+};
+use bytes::Bytes;
+use cicada_wire::{Frame, Hash, Reach, Refusal, Ticket};
+use std::collections::BTreeSet;
+
+/// A favour that was asked of somebody and is not acknowledged.
+#[derive(Debug)]
+pub(super) struct Favour {
+    pub(super) key: MessageKey,
+    by: Hash,
+    link: LinkId,
+    due: Instant,
+    wanted: Hash,
+    reach: Reach,
+    tried: BTreeSet<Hash>,
+}
+
+impl Broadcaster {
+    // --- Asking
+
+    /// Has `wanted` handed the body by somebody with a link to it.
+    pub(super) fn ask_favour(
+        &mut self,
+        cx: &mut Context<'_>,
+        overlay: &Overlay,
+        key: MessageKey,
+        wanted: Hash,
+        reach: Reach,
+        mut tried: BTreeSet<Hash>,
+    ) {
+        let (geometry, me) = (overlay.geometry(), cx.me.id());
+        let Some(recent) = self.recent.get_mut(&key).filter(|_| tried.len() < MAX_ASKED) else { return };
+        let able =
+            |peer: &Hash| *peer != wanted && !recent.is_out(*peer) && !tried.contains(peer) && geometry.admissible(wanted, *peer) >= reach;
+        let peers = cx.links.members().map(Link::peer).filter(able);
+        // Those next behind it are the likeliest to have a link to it.
+        let Some(by) = peers.min_by_key(|peer| geometry.offset(wanted, *peer)) else { return };
+        let Some(id) = cx.links.to_peer(by).map(|link| link.id) else { return };
+        let Some(link) = cx.links.link_mut(id) else { return };
+        link.used = cx.now;
+        let due = cx.now + link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE);
+        let ticket = cx.ticket();
+        let mut task = recent.task(me, ticket, reach, None, true);
+        task.header.hop.route = vec![wanted];
+        recent.favours += 1;
+        tried.insert(by);
+        self.timers.insert((due, Timer::Favour(ticket)));
+        self.favours.insert(ticket, Favour { key, by, link: id, due, wanted, reach, tried });
+        cx.out.frame(id, Frame::Task(task, Bytes::new()));
+    }
+
+    /// An answer to a favour; `false` when the ticket is for none.
+    pub(super) fn on_favour_verdict(&mut self, cx: &mut Context<'_>, overlay: &Overlay, from: Hash, ticket: Ticket, taken: bool) -> bool {
+        if self.favours.get(&ticket).is_none_or(|favour| favour.by != from) {
+            return false;
+        }
+        self.end_favour(cx, overlay, ticket, taken);
+        true
+    }
+
+    pub(super) fn on_favour_link_down(&mut self, cx: &mut Context<'_>, overlay: &Overlay, down: LinkId) {
+        let lost = self.favours.iter().filter(|(_, favour)| favour.link == down);
+        let lost: Vec<Ticket> = lost.map(|(ticket, _)| *ticket).collect();
+        for ticket in lost {
+            self.end_favour(cx, overlay, ticket, false);
+        }
+    }
+
+    /// A favour was done, or is asked of another.
+    pub(super) fn end_favour(&mut self, cx: &mut Context<'_>, overlay: &Overlay, ticket: Ticket, done: bool) {
+        let Some(favour) = self.favours.remove(&ticket) else { return };
+        self.timers.remove(&(favour.due, Timer::Favour(ticket)));
+        let Some(recent) = self.recent.get_mut(&favour.key) else { return };
+        recent.favours -= 1;
+        if !done {
+            self.ask_favour(cx, overlay, favour.key, favour.wanted, favour.reach, favour.tried);
+        }
+        self.tell_if_settled(cx, favour.key);
+    }
+
+    pub(super) fn forget_favours(&mut self, key: MessageKey) {
+        let timers = &mut self.timers;
+        self.favours.retain(|ticket, favour| {
+            if favour.key == key {
+                timers.remove(&(favour.due, Timer::Favour(*ticket)));
+            }
+            favour.key != key
+        });
+    }
+
+    // --- Doing
+
+    /// Hands our copy of the body to `wanted`, or on the tree to another member of its cell.
+    pub(super) fn do_favour(
+        &mut self,
+        cx: &mut Context<'_>,
+        overlay: &Overlay,
+        key: MessageKey,
+        wanted: Hash,
+        reach: Reach,
+    ) -> Result<Answer, Refusal> {
+        let Some(recent) = self.recent.get_mut(&key) else { return Err(Refusal::OverBudget) };
+        let candidates = recent.candidates(cx, overlay);
+        let to = overlay.geometry().stand_in(cx.me.id(), wanted, &candidates, cx.rng).filter(|to| usable(cx, *to));
+        let Some(to) = to else { return Err(Refusal::NoRoute) };
+        if recent.copies >= ALL_COPIES {
+            return Err(Refusal::OverBudget);
+        }
+        if recent.handed_to(to).is_none() {
+            self.hand_out(cx, overlay, key, Part::Favour(to, reach));
+        }
+        Ok(Answer::Taken)
+    }
+}
+
+/// How many peers are asked for one favour.
+const MAX_ASKED: usize = 4; // guess

@@ -1,0 +1,6 @@
+//! Messages in a world: unicasts with their receipts, and broadcasts.
+
+mod broadcast;
+mod clients;
+mod swarm;
+mod unicast;
