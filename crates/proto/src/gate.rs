@@ -110,6 +110,18 @@ impl Gate {
         Knock::Enter
     }
 
+    /// Whether to dial there.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] if not; that is counted.
+    pub fn check_address(&mut self, now: Instant, ip: IpAddr) -> Result<(), Refusal> {
+        if self.lists.may_knock(now, ip) {
+            return Ok(());
+        }
+        self.refusals.count(Refusal::Denied);
+        Err(Refusal::Denied)
+    }
+
     /// Whether to have to do with who has shown this key.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub mod event;
 pub mod gate;
 pub mod geometry;
 pub mod input;
+pub mod known;
 pub mod links;
 pub mod lists;
 pub mod node;

@@ -1,6 +1,10 @@
 use super::*;
 use crate::{link::Queued, socket::Received, start::wall_time};
 use bytes::Bytes;
+use cicada_proto::{
+    config::{Limits, Rate},
+    lists::{AccessList, Who},
+};
 use cicada_wire::{
     Capabilities, Find, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Immutable, Kind, MessageId, Mutable, Origin, OverlayKind,
     Purpose, Query, Record, Role, SignedRecord, SwarmKeys, Ticket, UnixTime,
@@ -280,6 +284,8 @@ struct Setup {
     purpose: Purpose,
     member_ids: IdKind,
     expires: UnixTime,
+    limits: Limits,
+    deny: Vec<Who>,
 }
 
 struct End {
@@ -325,7 +331,7 @@ fn name(news: &News) -> &'static str {
         News::Down(..) => "down",
         News::Frame(..) => "frame",
         News::DialFailed(..) => "dial failed",
-        News::Knock(_) => "knock",
+        News::Knock(..) => "knock",
         News::Refused(_) => "refused",
     }
 }
@@ -357,6 +363,8 @@ impl End {
             purpose: Purpose::Swarm,
             member_ids: IdKind::Address,
             expires: UnixTime(wall_time().0 + 60_000),
+            limits: Limits::default(),
+            deny: Vec::new(),
         };
         change(&mut setup);
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -381,6 +389,7 @@ impl End {
             member_ids: setup.member_ids,
             capabilities: Capabilities::default(),
         };
+        let entrance = Entrance::new(setup.limits, AccessList::new(Vec::new(), setup.deny));
         let network = Network::open(Parts {
             identity: &identity(seed),
             socket,
@@ -390,10 +399,12 @@ impl End {
             news: news_in.clone(),
             hooks: None,
             frame_bytes: 300 * 1024,
+            entrance: Arc::clone(&entrance),
+            half_open: 64,
         });
         let network = Arc::new(network.expect("everything is there"));
         let mut tasks = JoinSet::new();
-        tasks.spawn(Network::accept(network.endpoint.clone(), news_in));
+        tasks.spawn(Network::accept(network.endpoint.clone(), entrance, news_in));
         let (told_in, told) = mpsc::channel(4096);
         tasks.spawn(answer_knocks(Arc::clone(&network), news, told_in));
         Self { me, network, news: told, datagrams, tasks }
@@ -500,8 +511,8 @@ async fn answer_knocks(network: Arc<Network>, mut news: mpsc::Receiver<News>, to
     let mut listening = JoinSet::new();
     while let Some(news) = news.recv().await {
         match news {
-            News::Knock(incoming) => {
-                listening.spawn(Arc::clone(&network).listen(incoming));
+            News::Knock(incoming, passage) => {
+                listening.spawn(Arc::clone(&network).listen(incoming, passage));
             }
             news => {
                 // The test may have ended.
