@@ -63,8 +63,8 @@ pub(crate) struct Driver {
     out: Outbox,
     identity: Identity,
     network: Arc<Network>,
-    /// Keeps the links' view of who we are open.
-    _identified: watch::Sender<Me>,
+    /// Who we are, for links to be. Taken away when the peer ends.
+    identified: Option<watch::Sender<Me>>,
     links: BTreeMap<LinkId, LinkHandle>,
     /// Dials and links.
     tasks: JoinSet<()>,
@@ -102,7 +102,7 @@ impl Driver {
             out: Outbox::default(),
             identity,
             network: Arc::new(network),
-            _identified: identified,
+            identified: Some(identified),
             links: BTreeMap::new(),
             tasks: JoinSet::new(),
             waiting: BTreeMap::new(),
@@ -417,6 +417,18 @@ impl Driver {
         match work {
             Job::Answer { challenge, record } => Some(JobResult::Answered(Answer::sign(challenge, record, &self.identity))),
             Job::VerifyAnswer(answer) => Some(JobResult::Verified(answer.verify())),
+            Job::Renew(record) => match SignedRecord::sign(record, &self.identity) {
+                Ok(record) => {
+                    if let Some(identified) = &self.identified {
+                        identified.send_modify(|me| me.record = record.clone());
+                    }
+                    Some(JobResult::Renewed(record))
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the record of this peer contradicts itself");
+                    None
+                }
+            },
             Job::Admit(record) => match &self.network.hooks {
                 Some(hooks) if hooks.admit(RemoteNode::from(&record), job) => None,
                 Some(_) => Some(JobResult::Admitted(false)),
@@ -541,12 +553,13 @@ impl Driver {
         let politely = self.stage == Stage::Left;
         self.waiting.clear();
         self.end_memory().await;
+        // Links that are only being made come to nothing.
+        self.identified = None;
         if politely {
             for (_, handle) in std::mem::take(&mut self.links) {
                 handle.close(Refusal::Closing);
             }
             let flushed = async { while self.tasks.join_next().await.is_some() {} };
-            // Links have their own bound for flushing; dials under way are not waited for longer.
             let _ = timeout(FLUSH, flushed).await;
         }
         self.tasks.shutdown().await;
@@ -554,6 +567,7 @@ impl Driver {
         self.network.endpoint.close(code.into(), b"");
         // A good-faith effort to tell the other ends.
         let _ = timeout(IDLE, self.network.endpoint.wait_idle()).await;
+        self.network.quinn_tasks.end().await;
     }
 }
 
@@ -574,10 +588,10 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const LEAVE: Duration = Duration::from_secs(5); // guess
 
 /// How long links may take to flush, all together; each has its own bound below.
-const FLUSH: Duration = Duration::from_secs(4); // guess
+const FLUSH: Duration = Duration::from_secs(3); // guess
 
-/// How long quinn may take to say the last words on closed connections: three probe timeouts (RFC 9000, section 10.2).
-const IDLE: Duration = Duration::from_secs(2); // guess
+/// How long closed connections may take to drain. What there is to say is said in the first moment.
+const IDLE: Duration = Duration::from_millis(300); // guess
 
 /// How long the socket and the thread of the hooks may take to be let go.
 const FREE: Duration = Duration::from_secs(2); // guess

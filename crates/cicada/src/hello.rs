@@ -270,10 +270,8 @@ pub(crate) fn dial_error(error: &ConnectionError) -> DialError {
         ConnectionError::ApplicationClosed(_) => DialError::Refused(reason(error)),
         ConnectionError::TimedOut | ConnectionError::Reset => DialError::TimedOut,
         ConnectionError::LocallyClosed => DialError::Refused(Refusal::Closing),
-        // What quinn says for a listener that lets nobody in now.
-        ConnectionError::ConnectionClosed(closed) if closed.error_code == TransportErrorCode::CONNECTION_REFUSED => {
-            DialError::Refused(Refusal::OverBudget)
-        }
+        // It speaks QUIC, and does not want to (now): a peer that is closing, or one with too many at its door.
+        ConnectionError::ConnectionClosed(closed) if NOT_NOW.contains(&closed.error_code) => DialError::Unreachable,
         ConnectionError::VersionMismatch
         | ConnectionError::TransportError(_)
         | ConnectionError::ConnectionClosed(_)
@@ -309,6 +307,9 @@ fn broken_read(error: ReadExactError) -> Broken {
         ReadExactError::FinishedEarly(_) | ReadExactError::ReadError(_) => Broken::Ended,
     }
 }
+
+/// How an end that closes while the handshake is under way says so (RFC 9000, sections 10.2.3 and 20.1).
+const NOT_NOW: [TransportErrorCode; 2] = [TransportErrorCode::CONNECTION_REFUSED, TransportErrorCode::APPLICATION_ERROR];
 
 /// RFC 9266, section 2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";

@@ -40,6 +40,7 @@ mod node;
 mod options;
 mod oversight;
 mod peer;
+mod quinn_tasks;
 mod random;
 mod socket;
 mod start;

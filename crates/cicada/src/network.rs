@@ -5,12 +5,13 @@ use crate::{
     hello::{self, Greeted, Terms},
     hook_thread::HookThread,
     link::{self, LinkHandle},
+    quinn_tasks::QuinnTasks,
     socket::SharedSocket,
     tls,
 };
 use cicada_proto::{DialError, DialId, LinkId, LinkUp, Me};
 use cicada_wire::{Address, Frame, Identity, LinkSide, PublicKey, Refusal};
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime, TransportConfig, VarInt};
+use quinn::{Connection, Endpoint, EndpointConfig, Incoming, TransportConfig, VarInt};
 use std::{
     io,
     net::SocketAddr,
@@ -44,8 +45,10 @@ pub(crate) enum News {
 /// What the tasks of links and dials share.
 pub(crate) struct Network {
     pub(crate) endpoint: Endpoint,
+    pub(crate) quinn_tasks: Arc<QuinnTasks>,
     pub(crate) socket: Arc<SharedSocket>,
     pub(crate) terms: Terms,
+    /// Who we are. Ends when the peer does.
     pub(crate) me: watch::Receiver<Me>,
     pub(crate) news: mpsc::Sender<News>,
     pub(crate) hooks: Option<HookThread>,
@@ -85,10 +88,12 @@ impl Network {
         let mut config = EndpointConfig::default();
         config.grease_quic_bit(false);
         let socket = Arc::clone(&parts.socket);
-        let mut endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, Arc::new(TokioRuntime))?;
+        let quinn_tasks = Arc::new(QuinnTasks::default());
+        let mut endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, Arc::clone(&quinn_tasks) as _)?;
         endpoint.set_default_client_config(client);
         Ok(Self {
             endpoint,
+            quinn_tasks,
             socket: parts.socket,
             terms: parts.terms,
             me: parts.me,
@@ -115,7 +120,11 @@ impl Network {
     /// Opens a link, and carries it until its end.
     pub(crate) async fn dial(self: Arc<Self>, dial: DialId, to: Address, expected: Option<PublicKey>) {
         let me = self.me.borrow().clone();
-        match self.try_dial(to, expected, &me).await {
+        let dialled = tokio::select! {
+            dialled = self.try_dial(to, expected, &me) => dialled,
+            () = self.ended() => Err(DialError::Refused(Refusal::Closing)),
+        };
+        match dialled {
             Ok((connection, greeted)) => self.carry(connection, greeted, LinkSide::Dialler, Some(dial)).await,
             Err(error) => {
                 tracing::debug!(%to, ?error, "dial failed");
@@ -143,7 +152,7 @@ impl Network {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(hello::dial_error(&error)),
             // Bytes came, but they were not what a peer says.
-            Err(_) if watched.signs().answered => return Err(DialError::NotAPeer),
+            Err(_) if watched.signs().are_foreign() => return Err(DialError::NotAPeer),
             Err(_) => return Err(DialError::TimedOut),
         };
         drop(watched);
@@ -153,6 +162,25 @@ impl Network {
 
     /// Lets somebody in who knocks, and carries the link until its end.
     pub(crate) async fn listen(self: Arc<Self>, incoming: Incoming, mut passage: Passage) {
+        let greeted = tokio::select! {
+            greeted = self.greet(incoming) => greeted,
+            () = self.ended() => return,
+        };
+        match greeted {
+            Some(Ok((connection, greeted))) => {
+                passage.linked();
+                self.carry(connection, greeted, LinkSide::Listener, None).await;
+            }
+            Some(Err(refusal)) => {
+                // A failure means that the peer has ended.
+                let _ = self.news.send(News::Refused(refusal)).await;
+            }
+            None => {}
+        }
+    }
+
+    /// `None` when there was not even a handshake.
+    async fn greet(&self, incoming: Incoming) -> Option<Result<(Connection, Greeted), Refusal>> {
         let me = self.me.borrow().clone();
         let remote = incoming.remote_address();
         let connected = match incoming.accept() {
@@ -161,19 +189,15 @@ impl Network {
         };
         let Ok(Ok(connection)) = connected else {
             tracing::debug!(%remote, "no handshake");
-            return;
+            return None;
         };
-        let greeted = hello::listen(&connection, &me, &self.terms, &self.entrance).await;
-        match greeted {
-            Ok(greeted) => {
-                passage.linked();
-                self.carry(connection, greeted, LinkSide::Listener, None).await;
-            }
-            Err(refusal) => {
-                // A failure means that the peer has ended.
-                let _ = self.news.send(News::Refused(refusal)).await;
-            }
-        }
+        Some(hello::listen(&connection, &me, &self.terms, &self.entrance).await.map(|greeted| (connection, greeted)))
+    }
+
+    /// Waits until the peer ends.
+    async fn ended(&self) {
+        let mut me = self.me.clone();
+        while me.changed().await.is_ok() {}
     }
 
     async fn carry(self: Arc<Self>, connection: Connection, greeted: Greeted, side: LinkSide, dial: Option<DialId>) {

@@ -23,7 +23,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, watch};
 
@@ -136,7 +136,7 @@ fn record(settings: &Settings, identity: &Identity, announced: Address) -> Resul
         addresses: if member { vec![announced] } else { Vec::new() },
         capabilities: settings.config.capabilities,
         sequence: now.0,
-        expires: UnixTime(now.0 + u64::try_from(RECORD_LIFETIME.as_millis()).unwrap_or(u64::MAX)),
+        expires: UnixTime(now.0 + u64::try_from(settings.config.upkeep.record_lifetime.as_millis()).unwrap_or(u64::MAX)),
         data: settings.data,
     };
     Ok(SignedRecord::sign(record, identity)?)
@@ -147,9 +147,6 @@ pub(crate) fn wall_time() -> UnixTime {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
-
-/// How long a record is worth something.
-const RECORD_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60); // guess
 
 /// Wishes that wait; whoever has another waits with it.
 const COMMANDS: usize = 256; // guess

@@ -234,6 +234,8 @@ pub struct Upkeep {
     pub answer_timeout: Duration,
     /// Between two liveness checks of a quiet neighbour; twice as long for each quiet round, up to eight times.
     pub liveness: Duration,
+    /// How long a record of ours is worth something; a new one is made at half of that.
+    pub record_lifetime: Duration,
     /// A link that nobody needs is closed after this long.
     pub idle_link: Duration,
 }
@@ -245,13 +247,14 @@ impl Default for Upkeep {
             bucket: 20,     // Maymounkov and Mazieres 2002, section 2.4
             alpha: 3,       // the same
             disjoint_paths: 1,
-            stabilise: Duration::from_secs(5),              // modelled
-            stabilise_after_change: Duration::from_secs(1), // modelled
-            refresh: Duration::from_secs(60),               // modelled: 60 to 120 s is plenty
-            batch: Duration::from_millis(50),               // modelled
-            answer_timeout: Duration::from_millis(500),     // modelled
-            liveness: Duration::from_secs(2),               // guess
-            idle_link: Duration::from_secs(60),             // guess
+            stabilise: Duration::from_secs(5),                  // modelled
+            stabilise_after_change: Duration::from_secs(1),     // modelled
+            refresh: Duration::from_secs(60),                   // modelled: 60 to 120 s is plenty
+            batch: Duration::from_millis(50),                   // modelled
+            answer_timeout: Duration::from_millis(500),         // modelled
+            liveness: Duration::from_secs(2),                   // guess
+            record_lifetime: Duration::from_secs(24 * 60 * 60), // guess
+            idle_link: Duration::from_secs(60),                 // guess
         }
     }
 }

@@ -96,6 +96,8 @@ pub enum JobResult {
     Answered(Answer),
     /// Of [`crate::Job::VerifyAnswer`]: whether both signatures hold.
     Verified(bool),
+    /// Of [`crate::Job::Renew`].
+    Renewed(SignedRecord),
     /// Of [`crate::Job::Admit`].
     Admitted(bool),
 }

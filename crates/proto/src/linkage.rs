@@ -145,8 +145,9 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
         let others: Vec<Hash> = open.iter().map(|link| link.peer()).filter(|other| *other != peer).collect();
         let rank = overlay.rank(peer, &others);
         let rank = if cx.links.is_needed(cx.now, link) { rank.max(Rank::Useful(u16::MAX)) } else { rank };
-        // At equal rank the newcomer goes, so that no two peers push each other out for ever.
-        (rank, link.id != new, link.used)
+        // At equal rank those that dialled us stay, who know what they need the link for; then the newcomer goes, so that no two
+        // peers push each other out for ever.
+        (rank, link.side == LinkSide::Listener, link.id != new, link.used)
     };
     open.iter().min_by_key(|link| worth(link)).map(|link| link.id)
 }

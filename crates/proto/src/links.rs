@@ -281,6 +281,7 @@ impl Links {
             return None;
         }
         link.proven = Some(proven.clone());
+        link.record = proven.record().clone();
         Some(link.id)
     }
 

@@ -23,9 +23,9 @@ use crate::{
     lists::{AccessList, Ban},
     liveness::Liveness,
     lookup::Lookups,
-    outbox::{JobId, Outbox},
+    outbox::{Job, JobId, Outbox},
     overlay::Overlay,
-    peer::Me,
+    peer::{Me, Proven},
     prover::Prover,
     questions::Questions,
     refusals::Refusals,
@@ -33,7 +33,7 @@ use crate::{
     step::Step,
     time::{Instant, Wake},
 };
-use cicada_wire::{Role, SignedRecord, UnixTime};
+use cicada_wire::{Record, Role, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
@@ -112,7 +112,9 @@ impl Node {
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) {
         if let Input::Clock(clock) = input {
             self.clock = clock;
-            return;
+        }
+        if let Input::JobDone { result: JobResult::Renewed(record), .. } = &input {
+            self.renewed(record);
         }
         let mut cx = Context {
             now,
@@ -128,6 +130,14 @@ impl Node {
         };
         self.machines.on_input(&mut cx, input);
         self.machines.pass_steps(&mut cx);
+    }
+
+    /// A new record of our own replaces the old one; another's would be a bug of the shell.
+    fn renewed(&mut self, record: &SignedRecord) {
+        if record.key() == self.me.key() && record.id() == self.me.id() {
+            self.me.record = record.clone();
+            self.machines.overlay.renew(record);
+        }
     }
 
     /// When the node wants a [`Input::Wake`], and why. Earlier wakes do no harm.
@@ -232,8 +242,7 @@ impl Machines {
             Input::JobDone { job, result } => self.on_job_done(cx, job, result),
             Input::Command(command) => self.on_command(cx, command),
             Input::Wake => self.on_wake(cx),
-            // The node keeps the clock itself.
-            Input::Clock(_) => {}
+            Input::Clock(_) => self.keep_records_current(cx),
         }
     }
 
@@ -241,7 +250,27 @@ impl Machines {
         match result {
             JobResult::Answered(answer) => self.prover.on_answered(cx, job, answer),
             JobResult::Verified(holds) => self.prover.on_verified(cx, job, holds),
+            // The node has taken it over already.
+            JobResult::Renewed(_) => {}
             JobResult::Admitted(admitted) => self.prover.on_admitted(cx, job, admitted),
+        }
+    }
+
+    /// Makes a new record of our own at half of its life, and asks members for theirs before they expire.
+    fn keep_records_current(&mut self, cx: &mut Context<'_>) {
+        let lifetime_ms = u64::try_from(cx.config.upkeep.record_lifetime.as_millis()).unwrap_or(u64::MAX);
+        let ours = cx.me.record.record();
+        let clock = cx.clock;
+        let ends_within = |expires: UnixTime, span_ms: u64| expires.0.saturating_sub(clock.0) < span_ms;
+        if ends_within(ours.expires, lifetime_ms / 2) {
+            let expires = UnixTime(cx.clock.0.saturating_add(lifetime_ms));
+            let sequence = ours.sequence.saturating_add(1).max(cx.clock.0);
+            let renewed = Record { expires, sequence, ..ours.clone() };
+            cx.job(Job::Renew(renewed));
+        }
+        let stale = |member: &Proven| ends_within(member.record().record().expires, lifetime_ms / 4);
+        for member in self.overlay.members().into_iter().filter(stale).take(REFRESHED_AT_ONCE) {
+            self.prover.refresh(cx, member.record().clone());
         }
     }
 
@@ -284,3 +313,6 @@ impl Machines {
         .min_by_key(|(at, _)| *at)
     }
 }
+
+/// Members whose records are asked for at one tick of the clock: a table of hundreds is through in minutes.
+const REFRESHED_AT_ONCE: usize = 16; // guess

@@ -4,7 +4,7 @@ use crate::{
     event::Event,
     links::{DialId, LinkId},
 };
-use cicada_wire::{Address, Answer, Challenge, Datagram, Frame, PublicKey, Refusal, SignedRecord};
+use cicada_wire::{Address, Answer, Challenge, Datagram, Frame, PublicKey, Record, Refusal, SignedRecord};
 use std::collections::VecDeque;
 
 /// Something for the network.
@@ -58,6 +58,8 @@ pub enum Job {
     },
     /// Check an answer's two signatures.
     VerifyAnswer(Answer),
+    /// Sign a new record of our own.
+    Renew(Record),
     /// Ask the application whether the (proven) peer may enter the tables.
     Admit(SignedRecord),
 }

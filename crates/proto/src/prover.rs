@@ -45,6 +45,12 @@ impl Prover {
         if let Some(proven) = cx.links.to_peer(peer).and_then(|link| link.proven.clone()) {
             return cx.step(Step::Proven(proven));
         }
+        self.refresh(cx, record);
+    }
+
+    /// Proves a peer although it is proven, for the sake of its newest record.
+    pub(crate) fn refresh(&mut self, cx: &mut Context<'_>, record: SignedRecord) {
+        let peer = record.id();
         if self.is_under_way(peer) {
             return;
         }

@@ -118,7 +118,7 @@ fn identity_of(name: &str) -> Identity {
 }
 
 /// The record of a peer made with `options`. Its signature is a real one: it is made once, and machines may check it.
-pub(crate) fn record_of(options: &PeerOptions, name: &str, socket: SocketAddr, config: &Config) -> SignedRecord {
+pub(crate) fn record_of(options: &PeerOptions, name: &str, socket: SocketAddr, config: &Config, made: UnixTime) -> SignedRecord {
     let identity = identity_of(name);
     let address = options.announced.unwrap_or_else(|| Address::new(socket).expect("the world gives unicast addresses"));
     let member = options.role == Role::Member;
@@ -134,7 +134,7 @@ pub(crate) fn record_of(options: &PeerOptions, name: &str, socket: SocketAddr, c
         addresses: if member { vec![address] } else { Vec::new() },
         capabilities: config.capabilities,
         sequence: 1,
-        expires: UnixTime(u64::MAX / 2),
+        expires: UnixTime(made.0 + config.upkeep.record_lifetime.as_millis() as u64),
         data: options.id,
     };
     SignedRecord::sign(record, &identity).expect("the options describe a record that agrees with itself")
@@ -145,6 +145,11 @@ pub(crate) fn renewed(record: &SignedRecord, name: &str) -> SignedRecord {
     let mut next = record.record().clone();
     next.sequence += 1;
     SignedRecord::sign(next, &identity_of(name)).expect("the record agreed with itself before")
+}
+
+/// A record that a peer made anew itself.
+pub(crate) fn sign(name: &str, record: Record) -> SignedRecord {
+    SignedRecord::sign(record, &identity_of(name)).expect("a node agrees with itself")
 }
 
 /// Answers are many, so their signature is only a token.

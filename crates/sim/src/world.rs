@@ -117,7 +117,7 @@ impl World {
         let name = options.name.clone().unwrap_or_else(|| format!("p{}", who.0));
         let socket = options.socket.unwrap_or_else(|| private_address(who.0));
         let config = options.config.clone().unwrap_or_else(|| self.config.clone());
-        let record = peer::record_of(&options, &name, socket, &config);
+        let record = peer::record_of(&options, &name, socket, &config, self.clock());
         assert!(self.by_address.insert(socket, who).is_none(), "{socket} is taken");
         self.trace.name(record.id(), &name);
         if let Some(address) = record.announced() {
@@ -372,6 +372,11 @@ impl World {
                 let announced = answer.record.announced().and_then(|address| self.by_address.get(&address.socket()));
                 let expected = announced.map(|peer| &self.peers[peer.0].record);
                 JobResult::Verified(peer::answer_holds(&answer, expected))
+            }
+            Job::Renew(record) => {
+                let renewed = peer::sign(self.name(who), record);
+                self.peers[who.0].record = renewed.clone();
+                JobResult::Renewed(renewed)
             }
             Job::Admit(_) => JobResult::Admitted(self.peers[who.0].admits),
         }

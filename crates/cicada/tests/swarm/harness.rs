@@ -79,6 +79,7 @@ impl Swarm {
     /// A settled swarm of `size` peers, each of which joined by one that was there before it.
     pub async fn of(overlay: OverlayKind, size: usize) -> Self {
         let mut swarm = Self { peers: Vec::new(), geometry: geometry(overlay), copies: Vec::new() };
+        let started = Instant::now();
         for index in 0..size {
             let copies = Copies::default();
             let peer = builder(overlay).hooks(copies.clone()).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
@@ -91,7 +92,7 @@ impl Swarm {
         }
         let joined = Instant::now();
         swarm.settle().await;
-        println!("{overlay}: settled {:?} after the last join", joined.elapsed());
+        println!("{overlay}: {size} joined in {:?}, settled {:?} after the last", joined - started, joined.elapsed());
         swarm
     }
 

@@ -130,8 +130,9 @@ fn coming_back_is_tried_at_once_after_a_start_and_then_ever_more_seldom() {
         assert!(!rejoin.is_due(Instant(next.0 - 1), false, false));
         now = next;
     }
-    assert_eq!(pauses[..4], [1, 2, 4, 8]);
-    assert!(pauses[9] >= 60 && pauses[9] <= 75);
+    for (pause, least) in pauses.iter().zip([1, 2, 4, 8, 16, 32, 60, 60, 60, 60]) {
+        assert!((least..=least + least / 4).contains(pause), "{pauses:?}");
+    }
 }
 
 #[test]

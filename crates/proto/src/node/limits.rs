@@ -122,3 +122,6 @@ impl Machines {
         cx.step(Step::Unanswered { from: to, asker });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,6 +144,11 @@ impl Overlay {
 
     // --- Inputs
 
+    /// This peer has a new record.
+    pub(crate) fn renew(&mut self, me: &SignedRecord) {
+        both!(self, overlay => overlay.renew(me));
+    }
+
     /// A member is proven and admitted: it may enter the tables.
     pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
         both!(self, overlay => overlay.on_proven(cx, peer));

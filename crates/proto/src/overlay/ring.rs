@@ -173,6 +173,10 @@ impl Ring {
 
     // --- Inputs
 
+    pub(crate) fn renew(&mut self, me: &SignedRecord) {
+        self.me = me.clone();
+    }
+
     pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
         let id = peer.id();
         if let Some(known) = self.known.get_mut(&id) {

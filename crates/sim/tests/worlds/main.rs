@@ -5,4 +5,5 @@ mod helpers;
 mod invariants;
 mod lookups;
 mod merging;
+mod records;
 mod same_seed;

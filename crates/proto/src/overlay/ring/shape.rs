@@ -148,10 +148,10 @@ impl Shape {
         let cell = Geometry::Ring.cell(me, peer).unwrap_or_default();
         if self.fingers.get(&cell).is_none_or(|finger| *finger == peer) {
             // Cells are below 256.
-            return Rank::Useful(cell as u16);
+            return Rank::Useful(FINGER + cell as u16);
         }
         if self.long.contains(&peer) {
-            return Rank::Spare(LONG_LINK);
+            return Rank::Useful(LONG_LINK);
         }
         let theirs = Geometry::Ring.cell(peer, me).unwrap_or_default();
         if self.is_first_of_cell(peer, me, theirs) { Rank::Spare(THEIR_FINGER) } else { Rank::Spare(0) }
@@ -222,5 +222,6 @@ const ESSENTIAL: usize = 2; // modelled
 
 const LONG_LINKS: u8 = 8; // guess: what 16 links leave beside neighbours and fingers
 
-const LONG_LINK: u8 = 200;
-const THEIR_FINGER: u8 = 100;
+const FINGER: u16 = 1;
+const LONG_LINK: u16 = 0;
+const THEIR_FINGER: u8 = 1;
