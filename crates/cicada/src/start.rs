@@ -19,12 +19,7 @@ use cicada_proto::{Config, Me, Node, Route, lists::AccessList};
 use cicada_wire::{Address, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, watch};
 
 /// Everything that makes a peer but its place.

@@ -18,18 +18,15 @@ impl Machines {
     /// Bans, and ends what there is with those it names.
     pub(super) fn ban(&mut self, cx: &mut Context<'_>, who: Who, span: Option<Duration>) {
         self.lists.ban(cx.now, who, span, cx.config.limits.bans);
-        let denied: Vec<LinkId> = cx
-            .links
-            .iter()
-            .filter(|link| link.is_open() && !self.lists.admits(cx.now, Some(link.remote.ip()), link.record.key()))
-            .map(|link| link.id)
-            .collect();
+        let denied: Vec<LinkId> =
+            cx.links.iter().filter(|link| link.is_open() && self.is_denied(cx, link.remote, &link.record)).map(|link| link.id).collect();
         let members = self.overlay.members().into_iter().filter(|member| self.lists.check(cx.now, member.record()).is_err());
         let gone: Vec<Hash> = members.map(|member| member.id()).collect();
+        let linked: Vec<Hash> = denied.iter().filter_map(|link| cx.links.link(*link)).map(crate::links::Link::peer).collect();
         for link in denied {
             linkage::close(cx, link, Refusal::Denied);
         }
-        for peer in gone {
+        for peer in gone.into_iter().chain(linked) {
             // As if it had said goodbye: nobody goes and looks for it.
             cx.step(Step::Gone { peer, politely: true });
         }
