@@ -27,7 +27,11 @@ impl Machines {
                 self.router.send(cx, &map, &mut self.deliveries, outgoing);
             }
             Command::Broadcast { operation, payload, excluded } => {
-                self.broadcaster.send(cx, &self.overlay, operation, payload, excluded);
+                if self.budgets.own_broadcast(cx, payload.len()) {
+                    self.broadcaster.send(cx, &self.overlay, operation, payload, excluded);
+                } else {
+                    cx.out.event(Event::BroadcastFailed { operation, error: SendError::Full });
+                }
             }
             Command::Lookup { operation, target } => {
                 cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Application(operation) });
@@ -46,6 +50,8 @@ impl Machines {
                 }
             }
             Command::Leave { operation } => self.leave(cx, operation),
+            Command::Ban { who, span } => self.ban(cx, who, span),
+            Command::Unban { who } => self.unban(cx, &who),
             Command::Consumed { deliveries } => self.deliveries.consumed(cx, deliveries),
         }
     }
@@ -115,7 +121,7 @@ fn refuse_command(cx: &mut Context<'_>, command: &Command) {
         Command::Lookup { operation, .. } => Event::LookedUp { operation, result: Err(LookupError::Closing) },
         Command::Leave { operation } => Event::Left { operation },
         Command::Opaque { to, .. } => Event::Refused { from: Some(to), reason: Refusal::Closing },
-        Command::Disconnect { .. } | Command::Consumed { .. } => return,
+        Command::Disconnect { .. } | Command::Ban { .. } | Command::Unban { .. } | Command::Consumed { .. } => return,
     };
     cx.out.event(event);
 }
