@@ -124,8 +124,13 @@ pub(crate) fn listens_at(local: SocketAddr, address: Address) -> bool {
         return true;
     }
     let both_families = local.is_ipv6() || address.ip().is_ipv4();
-    // Only this machine's own addresses can be bound.
-    local.ip().is_unspecified() && both_families && UdpSocket::bind((address.ip(), 0)).is_ok()
+    local.ip().is_unspecified() && both_families && is_this_machine(address.ip())
+}
+
+/// Speaking to one of its own addresses, a machine speaks from that address. (That an address can be bound proves less: some
+/// systems allow any.)
+fn is_this_machine(ip: IpAddr) -> bool {
+    ip.is_loopback() || default_route(ip) == Some(ip)
 }
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

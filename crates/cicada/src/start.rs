@@ -152,7 +152,7 @@ const COMMANDS: usize = 256; // guess
 const NEWS: usize = 256; // guess
 
 /// Events that a reader may lag behind.
-const EVENTS: usize = 1024; // guess
+const EVENTS: usize = 512; // guess; their places are reserved at once
 
 /// Frames without payload are shorter; a low limit on messages must not hinder them.
 const CONTROL_BYTES: usize = 64 * 1024; // 33 neighbours or 40 records with 4 addresses each are a quarter
