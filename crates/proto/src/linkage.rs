@@ -41,11 +41,13 @@ impl Linkage {
         if link.record.record().role != Role::Member {
             let clients = cx.links.iter().filter(|link| link.is_open() && link.record.record().role != Role::Member).count();
             if clients > cx.config.limits.client_links {
+                cx.refusals.count(Refusal::TooManyLinks);
                 close(cx, new, Refusal::TooManyLinks);
             }
             return;
         }
         while let Some(worst) = surplus(cx, overlay, new) {
+            cx.refusals.count(if worst == new { Refusal::TooManyLinks } else { Refusal::MadeRoom });
             close(cx, worst, if worst == new { Refusal::TooManyLinks } else { Refusal::MadeRoom });
         }
     }
