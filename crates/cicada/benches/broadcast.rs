@@ -154,7 +154,7 @@ impl<'a> Measurement<'a> {
 
     /// Time, bytes, CPU and memory.
     async fn costs(&mut self, limit: usize) -> Result<(), Box<dyn Error>> {
-        self.idle().await;
+        self.rest().await;
         self.memory("before load", 2.0);
         self.warm_up(limit).await?;
         for series in SERIES.iter().filter(|series| series.bytes <= limit) {
@@ -169,14 +169,14 @@ impl<'a> Measurement<'a> {
             let late = self.late(&tally);
             REPORT.figure(
                 &about("delivered"),
-                tally.delivered() as f64 / (self.others() * series.times) as f64,
+                tally.delivered() as f64 / (self.others() * tally.sent()) as f64,
                 "of all",
                 Promise::AtLeast(1.0),
             );
             REPORT.figure(&about("delivered twice or damaged"), (tally.wrong + late) as f64, "messages", Promise::AtMost(0.0));
             REPORT.figure(&about("to full coverage, median"), median(&tally.coverage_ms()), "ms", Promise::Nothing);
             REPORT.figure(&about("to full coverage, worst"), tally.coverage_ms().into_iter().fold(0.0, f64::max), "ms", Promise::Nothing);
-            cost(&about, used, series.bytes * series.times * self.others(), Promise::AtMost(series.wire));
+            cost(&about, used, series.bytes * tally.delivered().max(1), Promise::AtMost(series.wire));
             if series.bytes == 1 << 20 {
                 self.memory("after broadcasts of 1 MiB", 5.0);
             }
@@ -216,12 +216,17 @@ impl<'a> Measurement<'a> {
         handed.map(|handed| handed.bytes() as f64 / bytes as f64).collect()
     }
 
-    /// What the swarm uses when nobody sends.
-    async fn idle(&mut self) {
-        time::sleep(QUIET).await;
-        let before = Usage::since(self.start);
-        time::sleep(QUIET).await;
-        self.idle = Usage::since(self.start) - before;
+    /// Waits until the swarm uses no less than before, and reports what that is.
+    async fn rest(&mut self) {
+        self.idle = self.look().await;
+        for _ in 0..RESTS {
+            let before = self.idle;
+            self.idle = self.look().await;
+            let calmer = self.idle.cpu < before.cpu.mul_f64(CALMER) || self.idle.wire_bytes < (before.wire_bytes as f64 * CALMER) as u64;
+            if !calmer {
+                break;
+            }
+        }
         let seconds = self.idle.elapsed.as_secs_f64() * self.swarm.peers.len() as f64;
         let cpu = 100.0 * self.idle.cpu.as_secs_f64() / seconds;
         REPORT.figure(&self.about("CPU of an idle peer"), cpu, "% of a core", Promise::AtMost(0.1));
@@ -229,6 +234,13 @@ impl<'a> Measurement<'a> {
             let sent = self.idle.wire_bytes as f64 / seconds;
             REPORT.figure(&self.about("sent by an idle peer"), sent, "B/s", Promise::AtMost(500.0));
         }
+    }
+
+    /// What the swarm uses when nobody sends.
+    async fn look(&self) -> Usage {
+        let before = Usage::since(self.start);
+        time::sleep(QUIET).await;
+        Usage::since(self.start) - before
     }
 
     fn memory(&self, when: &str, most_mib: f64) {
@@ -260,8 +272,11 @@ impl<'a> Measurement<'a> {
             if let Some(every) = series.every {
                 turn += every;
                 self.gather(&mut tally, turn, false).await;
-            } else {
-                self.gather(&mut tally, Instant::now() + PATIENCE, true).await;
+                continue;
+            }
+            self.gather(&mut tally, Instant::now() + PATIENCE, true).await;
+            if tally.incomplete() >= HOPELESS {
+                break;
             }
         }
         self.gather(&mut tally, Instant::now() + PATIENCE, true).await;
@@ -336,12 +351,21 @@ impl Tally {
         self.wrong += usize::from(!right);
     }
 
+    fn sent(&self) -> usize {
+        self.rounds.len()
+    }
+
+    /// Broadcasts that did not get everywhere.
+    fn incomplete(&self) -> usize {
+        self.rounds.values().filter(|round| round.arrived.len() < self.others).count()
+    }
+
     fn delivered(&self) -> usize {
         self.rounds.values().map(|round| round.arrived.len()).sum()
     }
 
     fn is_complete(&self) -> bool {
-        self.delivered() == self.rounds.len() * self.others
+        self.incomplete() == 0
     }
 
     /// Of those that got everywhere.
@@ -363,11 +387,20 @@ fn payload(number: u64, bytes: usize) -> Vec<u8> {
 /// How long a broadcast may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// So many incomplete broadcasts end a series: each costs all of the patience.
+const HOPELESS: usize = 3;
+
 /// Traffic that a broadcast causes after it has arrived.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// How long an idle swarm is left to calm down, and then looked at.
+/// How long an idle swarm is looked at: longer than any of its usual intervals.
 const QUIET: Duration = Duration::from_secs(10);
+
+/// How often it is looked at again in the hope that it calms down.
+const RESTS: usize = 8;
+
+/// A swarm that uses this much of what it used before is still calming down.
+const CALMER: f64 = 0.9;
 
 /// Broadcasts of which the copies are counted, one after another.
 const ROUNDS_COUNTED: usize = 5;

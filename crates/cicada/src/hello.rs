@@ -2,12 +2,12 @@
 //!
 //! The dialler speaks first. The listener reveals nothing of itself before the dialler has proven the swarm's secret.
 
-use crate::{start::wall_time, tls};
+use crate::{entrance::Entrance, start::wall_time, tls};
 use cicada_proto::{DialError, Me};
 use cicada_wire::{
     Capabilities, HELLO_VERSION, Hello, HelloReply, IdKind, LinkSide, OverlayKind, PublicKey, Purpose, Refusal, Role, SwarmKeys,
 };
-use quinn::{Connection, ConnectionError, ReadExactError, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ConnectionError, ReadExactError, RecvStream, SendStream, TransportErrorCode, VarInt};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -104,14 +104,20 @@ impl Binding {
 }
 
 /// The dialler's part. On failure the connection is closed, and the other end told why.
-pub(crate) async fn dial(connection: &Connection, expected: Option<PublicKey>, me: &Me, terms: &Terms) -> Result<Greeted, DialError> {
+pub(crate) async fn dial(
+    connection: &Connection,
+    expected: Option<PublicKey>,
+    me: &Me,
+    terms: &Terms,
+    entrance: &Entrance,
+) -> Result<Greeted, DialError> {
     let binding = Binding::of(connection, me, LinkSide::Dialler).map_err(|_| DialError::NotAPeer)?;
     let refusal = if binding.theirs == binding.ours {
         Some(Refusal::SelfDial)
     } else if expected.is_some_and(|expected| expected != binding.theirs) {
         Some(Refusal::OtherKey)
     } else {
-        None
+        entrance.check_key(connection.remote_address().ip(), binding.theirs).err()
     };
     if let Some(refusal) = refusal {
         close(connection, refusal);
@@ -152,7 +158,7 @@ pub(crate) async fn dial(connection: &Connection, expected: Option<PublicKey>, m
 }
 
 /// The listener's part. On failure the connection is closed, and the other end told why.
-pub(crate) async fn listen(connection: &Connection, me: &Me, terms: &Terms) -> Result<Greeted, Refusal> {
+pub(crate) async fn listen(connection: &Connection, me: &Me, terms: &Terms, entrance: &Entrance) -> Result<Greeted, Refusal> {
     let heard = timeout(HELLO_TIMEOUT, async {
         let (send, mut recv) = connection.accept_bi().await.map_err(Broken::Connection)?;
         let bytes = hear(&mut recv, Hello::MAX_BYTES).await?;
@@ -171,6 +177,10 @@ pub(crate) async fn listen(connection: &Connection, me: &Me, terms: &Terms) -> R
         }
     };
     let binding = Binding::of(connection, me, LinkSide::Listener).inspect_err(|refusal| close(connection, *refusal))?;
+    if let Err(denied) = entrance.check_key(connection.remote_address().ip(), binding.theirs) {
+        refuse(connection, &mut send, denied).await;
+        return Err(denied);
+    }
     let checked = match Hello::parse(&bytes) {
         Ok(hello) if binding.theirs == binding.ours => Err((Refusal::SelfDial, hello)),
         Ok(hello) => binding.check(&hello, terms).map_err(|refusal| (refusal, hello.clone())).map(|()| hello),
@@ -260,6 +270,8 @@ pub(crate) fn dial_error(error: &ConnectionError) -> DialError {
         ConnectionError::ApplicationClosed(_) => DialError::Refused(reason(error)),
         ConnectionError::TimedOut | ConnectionError::Reset => DialError::TimedOut,
         ConnectionError::LocallyClosed => DialError::Refused(Refusal::Closing),
+        // It speaks QUIC, and does not want to (now): a peer that is closing, or one with too many at its door.
+        ConnectionError::ConnectionClosed(closed) if NOT_NOW.contains(&closed.error_code) => DialError::Unreachable,
         ConnectionError::VersionMismatch
         | ConnectionError::TransportError(_)
         | ConnectionError::ConnectionClosed(_)
@@ -295,6 +307,9 @@ fn broken_read(error: ReadExactError) -> Broken {
         ReadExactError::FinishedEarly(_) | ReadExactError::ReadError(_) => Broken::Ended,
     }
 }
+
+/// How an end that closes while the handshake is under way says so (RFC 9000, sections 10.2.3 and 20.1).
+const NOT_NOW: [TransportErrorCode; 2] = [TransportErrorCode::CONNECTION_REFUSED, TransportErrorCode::APPLICATION_ERROR];
 
 /// RFC 9266, section 2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";

@@ -141,6 +141,7 @@ impl Outbound {
         let mut waiting = VecDeque::new();
         let mut batch = Vec::new();
         let mut open = true;
+        let mut closed = std::pin::pin!(self.connection.closed());
         while open {
             self.start_bulk(&mut sending, &mut waiting);
             tokio::select! {
@@ -151,6 +152,7 @@ impl Outbound {
                     }
                 }
                 Some(_) = sending.join_next() => {}
+                error = &mut closed => return End::Theirs(hello::reason(&error)),
             }
         }
         let flush = async {

@@ -4,6 +4,7 @@
 //! clear. Those are taken out here; QUIC sees the rest.
 
 use bytes::Bytes;
+use cicada_wire::DATAGRAM_TAG;
 use quinn::{
     AsyncUdpSocket, UdpPoller,
     udp::{RecvMeta, Transmit, UdpSocketState},
@@ -72,11 +73,11 @@ impl SharedSocket {
     /// Takes our datagrams out of a received buffer. What is left stands at its front.
     fn take_ours(&self, meta: &mut RecvMeta, buffer: &mut [u8]) {
         let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
-        self.dialled.note(from, Signs { answered: true, unreachable: false });
         let stride = meta.stride.max(1);
         let (mut read, mut kept) = (0, 0);
         while read < meta.len {
             let end = (read + stride).min(meta.len);
+            self.dialled.note(from, Signs::of(&buffer[read..end]));
             if buffer[read] & QUIC_BIT != 0 {
                 // Only the last segment is shorter than the stride, so what is left keeps its boundaries.
                 buffer.copy_within(read..end, kept);
@@ -112,7 +113,7 @@ impl AsyncUdpSocket for SharedSocket {
                 let to = transmit.destination;
                 if means_unreachable(error.kind()) {
                     let to = SocketAddr::new(to.ip().to_canonical(), to.port());
-                    self.dialled.note(to, Signs { answered: false, unreachable: true });
+                    self.dialled.note(to, Signs { unreachable: true, ..Signs::default() });
                 }
                 tracing::trace!(%to, %error, "not sent");
                 Ok(())
@@ -180,10 +181,28 @@ impl UdpPoller for Writable {
 /// What was noticed of an address while it was dialled.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Signs {
-    /// Something came from there.
-    pub(crate) answered: bool,
+    /// What came from there was part of a QUIC handshake.
+    quic: bool,
+    /// What came from there was something else.
+    foreign: bool,
     /// The system knows no way there.
-    pub(crate) unreachable: bool,
+    unreachable: bool,
+}
+
+impl Signs {
+    /// Of one datagram. During a handshake a QUIC server sends long headers only (RFC 9000, section 17.2), of the version that
+    /// it was asked in or of none.
+    fn of(bytes: &[u8]) -> Self {
+        let quic = matches!(bytes, [first, 0, 0, 0, 0 | 1, ..] if first & LONG_HEADER != 0);
+        // Members ask and answer beside links; that says nothing of the dial.
+        let ours = bytes.first() == Some(&DATAGRAM_TAG);
+        Self { quic, foreign: !quic && !ours, unreachable: false }
+    }
+
+    /// Whether only something that is no peer answered.
+    pub(crate) fn are_foreign(self) -> bool {
+        self.foreign && !self.quic
+    }
 }
 
 /// Ends the watch when dropped.
@@ -241,7 +260,8 @@ impl Dialled {
         let Some(signs) = all.get(&address) else { return };
         signs.send_if_modified(|signs| {
             let before = *signs;
-            signs.answered |= new.answered;
+            signs.quic |= new.quic;
+            signs.foreign |= new.foreign;
             signs.unreachable |= new.unreachable;
             *signs != before
         });
@@ -263,6 +283,9 @@ fn mapped(address: SocketAddr) -> SocketAddr {
 
 /// The bit that QUIC sets in every first byte (RFC 9000, section 17).
 const QUIC_BIT: u8 = 0x40;
+
+/// The bit of packets with a long header (RFC 9000, section 17.2).
+const LONG_HEADER: u8 = 0x80;
 
 /// Datagrams that wait for the task that owns the node.
 const DATAGRAMS: usize = 512; // guess: the answers of a lookup and a round of upkeep, many times over

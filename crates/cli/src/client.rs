@@ -77,6 +77,9 @@ async fn perform(peer: &SwarmPeer, swarm: &Swarm, errand: Errand, as_json: bool)
         Errand::Cast { data } => {
             let sent = peer.broadcast(data, &BroadcastOptions::default()).await;
             let sent = sent.map_err(|error| Failure::failed(format!("cannot broadcast: {error}")))?;
+            if sent.delegates == 0 {
+                return Err(Failure::failed("nobody took the broadcast over"));
+            }
             Ok(output::either(as_json, &json!({"id": sent.id.to_string(), "delegates": sent.delegates}), "sent to all peers")?)
         }
     }

@@ -48,7 +48,11 @@ impl<'a> Runtime<'a> {
             Command::Receive { count } => self.receive(*count).await,
             Command::Broadcast { data } => {
                 let sent = self.peer.broadcast(data.clone(), &BroadcastOptions::default()).await;
-                sent.map(|_| ()).map_err(|error| error.to_string())
+                let sent = sent.map_err(|error| format!("BCAST: {error}"))?;
+                if sent.delegates == 0 {
+                    tracing::warn!(at = self.position(), "nobody is there to hear the broadcast");
+                }
+                Ok(())
             }
             Command::Duplicates(copies) => {
                 self.duplicates = *copies;

@@ -293,6 +293,7 @@ fn is_for_good(reason: Refusal) -> bool {
             | Refusal::InvalidRecord
             | Refusal::ExpiredRecord
             | Refusal::NotAdmitted
+            | Refusal::Denied
             | Refusal::UnprovenAddress
     )
 }

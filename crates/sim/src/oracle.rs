@@ -252,6 +252,14 @@ impl World {
         Ok((order, next))
     }
 
+    /// For each of these members whose tree is not complete, how it errs: see [`Self::tree_is_complete`].
+    #[must_use]
+    pub fn incomplete_trees(&self, members: &[PeerIndex]) -> Vec<String> {
+        let mut ids: Vec<_> = members.iter().map(|who| self.id(*who)).collect();
+        ids.sort_unstable();
+        members.iter().filter_map(|who| self.tree_of_one(*who, &ids).err()).collect()
+    }
+
     /// Whether each of these members knows the members closest to it, and somebody alive in every cell that is not empty.
     ///
     /// # Errors
@@ -259,23 +267,26 @@ impl World {
     pub fn tree_is_complete(&self, members: &[PeerIndex]) -> Result<(), String> {
         let mut ids: Vec<_> = members.iter().map(|who| self.id(*who)).collect();
         ids.sort_unstable();
-        for who in members {
-            let me = self.id(*who);
-            let mut known: Vec<_> = self.table(*who).entries.iter().map(|entry| entry.record.id()).collect();
-            known.sort_unstable();
-            let closest = self.peers[who.0].config.upkeep.bucket.min(TREE_CLOSEST);
-            if let Some(missing) = closest_others(&ids, me, closest).into_iter().find(|id| known.binary_search(id).is_err()) {
-                return Err(format!("{} does not know {}, which is close to it", self.name(*who), self.names_of(&[missing])));
-            }
-            let mut empty = [true; CELLS as usize];
-            for cell in known.iter().filter(|id| ids.binary_search(id).is_ok()).filter_map(|id| Geometry::Tree.cell(me, *id)) {
-                empty[cell as usize] = false;
-            }
-            if let Some(cell) = ids.iter().filter_map(|id| Geometry::Tree.cell(me, *id)).find(|cell| empty[*cell as usize]) {
-                return Err(format!("{} knows nobody alive in its cell {cell}", self.name(*who)));
-            }
+        members.iter().try_for_each(|who| self.tree_of_one(*who, &ids))
+    }
+
+    /// `ids`: of all members, sorted.
+    fn tree_of_one(&self, who: PeerIndex, ids: &[Hash]) -> Result<(), String> {
+        let me = self.id(who);
+        let mut known: Vec<_> = self.table(who).entries.iter().map(|entry| entry.record.id()).collect();
+        known.sort_unstable();
+        let closest = self.peers[who.0].config.upkeep.bucket.min(TREE_CLOSEST);
+        if let Some(missing) = closest_others(ids, me, closest).into_iter().find(|id| known.binary_search(id).is_err()) {
+            return Err(format!("{} does not know {}, which is close to it", self.name(who), self.names_of(&[missing])));
         }
-        Ok(())
+        let mut empty = [true; CELLS as usize];
+        for cell in known.iter().filter(|id| ids.binary_search(id).is_ok()).filter_map(|id| Geometry::Tree.cell(me, *id)) {
+            empty[cell as usize] = false;
+        }
+        match ids.iter().filter_map(|id| Geometry::Tree.cell(me, *id)).find(|cell| empty[*cell as usize]) {
+            Some(cell) => Err(format!("{} knows nobody alive in its cell {cell}", self.name(who))),
+            None => Ok(()),
+        }
     }
 
     /// Whether the tables of these members are what they should be: an ordered ring with right lists, or a complete tree.

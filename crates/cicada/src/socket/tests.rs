@@ -7,11 +7,7 @@ fn socket() -> (Arc<SharedSocket>, mpsc::Receiver<Received>) {
 }
 
 fn meta(len: usize, stride: usize) -> RecvMeta {
-    let mut meta = RecvMeta::default();
-    meta.addr = SocketAddr::from(([127, 0, 0, 1], 9));
-    meta.len = len;
-    meta.stride = stride;
-    meta
+    RecvMeta { addr: SocketAddr::from(([127, 0, 0, 1], 9)), len, stride, ..RecvMeta::default() }
 }
 
 fn segments(kinds: &[u8], stride: usize, last: usize) -> Vec<u8> {
@@ -61,12 +57,26 @@ async fn datagrams_beyond_the_queue_are_lost_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn only_what_comes_from_a_dialled_address_is_noticed() {
-    let (socket, _datagrams) = socket();
-    let watched = socket.watch(SocketAddr::from(([127, 0, 0, 1], 10)));
-    socket.take_ours(&mut meta(4, 4), &mut [0xc0; 4]);
-    assert!(!watched.signs().answered, "that came from another port");
-    let other = socket.watch(SocketAddr::from(([127, 0, 0, 1], 9)));
-    socket.take_ours(&mut meta(4, 4), &mut [0xc0; 4]);
-    assert!(other.signs().answered);
+async fn only_what_is_no_handshake_and_comes_from_a_dialled_address_is_foreign() {
+    let handshake: &[u8] = &[0xc0, 0, 0, 0, 1, 9, 9];
+    let negotiation: &[u8] = &[0xf3, 0, 0, 0, 0, 9, 9];
+    let cases: [(&[&[u8]], bool); 7] = [
+        (&[], false),
+        (&[b"what?"], true),
+        (&[b"220 mail.example ready"], true),
+        (&[handshake], false),
+        (&[negotiation], false),
+        (&[b"late packet of another link", handshake], false),
+        (&[&[DATAGRAM_TAG, 1, 2, 3]], false),
+    ];
+    for (packets, foreign) in cases {
+        let (socket, _datagrams) = socket();
+        let other = socket.watch(SocketAddr::from(([127, 0, 0, 1], 10)));
+        let watched = socket.watch(SocketAddr::from(([127, 0, 0, 1], 9)));
+        for packet in packets {
+            socket.take_ours(&mut meta(packet.len(), packet.len()), &mut packet.to_vec());
+        }
+        assert_eq!(watched.signs().are_foreign(), foreign, "{packets:?}");
+        assert!(!other.signs().are_foreign(), "that came from another port");
+    }
 }

@@ -51,7 +51,7 @@ impl Report {
     /// Success only if every promise was kept.
     pub(super) fn end(&self) -> Result<(), Failure> {
         if self.broken > 0 {
-            return Err(Failure::failed(format!("{} of the promises above were broken", self.broken)));
+            return Err(Failure::failed(format!("promises broken: {}", self.broken)));
         }
         if !self.as_json {
             output::line("\nEvery promise was kept.")?;
@@ -79,6 +79,6 @@ mod tests {
         assert!(report.end().is_ok(), "control");
         report.row("broken", 2, 1, false, Duration::ZERO, "").unwrap();
         report.row("kept again", 1, 1, true, Duration::ZERO, "").unwrap();
-        assert!(report.end().unwrap_err().to_string().contains("1 of the promises"));
+        assert!(report.end().unwrap_err().to_string().contains("promises broken: 1"));
     }
 }

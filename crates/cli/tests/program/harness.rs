@@ -148,6 +148,9 @@ impl Finished {
     }
 }
 
+/// A private address in every fresh network, and not a loopback one.
+pub(crate) const PRIVATE: &str = "10.77.0.1";
+
 /// What arrives on a pipe, line by line.
 struct Text {
     state: Mutex<(Vec<String>, bool)>,
@@ -200,10 +203,10 @@ impl Network {
         Self { holder: None }
     }
 
-    /// A fresh network with loopback only; `None` where the system does not let us make one.
+    /// A fresh network with loopback only, which also has [`PRIVATE`]; `None` where the system does not let us make one.
     pub(crate) fn fresh() -> Option<Self> {
         let mut holder = Command::new("unshare")
-            .args(["--net", "sh", "-c", "ip link set lo up && echo up && read end"])
+            .args(["--net", "sh", "-c", &format!("ip link set lo up && ip address add {PRIVATE}/32 dev lo && echo up && read end")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

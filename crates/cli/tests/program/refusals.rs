@@ -39,6 +39,17 @@ fn a_send_to_nobody_fails_in_bounded_time_with_its_line() {
 }
 
 #[test]
+fn a_message_over_the_limit_is_refused_with_the_limit_and_its_line() {
+    let folder = Folder::new();
+    for command in ["BCAST", "SEND localhost 49610"] {
+        folder.write("big.conf", format!("# big\n{command} {}\n", "x".repeat(300_000)));
+        let ended = Cicada::new("--interface 127.0.0.1 -p 0 big.conf").folder(&folder).finish();
+        let ended = ended.failed(1, "the message has 300000 bytes, the limit is ");
+        assert!(ended.stderr.last().unwrap().starts_with("big.conf:2: "), "{ended:#?}");
+    }
+}
+
+#[test]
 fn a_missing_script_is_told_from_a_mistyped_command() {
     Cicada::new("./gone.conf").finish().failed(2, "cannot read ./gone.conf").in_one_line();
     Cicada::new("dmeo").finish().failed(2, "no such command").in_one_line();
@@ -68,8 +79,8 @@ fn a_port_in_use_is_named() {
 
 #[test]
 fn an_interface_that_is_not_ours_is_named() {
-    // 192.0.2.0/24 is for documentation: no machine has it.
-    Cicada::new("--interface 192.0.2.1 -p 0").finish().failed(1, "192.0.2.1");
+    // 240.0.0.0/4 is reserved: no machine has any of it.
+    Cicada::new("--interface 240.0.0.1 -p 0").finish().failed(1, "240.0.0.1");
 }
 
 #[test]
@@ -132,6 +143,9 @@ fn peers_of_another_swarm_overlay_or_secret_are_refused_with_the_reason() {
         Cicada::new(&line).folder(&folder).finish().failed(1, &port.to_string());
     }
     folder.write("end.conf", "");
+    let by_variable = format!("--interface 127.0.0.1 -p 0 --join 127.0.0.1:{port} --swarm garden end.conf");
+    let by_variable = Cicada::new(&by_variable).variable("CICADA_SWARM_SECRET", "a secret of the right length").folder(&folder);
+    by_variable.finish().succeeded();
     let same = format!("--interface 127.0.0.1 -p 0 --join 127.0.0.1:{port} --swarm garden --swarm-secret-file secret end.conf");
     Cicada::new(&same).folder(&folder).finish().succeeded();
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Cicada, Folder, Running, free_ports, is_free};
+use crate::harness::{Cicada, Folder, Network, PRIVATE, Running, free_ports, is_free};
 
 #[test]
 fn a_peer_without_a_script_prints_what_arrives_until_it_is_interrupted() {
@@ -114,6 +114,36 @@ fn send_reads_its_data_from_standard_input_and_fails_when_nobody_is_there() {
     let [nobody] = free_ports();
     let line = format!("send --interface 127.0.0.1 --join {address} 127.0.0.1:{nobody} text --timeout 1");
     Cicada::new(&line).finish().failed(1, &nobody.to_string());
+}
+
+#[test]
+fn that_no_port_is_mapped_is_told_only_where_a_mapping_would_be_tried() {
+    let Some(network) = Network::fresh() else {
+        println!("left out: no network with a private address can be made here");
+        return;
+    };
+    let folder = Folder::new();
+    folder.write("end.conf", "");
+    let told = |line: &str| {
+        let ended = Cicada::in_network(&network, line).folder(&folder).finish().succeeded();
+        ended.stderr.iter().filter(|line| line.contains("maps no ports")).count()
+    };
+    assert_eq!(told(&format!("--interface {PRIVATE} end.conf")), 1);
+    assert_eq!(told(&format!("--interface {PRIVATE} --no-port-mapping end.conf")), 0);
+    assert_eq!(told("--interface localhost end.conf"), 0);
+}
+
+#[test]
+fn a_peer_on_ipv6_is_reached_by_its_address_in_brackets() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        println!("left out: this machine has no IPv6");
+        return;
+    }
+    let [port] = free_ports();
+    let peer = Cicada::new(&format!("--interface ::1 -p {port}")).start();
+    peer.logged("listening");
+    Cicada::new(&format!("send --interface [::1] --join [::1]:{port} [::1]:{port} over six")).finish().succeeded();
+    assert!(peer.printed("over six").starts_with("1 -- "));
 }
 
 /// The address that a peer started with --json says it has.

@@ -32,7 +32,16 @@ enum Stage {
     /// A link is being made.
     Dialling(Address),
     /// On its way.
-    Sent { link: LinkId, since: Instant, small: bool },
+    Sent { link: LinkId, since: Instant, content: Content },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Content {
+    /// The answer tells the link's round trip.
+    SmallBody,
+    LargeBody,
+    /// An extend, which is answered only once its body is there.
+    None,
 }
 
 impl Broadcaster {
@@ -80,9 +89,13 @@ impl Broadcaster {
         let Some(id) = cx.links.to_peer(to).map(|link| link.id) else { return };
         let Some(link) = cx.links.link_mut(id) else { return };
         link.used = cx.now;
-        let length = if let Frame::Task(_, payload) = &frame { payload.len() } else { 0 };
+        let (length, content) = match &frame {
+            Frame::Task(task, _) if task.extend => (0, Content::None),
+            Frame::Task(_, payload) if payload.len() > SMALL_BYTES => (payload.len(), Content::LargeBody),
+            _ => (0, Content::SmallBody),
+        };
         let patience = link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(length);
-        let stage = Stage::Sent { link: id, since: cx.now, small: length <= SMALL_BYTES };
+        let stage = Stage::Sent { link: id, since: cx.now, content };
         self.open(ticket, Errand { key, to, stage, due: cx.now + patience });
         cx.out.frame(id, frame);
     }
@@ -114,7 +127,7 @@ impl Broadcaster {
             return self.fail(cx, overlay, key, from, Fault::Unavailable);
         }
         self.close(verdict.ticket);
-        if let Stage::Sent { link, since, small: true } = stage
+        if let Stage::Sent { link, since, content: Content::SmallBody } = stage
             && let Some(link) = cx.links.link_mut(link)
         {
             link.round_trip.measured(cx.now.since(since));
@@ -166,11 +179,11 @@ impl Broadcaster {
         let Some(errand) = self.errands.get(&ticket) else { return };
         let (key, to) = (errand.key, errand.to);
         let fault = match errand.stage {
-            // Perhaps it has no room for a link to us.
-            Stage::Dialling(_) => Fault::Unavailable,
-            Stage::Sent { .. } => Fault::Dead,
+            // Perhaps it has no room for a link to us, or lacks the body still.
+            Stage::Dialling(_) | Stage::Sent { content: Content::None, .. } => Fault::Unavailable,
+            Stage::Sent { content: Content::SmallBody | Content::LargeBody, .. } => Fault::Dead,
         };
-        if overlay.member(to).is_some() {
+        if fault == Fault::Dead && overlay.member(to).is_some() {
             cx.step(Step::Suspect(to));
         }
         self.fail(cx, overlay, key, to, fault);

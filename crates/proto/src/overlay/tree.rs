@@ -25,9 +25,11 @@ use crate::{
     step::{Finder, Step},
     time::Instant,
 };
+use bucket::Bucket;
 use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
 use merge::Merge;
-use std::{collections::BTreeSet, time::Duration};
+use rand::seq::IndexedRandom;
+use std::{collections::BTreeMap, time::Duration};
 use table::{Buckets, Place};
 use upkeep::{Look, Schedule};
 
@@ -36,8 +38,8 @@ use upkeep::{Look, Schedule};
 pub struct Tree {
     me: SignedRecord,
     buckets: Buckets,
-    /// Candidates that are being proven.
-    proving: BTreeSet<Hash>,
+    /// Candidates that are being proven, and whether each has told us of itself and so knows us.
+    proving: BTreeMap<Hash, bool>,
     /// The nearest members as last told to the application.
     nearest: Vec<Hash>,
     schedule: Schedule,
@@ -50,7 +52,7 @@ impl Tree {
         Self {
             buckets: Buckets::new(me.id()),
             me,
-            proving: BTreeSet::new(),
+            proving: BTreeMap::new(),
             nearest: Vec::new(),
             schedule: Schedule::default(),
             merge: None,
@@ -133,14 +135,14 @@ impl Tree {
 
     pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
         let id = peer.id();
-        self.proving.remove(&id);
+        let knows_us = self.proving.remove(&id).unwrap_or_default() || cx.links.to_peer(id).is_some();
         match self.buckets.place(cx.config, peer.record()) {
             Place::Nowhere => return,
             Place::Known => self.seen(id, Some(peer)),
-            Place::Free => self.insert(cx, peer),
+            Place::Free => self.insert(cx, peer, knows_us),
             Place::Of(other) => {
                 self.displace(cx, other);
-                self.insert(cx, peer);
+                self.insert(cx, peer, knows_us);
             }
             Place::Full => self.keep_spare(cx, peer.record()),
         }
@@ -150,14 +152,25 @@ impl Tree {
         }
     }
 
-    fn insert(&mut self, cx: &mut Context<'_>, peer: &Proven) {
+    fn insert(&mut self, cx: &mut Context<'_>, peer: &Proven, knows_us: bool) {
         if !self.is_joined() {
             self.schedule.joined(cx.now);
         }
         let Some(bucket) = self.buckets.bucket_mut(peer.id()) else { return };
         bucket.insert(peer.clone());
         cx.out.event(Event::PeerJoined(peer.clone()));
+        if !knows_us && self.should_know_us(cx, peer.id()) {
+            merge::introduce(cx, peer.record(), std::slice::from_ref(&self.me));
+        }
         self.tell_nearest(cx);
+    }
+
+    /// Whom we are near should know us as well, and where all fit into a bucket everybody should. Who asks all of its
+    /// neighbourhood tells them by asking.
+    fn should_know_us(&self, cx: &Context<'_>, peer: Hash) -> bool {
+        let all = self.buckets.below(CELLS);
+        let nearer = || self.closer(peer, NEAR + 1).len();
+        all <= cx.config.upkeep.bucket || (!self.schedule.is_thorough() && nearer() <= NEAR)
     }
 
     fn displace(&mut self, cx: &mut Context<'_>, id: Hash) {
@@ -196,11 +209,18 @@ impl Tree {
         if bucket.members().len() < size || bucket.suspected.is_some_and(|suspected| now.since(suspected) < BETWEEN_SUSPICIONS) {
             return;
         }
-        // Those linked are watched anyway.
-        let oldest = bucket.members().iter().map(Proven::id).find(|id| cx.links.to_peer(*id).is_none());
         bucket.suspected = Some(now);
+        if let Some(cell) = self.buckets.cell(record.id()) {
+            self.suspect_oldest(cx, cell);
+        }
+    }
+
+    /// Whom we have not seen for longest in a cell is checked. Those linked are watched anyway.
+    fn suspect_oldest(&mut self, cx: &mut Context<'_>, cell: u32) {
+        let members = self.buckets.bucket(cell).map_or(&[][..], Bucket::members);
+        let oldest = members.iter().map(Proven::id).find(|id| cx.links.to_peer(*id).is_none());
         if let Some(oldest) = oldest {
-            bucket.seen(oldest, None);
+            self.seen(oldest, None);
             cx.step(Step::Suspect(oldest));
         }
     }
@@ -218,10 +238,7 @@ impl Tree {
         let Some(member) = self.buckets.remove(peer) else { return };
         if !politely {
             self.lost.remember(cx.now, cx.rng, member.record().clone(), cx.config.limits.lost);
-            // Where one died, others may have: their links tell of the linked, nobody of the rest.
-            for near in self.buckets.nearest(peer, cx.config.upkeep.alpha) {
-                cx.step(Step::Suspect(near.id()));
-            }
+            self.suspect_others(cx, peer);
         }
         cx.out.event(Event::PeerLeft { peer, politely });
         self.tell_nearest(cx);
@@ -234,6 +251,17 @@ impl Tree {
         }
     }
 
+    /// Where one died, others may have. Links tell of the linked, nobody of the rest: one near the dead and a few anywhere are
+    /// checked. If many died, each that is found dead leads to more; if few, it ends there.
+    fn suspect_others(&mut self, cx: &mut Context<'_>, dead: Hash) {
+        let unlinked: Vec<Hash> = self.buckets.iter().map(Proven::id).filter(|id| cx.links.to_peer(*id).is_none()).collect();
+        let near = unlinked.iter().copied().min_by_key(|id| Geometry::Tree.offset(*id, dead));
+        let anywhere: Vec<Hash> = (0..SUSPECTS).filter_map(|_| unlinked.choose(cx.rng).copied()).collect();
+        for suspect in near.into_iter().chain(anywhere) {
+            cx.step(Step::Suspect(suspect));
+        }
+    }
+
     /// A place in the cell of `id` may be free: whom we remember for it is proven.
     fn fill(&mut self, cx: &mut Context<'_>, id: Hash) {
         let size = cx.config.upkeep.bucket;
@@ -241,21 +269,24 @@ impl Tree {
         let spare = if bucket.members().len() < size { bucket.take_spare() } else { None };
         self.buckets.tidy();
         if let Some(spare) = spare {
-            self.prove(cx, spare);
+            self.prove(cx, spare, false);
         }
     }
 
-    fn prove(&mut self, cx: &mut Context<'_>, record: SignedRecord) {
-        if self.proving.insert(record.id()) {
-            cx.step(Step::Prove(record));
+    fn prove(&mut self, cx: &mut Context<'_>, record: SignedRecord, knows_us: bool) {
+        if let Some(known) = self.proving.get_mut(&record.id()) {
+            *known |= knows_us;
+            return;
         }
+        self.proving.insert(record.id(), knows_us);
+        cx.step(Step::Prove(record));
     }
 
     pub(crate) fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
         self.seen(from, None);
         for record in records {
             match self.buckets.place(cx.config, record) {
-                Place::Free | Place::Of(_) => self.prove(cx, record.clone()),
+                Place::Free | Place::Of(_) => self.prove(cx, record.clone(), record.id() == from),
                 Place::Full => self.keep_spare(cx, record),
                 Place::Known | Place::Nowhere => {}
             }
@@ -291,7 +322,7 @@ impl Tree {
         Reply::Refused(Refusal::Unexpected)
     }
 
-    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
+    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, reply: Option<&Reply>) {
         // The tree asks by lookups only.
         if reply.is_some() {
             self.seen(from.id(), None);
@@ -320,6 +351,9 @@ impl Tree {
             Look::Brief { turn } => self.near_point(turn),
         });
         let cells = self.schedule.cells_due(cx.now, cx.rng, refresh, &self.buckets.filled_cells());
+        for cell in &cells {
+            self.suspect_oldest(cx, *cell);
+        }
         let cells = cells.into_iter().map(|cell| Geometry::Tree.cell_start(self.id(), cell));
         for target in own.into_iter().chain(cells) {
             cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Overlay });
@@ -343,6 +377,9 @@ impl Tree {
 
 /// Who answers for a key must know about as many around it.
 const NEAR: usize = 8; // guess
+
+/// Members anywhere that are checked when one died: more than one of them dead is the rule once a third is.
+const SUSPECTS: usize = 3; // guess
 
 /// A bucket that is full is not a reason to keep checking its members.
 const BETWEEN_SUSPICIONS: Duration = Duration::from_secs(30); // guess

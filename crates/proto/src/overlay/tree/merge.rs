@@ -3,7 +3,7 @@
 //! Where they meet, the peer looks its own id up through the stranger and so comes to know the strangers nearest to itself. Then
 //! it splits its tree into cells and hands each cell, over a link into it, the stranger nearest to there: whoever is handed one
 //! does the same within its share. Cells so near that the strangers nearest to us are also the nearest to everybody there need no
-//! lookup of their own: their members and the strangers are introduced to each other.
+//! lookup of their own: their members are told of the strangers. Whoever takes a stranger in as a neighbour tells it so.
 
 use super::Tree;
 use crate::{
@@ -42,6 +42,8 @@ impl Tree {
             return;
         }
         let strangers = vec![stranger.clone()];
+        // It is asked by name, and so learns of us.
+        self.on_candidates(cx, stranger.id(), &strangers);
         let until = cx.now + ONE_MERGE;
         self.merge = Some(Merge { share: share.min(CELLS), handed: 0, strangers: strangers.clone(), seeking: true, until });
         cx.step(Step::Find { target: self.id(), seeds: strangers, finder: Finder::Overlay });
@@ -59,7 +61,7 @@ impl Tree {
 
     fn hand_on(&mut self, cx: &mut Context<'_>) {
         let Some(merge) = self.merge.as_mut() else { return };
-        let (first_time, cells) = (merge.handed == 0, merge.handed..merge.share);
+        let cells = merge.handed..merge.share;
         merge.handed = merge.share;
         let strangers = merge.strangers.clone();
         let mut introduced = 0;
@@ -72,15 +74,6 @@ impl Tree {
                 }
             } else {
                 self.delegate(cx, cell, &strangers);
-            }
-        }
-        if first_time {
-            // They have no share of this: whom they should know of us, we tell them.
-            let near: Vec<SignedRecord> =
-                self.buckets.nearest(self.id(), MOST_INTRODUCED).into_iter().map(|ours| ours.record().clone()).collect();
-            let ours: Vec<SignedRecord> = near.into_iter().filter(|ours| !holds(&strangers, ours.id())).chain([self.me.clone()]).collect();
-            for stranger in &strangers {
-                introduce(cx, stranger, &ours);
             }
         }
     }
@@ -119,7 +112,7 @@ fn holds(records: &[SignedRecord], id: Hash) -> bool {
 }
 
 /// Tells `to` of those nearest to it.
-fn introduce(cx: &mut Context<'_>, to: &SignedRecord, records: &[SignedRecord]) {
+pub(super) fn introduce(cx: &mut Context<'_>, to: &SignedRecord, records: &[SignedRecord]) {
     let mut records = records.to_vec();
     records.sort_by_key(|record| Geometry::Tree.offset(record.id(), to.id()));
     records.truncate(FEW);

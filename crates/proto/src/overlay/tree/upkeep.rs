@@ -21,7 +21,6 @@ struct Cell {
 
 #[derive(Debug)]
 struct Own {
-    last: Instant,
     next: Instant,
     pause: Duration,
     /// How many more lookups of our own id ask the whole neighbourhood, which so learns of us.
@@ -42,7 +41,7 @@ pub(super) enum Look {
 impl Schedule {
     /// The first member is known: this peer has come into a swarm.
     pub(super) fn joined(&mut self, now: Instant) {
-        self.own = Some(Own { last: now, next: now + SETTLE, pause: SETTLE, thorough: THOROUGH, turn: 0 });
+        self.own = Some(Own { next: now + SETTLE, pause: SETTLE, thorough: THOROUGH, turn: 0 });
     }
 
     /// Nobody is known any more.
@@ -50,25 +49,29 @@ impl Schedule {
         *self = Self::default();
     }
 
+    /// Whether our own id is still to be looked up by asking all of the neighbourhood.
+    pub(super) fn is_thorough(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.thorough > 0)
+    }
+
     /// The neighbourhood changed.
     pub(super) fn changed(&mut self, now: Instant) {
         if let Some(own) = &mut self.own {
-            if own.pause > AFTER_CHANGE {
+            if own.pause > AFTER_CHANGE * 2 {
                 own.turn = 0;
             }
             own.pause = AFTER_CHANGE;
-            own.next = own.next.min((now + SETTLE).max(own.last + BETWEEN_LOOKS));
+            own.next = own.next.min(now + CHANGING);
         }
         // Who has come may have come to where nobody was.
         for cell in self.cells.values_mut().filter(|cell| cell.empty.is_some_and(|empty| empty > LATE_RETRY)) {
-            *cell = Cell { next: now + BETWEEN_LOOKS, empty: Some(LATE_RETRY) };
+            *cell = Cell { next: now + CHANGING, empty: Some(LATE_RETRY) };
         }
     }
 
     /// Whether our own id should be looked up now; the next time is set.
     pub(super) fn own_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, longest: Duration) -> Option<Look> {
         let own = self.own.as_mut().filter(|own| own.next <= now)?;
-        own.last = now;
         own.next = now + jittered(rng, own.pause, 4);
         own.pause = (own.pause * 2).min(longest);
         if own.thorough > 0 {
@@ -125,8 +128,8 @@ fn jittered(rng: &mut ChaCha8Rng, pause: Duration, part: u32) -> Duration {
 
 /// From a change to the next look: what comes at the same time is found by one.
 const SETTLE: Duration = Duration::from_millis(250); // guess: a lookup's time on the internet
-/// While change follows change, at least this lies between two looks.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1); // guess
+/// Changes come in swarms: those within this time are followed by one look.
+const CHANGING: Duration = Duration::from_secs(1); // guess
 /// From the look after a change to the next; twice as long each time.
 const AFTER_CHANGE: Duration = Duration::from_secs(10); // guess
 /// A cell where nobody was found is looked up again after this, twice as long each time.
