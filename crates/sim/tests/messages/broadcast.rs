@@ -165,14 +165,25 @@ fn rounds_with_a_fifth_dropping(world: &mut World, peers: &[PeerIndex]) -> (usiz
         let text = format!("round {round}");
         world.broadcast(from, text.clone());
         world.run_for(Duration::from_secs(8));
-        for t in 0..12 { if world.reached(&others, text.as_bytes()).0 != others.len() {
-            println!("{round} at {t}: {:?} of {}", world.reached(&others, text.as_bytes()), others.len()); world.run_for(Duration::from_secs(1)); 
-            let order = world.in_order(peers);
-            for o in &others { if world.deliveries(*o).iter().all(|d| d.payload != text.as_bytes()) { 
-                let at = order.iter().position(|x| x == o).unwrap();
-                let before: Vec<_> = (1..10).map(|b| { let p = order[(at + peers.len() - b) % peers.len()]; (p.0, mute.borrow().contains(&p)) }).collect();
-                println!("missing {o:?} before it {before:?}") } }
-        } }
+        for t in 0..12 {
+            if world.reached(&others, text.as_bytes()).0 != others.len() {
+                println!("{round} at {t}: {:?} of {}", world.reached(&others, text.as_bytes()), others.len());
+                world.run_for(Duration::from_secs(1));
+                let order = world.in_order(peers);
+                for o in &others {
+                    if world.deliveries(*o).iter().all(|d| d.payload != text.as_bytes()) {
+                        let at = order.iter().position(|x| x == o).unwrap();
+                        let before: Vec<_> = (1..10)
+                            .map(|b| {
+                                let p = order[(at + peers.len() - b) % peers.len()];
+                                (p.0, mute.borrow().contains(&p))
+                            })
+                            .collect();
+                        println!("missing {o:?} before it {before:?}")
+                    }
+                }
+            }
+        }
         complete += usize::from(world.reached(&others, text.as_bytes()) == (others.len(), 0));
         live_in_all += others.len();
         for peer in peers {
