@@ -201,7 +201,12 @@ fn churn() {
         for event in 0..(count * 100 / session as usize) {
             let leaver = world.choose(&members);
             members.retain(|who| *who != leaver);
-            if event % 2 == 0 { world.crash(leaver); } else { let operation = world.operation(); world.command(leaver, cicada_proto::Command::Leave { operation }); }
+            if event % 2 == 0 {
+                world.crash(leaver);
+            } else {
+                let operation = world.operation();
+                world.command(leaver, cicada_proto::Command::Leave { operation });
+            }
             let joiner = world.add_peers(1)[0];
             let entry = world.choose(&members);
             world.connect(joiner, entry);
@@ -211,17 +216,34 @@ fn churn() {
                 let settled: Vec<_> = members[..members.len() - count / 20].to_vec();
                 let oldies = settled;
                 asked += 10;
-                let keys: Vec<_> = (0..10).map(|_| { let key = world.random_key(); let who = world.choose(&oldies); (world.begin_lookup(who, key), key) }).collect();
+                let keys: Vec<_> = (0..10)
+                    .map(|_| {
+                        let key = world.random_key();
+                        let who = world.choose(&oldies);
+                        (world.begin_lookup(who, key), key)
+                    })
+                    .collect();
                 let operations: Vec<_> = keys.iter().map(|(operation, _)| *operation).collect();
                 world.wait_all(&operations, Duration::from_secs(10));
                 let everybody = world.swarms().concat();
-                right += keys.iter().filter(|(operation, key)| match world.looked_up(*operation) { Some(Ok(lookup)) => lookup.responsible.first().map(|record| record.id()) == world.owner(&everybody, *key).map(|who| world.id(who)), _ => false }).count();
+                right += keys
+                    .iter()
+                    .filter(|(operation, key)| match world.looked_up(*operation) {
+                        Some(Ok(lookup)) => {
+                            lookup.responsible.first().map(cicada_wire::SignedRecord::id)
+                                == world.owner(&everybody, *key).map(|who| world.id(who))
+                        }
+                        _ => false,
+                    })
+                    .count();
             }
         }
         let all: Vec<_> = (0..count).map(PeerIndex).collect();
         let everybody: Vec<_> = world.live_members();
         let span = world.now().since(start).as_secs_f64();
-        let bytes = (world.cost_of(&everybody).total().bytes + world.cost_of(&all).total().bytes - before.total().bytes) as f64 / span / count as f64;
+        let bytes = (world.cost_of(&everybody).total().bytes + world.cost_of(&all).total().bytes - before.total().bytes) as f64
+            / span
+            / count as f64;
         println!("{count}: {right} of {asked} lookups right; about {bytes} B/s a peer over {span} s; {:?}", world.cost_of(&everybody));
         let swarm = world.swarms().concat();
         println!("settle {:?} {:?}", world.settle(&swarm, Duration::from_secs(20)), swarm.len());
@@ -242,7 +264,7 @@ struct Routes {
 
 /// Greedy routes over the links that stand, between all pairs of members.
 fn routes(world: &World, members: &[PeerIndex]) -> Routes {
-    let links_of = |who: PeerIndex| world.node(who).expect("it lives").links().members().map(|link| link.peer()).collect();
+    let links_of = |who: PeerIndex| world.node(who).expect("it lives").links().members().map(cicada_proto::links::Link::peer).collect();
     let links: BTreeMap<Hash, Vec<Hash>> = members.iter().map(|who| (world.id(*who), links_of(*who))).collect();
     let (mut hops, mut arrived, mut stuck) = (0, 0, 0);
     for from in links.keys() {
