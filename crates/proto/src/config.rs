@@ -322,3 +322,26 @@ pub struct ConfigError {
     /// The least that works.
     pub least: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_and_a_limit_that_lets_nothing_through_is_refused_by_its_name() {
+        assert_eq!(Config::default().check(), Ok(()));
+        let changes: [(&str, fn(&mut Limits)); 5] = [
+            ("limits.links", |limits| limits.links = 0),
+            ("limits.half_open", |limits| limits.half_open = 1),
+            ("limits.delivery_bytes", |limits| limits.delivery_bytes = 0),
+            ("limits.proofs", |limits| limits.proofs = Rate::new(0, 10)),
+            ("limits.bytes_per_peer", |limits| limits.bytes_per_peer = Rate::new(10, 0)),
+        ];
+        for (field, change) in changes {
+            let mut config = Config::default();
+            change(&mut config.limits);
+            let error = config.check().expect_err(field);
+            assert_eq!(error.field, field);
+        }
+    }
+}
