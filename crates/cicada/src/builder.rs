@@ -10,9 +10,10 @@ use crate::{
 use cicada_proto::{
     Config, Route,
     config::{Limits, Upkeep},
+    lists::Who,
 };
 use cicada_wire::{IdKind, Identity, OverlayKind, Role, SwarmKeys};
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use zeroize::Zeroizing;
 
 /// Makes a [`SwarmPeer`]. Every setting has a default; all members of a swarm must agree on overlay, name, secret and kind of id.
@@ -26,6 +27,7 @@ pub struct Builder {
     route: Route,
     role: Role,
     config: Config,
+    state: Option<PathBuf>,
 }
 
 impl Default for Builder {
@@ -39,6 +41,7 @@ impl Default for Builder {
             route: Route::Auto,
             role: Role::Member,
             config: Config::default(),
+            state: None,
         }
     }
 }
@@ -87,6 +90,27 @@ impl Builder {
         self
     }
 
+    /// Has to do with these only, by address, subnet or key; may be called again. Default: with everybody.
+    pub fn allow(mut self, who: impl IntoIterator<Item = Who>) -> Self {
+        self.config.allow.extend(who);
+        self
+    }
+
+    /// Has nothing to do with these, also if they are allowed; may be called again. Bans while the peer lives are
+    /// [`SwarmPeer::ban`].
+    pub fn deny(mut self, who: impl IntoIterator<Item = Who>) -> Self {
+        self.config.deny.extend(who);
+        self
+    }
+
+    /// Keeps in this directory what outlives the peer: its identity (unless [`Builder::identity`] gives one) and the members it
+    /// knew. When it starts again, or has lost all links, it comes back by itself through some of those. The directory is made if
+    /// it is not there; only one peer at a time may use it.
+    pub fn state(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.state = Some(directory.into());
+        self
+    }
+
     /// How the overlay is kept.
     pub fn upkeep(mut self, upkeep: Upkeep) -> Self {
         self.config.upkeep = upkeep;
@@ -126,6 +150,7 @@ impl Builder {
             role: self.role,
             data: None,
             config: self.config,
+            state: self.state,
         };
         Ok(SwarmPeer(start::start(settings, &place.into()).await?))
     }

@@ -3,9 +3,13 @@
 //! Everything reaches the node through bounded channels: wishes of the handles, news of the links, datagrams, verdicts of the
 //! hooks; and the clock. Nothing here waits for a link or for the application.
 
+mod memory;
+mod oversight;
+
 use crate::{
     hook_thread::Verdict,
     link::{LinkHandle, Queued},
+    metrics::{Direction, Meters},
     network::{Network, News},
     node::{Message, RemoteNode},
     peer::Taken,
@@ -19,6 +23,7 @@ use cicada_proto::{
     Command, Delivery, Event, Input, Instant, Job, JobId, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, SendOptions, Transmit,
 };
 use cicada_wire::{Address, Answer, Datagram, Frame, Hash, Identity, Refusal, SignedRecord};
+pub(crate) use memory::Memory;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -70,6 +75,9 @@ pub(crate) struct Driver {
     known: BTreeMap<Hash, RemoteNode>,
     peers: watch::Sender<Arc<[RemoteNode]>>,
     taken: Arc<Taken>,
+    meters: Meters,
+    /// Of a peer with a state directory.
+    memory: Option<Memory>,
     /// While a datagram is handled: who sent it, and to which of our addresses.
     answering: Option<(SocketAddr, IpAddr)>,
     started: Clock,
@@ -87,6 +95,7 @@ impl Driver {
         events: broadcast::Sender<Event>,
         peers: watch::Sender<Arc<[RemoteNode]>>,
         taken: Arc<Taken>,
+        memory: Option<Memory>,
     ) -> Self {
         Self {
             node,
@@ -103,6 +112,8 @@ impl Driver {
             known: BTreeMap::new(),
             peers,
             taken,
+            meters: Meters::default(),
+            memory,
             answering: None,
             started: Clock::now(),
             stage: Stage::Running,
@@ -117,7 +128,8 @@ impl Driver {
         freed: oneshot::Receiver<()>,
         hooks_ended: Option<oneshot::Receiver<()>>,
     ) {
-        let accepting = tokio::spawn(Network::accept(self.network.endpoint.clone(), self.network.news.clone()));
+        let accepting =
+            tokio::spawn(Network::accept(self.network.endpoint.clone(), Arc::clone(&self.network.entrance), self.network.news.clone()));
         self.serve(&mut inlets).await;
         drop(inlets);
         accepting.abort();
@@ -136,6 +148,7 @@ impl Driver {
         let mut wall = interval(WALL_TIME);
         wall.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.recollect();
             let wake = self.next_wake();
             let taken = Arc::clone(&self.taken);
             tokio::select! {
@@ -169,6 +182,7 @@ impl Driver {
 
     fn next_wake(&self) -> Clock {
         let node = self.node.next_timeout().map_or(self.started + FAR, |(at, _)| self.started + Duration::from_micros(at.0).min(FAR));
+        let node = self.next_recollection().map_or(node, |at| node.min(at));
         match self.stage {
             Stage::Leaving(until) => node.min(until),
             Stage::Running | Stage::Left | Stage::Dropped => node,
@@ -218,6 +232,7 @@ impl Driver {
             }
             Wish::Lookup { target, done } => {
                 let operation = self.wait(Waiting::Lookup(done));
+                self.meters.on_lookup(operation);
                 self.handle(Input::Command(Command::Lookup { operation, target }));
             }
             Wish::HandOver { to, payload, done } => {
@@ -237,6 +252,25 @@ impl Driver {
                 neighbours.sort();
                 neighbours.dedup();
                 let _ = done.send(neighbours);
+            }
+            Wish::Metrics { done } => {
+                let _ = done.send(self.metrics());
+            }
+            Wish::Traffic { done } => {
+                let _ = done.send(self.meters.traffic());
+            }
+            Wish::Refusals { done } => {
+                let _ = done.send(self.refusals());
+            }
+            Wish::Ban { who, span, done } => {
+                self.ban(who, span);
+                let _ = done.send(());
+            }
+            Wish::Unban { who, done } => {
+                let _ = done.send(self.unban(who));
+            }
+            Wish::Banned { done } => {
+                let _ = done.send(self.banned());
             }
             Wish::Close => {
                 if self.stage == Stage::Running {
@@ -277,26 +311,31 @@ impl Driver {
             News::Up(up, handle) => self.on_link_up(up, handle),
             News::Down(link, reason) => {
                 self.links.remove(&link);
+                self.meters.on_link_down(link);
                 self.reap();
                 self.handle(Input::LinkDown { link, reason });
             }
-            News::Frame(link, frame) => self.handle(Input::Frame { link, frame }),
+            News::Frame(link, frame) => {
+                self.meters.on_frame(Direction::Received, link, &frame);
+                self.handle(Input::Frame { link, frame });
+            }
             News::DialFailed(dial, error) => {
                 self.reap();
                 self.handle(Input::DialFailed { dial, error });
             }
-            News::Knock(incoming) => {
-                self.tasks.spawn(Arc::clone(&self.network).listen(incoming));
+            News::Knock(incoming, passage) => {
+                self.tasks.spawn(Arc::clone(&self.network).listen(incoming, passage));
             }
             News::Refused(reason) => {
                 self.reap();
-                self.tell(Event::Refused { from: None, reason });
+                self.refuse(reason);
             }
         }
     }
 
     fn on_link_up(&mut self, up: LinkUp, handle: LinkHandle) {
         tracing::debug!(peer = ?up.record, side = ?up.side, remote = %up.remote, "link up");
+        self.meters.on_link_up(up.link, RemoteNode::from(&up.record));
         self.links.insert(up.link, handle);
         self.handle(Input::LinkUp(up));
     }
@@ -315,6 +354,7 @@ impl Driver {
         let opened = self.network.terms.keys.open(&received.bytes);
         match opened.and_then(|plain| Datagram::parse(&plain).map_err(|error| error.refusal)) {
             Ok(datagram) => {
+                self.count_received(&datagram);
                 // Who proves an address must answer from it, also where the system would prefer another.
                 self.answering = received.to.map(|ip| (received.from, ip));
                 self.handle(Input::Datagram { from: received.from, datagram });
@@ -322,7 +362,7 @@ impl Driver {
             }
             Err(reason) => {
                 tracing::trace!(from = %received.from, %reason, "datagram refused");
-                self.tell(Event::Refused { from: None, reason });
+                self.refuse(reason);
             }
         }
     }
@@ -347,6 +387,7 @@ impl Driver {
     fn send_frame(&mut self, link: LinkId, frame: Frame) {
         // The link may have gone while the node was thinking.
         let Some(handle) = self.links.get(&link) else { return };
+        self.meters.on_frame(Direction::Sent, link, &frame);
         match handle.send(frame) {
             Queued::Yes => {}
             Queued::Dropped => tracing::debug!(?link, "bulk queue full, frame dropped"),
@@ -359,7 +400,8 @@ impl Driver {
         }
     }
 
-    fn send_datagram(&self, to: SocketAddr, datagram: &Datagram) {
+    fn send_datagram(&mut self, to: SocketAddr, datagram: &Datagram) {
+        self.meters.on_datagram(Direction::Sent, datagram);
         // Datagrams may be lost: by a system that gives no randomness or takes no more, as by the network.
         let Ok(nonce) = random::bytes() else { return };
         let sealed = self.network.terms.keys.seal(nonce, &datagram.to_bytes());
@@ -399,8 +441,10 @@ impl Driver {
         if self.events.receiver_count() > 0 {
             self.tell(event.clone());
         }
+        self.meters.on_event(&event);
         match event {
             Event::PeerJoined(peer) => {
+                self.remember(peer.record());
                 let peer = RemoteNode::from(peer.record());
                 if let Some(hooks) = &self.network.hooks {
                     hooks.new_peer(peer);
@@ -409,21 +453,26 @@ impl Driver {
                 self.tell_peers();
             }
             Event::PeerLeft { peer, politely: _ } => {
+                self.remember_leaving(peer);
                 self.known.remove(&peer);
                 self.tell_peers();
             }
             Event::Delivered(delivery) => self.deliver(delivery),
             Event::Opaque { from, payload } => self.deliver_message(Message::opaque(&from, payload)),
-            Event::Connected { operation, peer } => {
-                if let Some(Waiting::Connect(done)) = self.waiting.remove(&operation) {
+            Event::Connected { operation, peer } => match self.waiting.remove(&operation) {
+                Some(Waiting::Connect(done)) => {
                     let _ = done.send(Ok(peer));
                 }
-            }
-            Event::ConnectFailed { operation, error } => {
-                if let Some(Waiting::Connect(done)) = self.waiting.remove(&operation) {
+                Some(Waiting::Rejoin) => self.on_rejoin(Ok(())),
+                Some(Waiting::Send(_) | Waiting::Broadcast(_) | Waiting::Lookup(_) | Waiting::Leave) | None => {}
+            },
+            Event::ConnectFailed { operation, error } => match self.waiting.remove(&operation) {
+                Some(Waiting::Connect(done)) => {
                     let _ = done.send(Err(error));
                 }
-            }
+                Some(Waiting::Rejoin) => self.on_rejoin(Err(error)),
+                Some(Waiting::Send(_) | Waiting::Broadcast(_) | Waiting::Lookup(_) | Waiting::Leave) | None => {}
+            },
             Event::Sent { operation, receipt } => self.sent(operation, Ok(receipt)),
             Event::SendFailed { operation, error } => self.sent(operation, Err(error)),
             Event::BroadcastSent { operation, message, delegates } => {
@@ -460,7 +509,12 @@ impl Driver {
                 let _ = done.send(result);
             }
             Some(
-                Waiting::Send(SendDone::Untold(_)) | Waiting::Connect(_) | Waiting::Broadcast(_) | Waiting::Lookup(_) | Waiting::Leave,
+                Waiting::Send(SendDone::Untold(_))
+                | Waiting::Rejoin
+                | Waiting::Connect(_)
+                | Waiting::Broadcast(_)
+                | Waiting::Lookup(_)
+                | Waiting::Leave,
             )
             | None => {}
         }
@@ -478,6 +532,7 @@ impl Driver {
         // are not counted and may be lost here.
         if self.delivered.try_send(message).is_err() {
             tracing::debug!("delivery queue full, message dropped");
+            self.meters.on_event(&Event::Lagged { dropped: 1 });
             self.tell(Event::Lagged { dropped: 1 });
         }
     }
@@ -497,6 +552,7 @@ impl Driver {
     async fn end(mut self) {
         let politely = self.stage == Stage::Left;
         self.waiting.clear();
+        self.end_memory().await;
         // Links that are only being made come to nothing.
         self.identified = None;
         if politely {

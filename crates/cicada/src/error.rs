@@ -80,6 +80,9 @@ pub enum BindError {
     /// Settings that contradict each other.
     #[error("these settings contradict each other: {0}")]
     Contradiction(#[from] cicada_wire::RecordError),
+    /// The state directory is of no use.
+    #[error(transparent)]
+    State(#[from] crate::state::StateError),
     /// The operating system gives no randomness.
     #[error("the operating system gives no randomness: {0}")]
     Randomness(#[source] io::Error),

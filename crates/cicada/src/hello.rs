@@ -2,7 +2,7 @@
 //!
 //! The dialler speaks first. The listener reveals nothing of itself before the dialler has proven the swarm's secret.
 
-use crate::{start::wall_time, tls};
+use crate::{entrance::Entrance, start::wall_time, tls};
 use cicada_proto::{DialError, Me};
 use cicada_wire::{
     Capabilities, HELLO_VERSION, Hello, HelloReply, IdKind, LinkSide, OverlayKind, PublicKey, Purpose, Refusal, Role, SwarmKeys,
@@ -104,14 +104,20 @@ impl Binding {
 }
 
 /// The dialler's part. On failure the connection is closed, and the other end told why.
-pub(crate) async fn dial(connection: &Connection, expected: Option<PublicKey>, me: &Me, terms: &Terms) -> Result<Greeted, DialError> {
+pub(crate) async fn dial(
+    connection: &Connection,
+    expected: Option<PublicKey>,
+    me: &Me,
+    terms: &Terms,
+    entrance: &Entrance,
+) -> Result<Greeted, DialError> {
     let binding = Binding::of(connection, me, LinkSide::Dialler).map_err(|_| DialError::NotAPeer)?;
     let refusal = if binding.theirs == binding.ours {
         Some(Refusal::SelfDial)
     } else if expected.is_some_and(|expected| expected != binding.theirs) {
         Some(Refusal::OtherKey)
     } else {
-        None
+        entrance.check_key(connection.remote_address().ip(), binding.theirs).err()
     };
     if let Some(refusal) = refusal {
         close(connection, refusal);
@@ -152,7 +158,7 @@ pub(crate) async fn dial(connection: &Connection, expected: Option<PublicKey>, m
 }
 
 /// The listener's part. On failure the connection is closed, and the other end told why.
-pub(crate) async fn listen(connection: &Connection, me: &Me, terms: &Terms) -> Result<Greeted, Refusal> {
+pub(crate) async fn listen(connection: &Connection, me: &Me, terms: &Terms, entrance: &Entrance) -> Result<Greeted, Refusal> {
     let heard = timeout(HELLO_TIMEOUT, async {
         let (send, mut recv) = connection.accept_bi().await.map_err(Broken::Connection)?;
         let bytes = hear(&mut recv, Hello::MAX_BYTES).await?;
@@ -171,6 +177,10 @@ pub(crate) async fn listen(connection: &Connection, me: &Me, terms: &Terms) -> R
         }
     };
     let binding = Binding::of(connection, me, LinkSide::Listener).inspect_err(|refusal| close(connection, *refusal))?;
+    if let Err(denied) = entrance.check_key(connection.remote_address().ip(), binding.theirs) {
+        refuse(connection, &mut send, denied).await;
+        return Err(denied);
+    }
     let checked = match Hello::parse(&bytes) {
         Ok(hello) if binding.theirs == binding.ours => Err((Refusal::SelfDial, hello)),
         Ok(hello) => binding.check(&hello, terms).map_err(|refusal| (refusal, hello.clone())).map(|()| hello),

@@ -3,7 +3,8 @@
 //! ```
 //! use cicada::SwarmPeer;
 //!
-//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let first = SwarmPeer::bind(("127.0.0.1", 0)).await?;
 //! let second = SwarmPeer::bind(("127.0.0.1", 0)).await?;
 //! second.connect(first.listener()).await?;
@@ -17,7 +18,8 @@
 //!
 //! second.close().await;
 //! first.close().await;
-//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! Read first: [`SwarmPeer`] (the peer), [`Builder`] (its settings), [`Target`] (whom a message is for). What should happen
@@ -26,6 +28,7 @@
 mod bind;
 mod builder;
 mod driver;
+mod entrance;
 mod error;
 mod hello;
 mod hook_thread;
@@ -33,14 +36,17 @@ mod hooks;
 mod link;
 mod local_node;
 mod messages;
+mod metrics;
 mod network;
 mod node;
 mod options;
+mod oversight;
 mod peer;
 mod quinn_tasks;
 mod random;
 mod socket;
 mod start;
+mod state;
 mod target;
 mod tls;
 mod wish;
@@ -50,15 +56,18 @@ pub use error::{BindError, BroadcastError, Closed, ConnectError, HandOverError, 
 pub use hooks::Hooks;
 pub use local_node::{LocalNode, LocalNodeOptions};
 pub use messages::Messages;
+pub use metrics::{BroadcastCounts, Levels, Metrics, MetricsServer, PeerTraffic, Traffic};
 pub use node::{Broadcast, Lookup, Message, RemoteNode};
 pub use options::{BroadcastOptions, ConnectOptions, SendOptions};
 pub use peer::SwarmPeer;
+pub use state::StateError;
 pub use target::{HostPort, Target};
 
 pub use cicada_proto::{
-    Ack, Event, HopOutcome, PathReport, Receipt, Route,
-    config::{ConfigError, Limits, Upkeep},
+    Ack, Event, HopOutcome, PathReport, Receipt, Refusals, Route,
+    config::{ConfigError, Limits, Rate, Upkeep},
     event::{Place, Table, TableEntry},
+    lists::{Ban, Subnet, Who, WhoError},
 };
 pub use cicada_wire::{
     Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PublicKey, Refusal,

@@ -58,6 +58,7 @@ impl LocalNode {
             role: Role::Member,
             data: Some(Hash::of(data)),
             config,
+            state: None,
         };
         Ok(Self(start::start(settings, &place.into()).await?))
     }

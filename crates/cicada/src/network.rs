@@ -1,6 +1,7 @@
 //! Opening links: dials, arrivals, and what bounds them.
 
 use crate::{
+    entrance::{Entrance, Passage},
     hello::{self, Greeted, Terms},
     hook_thread::HookThread,
     link::{self, LinkHandle},
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     time::timeout,
 };
 
@@ -36,7 +37,7 @@ pub(crate) enum News {
     /// A dial came to nothing.
     DialFailed(DialId, DialError),
     /// Somebody knocks.
-    Knock(Incoming),
+    Knock(Incoming, Passage),
     /// Somebody who knocked was refused.
     Refused(Refusal),
 }
@@ -53,8 +54,8 @@ pub(crate) struct Network {
     pub(crate) hooks: Option<HookThread>,
     /// No frame is longer.
     pub(crate) frame_bytes: usize,
+    pub(crate) entrance: Arc<Entrance>,
     local: SocketAddr,
-    half_open: Arc<Semaphore>,
     next_link: AtomicU64,
 }
 
@@ -68,6 +69,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) news: mpsc::Sender<News>,
     pub(crate) hooks: Option<HookThread>,
     pub(crate) frame_bytes: usize,
+    pub(crate) entrance: Arc<Entrance>,
+    /// Handshakes under way at once.
+    pub(crate) half_open: usize,
 }
 
 impl Network {
@@ -79,8 +83,8 @@ impl Network {
         client.transport_config(Arc::clone(&transport));
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
         // Links do not move: an address is part of who a peer is.
-        server.transport_config(transport).migration(false).max_incoming(HALF_OPEN).incoming_buffer_size(INCOMING_BYTES);
-        server.incoming_buffer_size_total(INCOMING_BYTES * HALF_OPEN as u64);
+        server.transport_config(transport).migration(false).max_incoming(parts.half_open).incoming_buffer_size(INCOMING_BYTES);
+        server.incoming_buffer_size_total(INCOMING_BYTES * parts.half_open as u64);
         let mut config = EndpointConfig::default();
         config.grease_quic_bit(false);
         let socket = Arc::clone(&parts.socket);
@@ -96,16 +100,18 @@ impl Network {
             news: parts.news,
             hooks: parts.hooks,
             frame_bytes: parts.frame_bytes,
+            entrance: parts.entrance,
             local: parts.local,
-            half_open: Arc::new(Semaphore::new(HALF_OPEN)),
             next_link: AtomicU64::new(0),
         })
     }
 
-    /// Tells of everybody who knocks, until the endpoint is closed.
-    pub(crate) async fn accept(endpoint: Endpoint, news: mpsc::Sender<News>) {
+    /// Tells of everybody who knocks and is let in, until the endpoint is closed.
+    pub(crate) async fn accept(endpoint: Endpoint, entrance: Arc<Entrance>, news: mpsc::Sender<News>) {
         while let Some(incoming) = endpoint.accept().await {
-            if news.send(News::Knock(incoming)).await.is_err() {
+            // Here, so that a flood of knocks does not stand in the way of other news.
+            let Some((incoming, passage)) = entrance.knock(incoming) else { continue };
+            if news.send(News::Knock(incoming, passage)).await.is_err() {
                 return;
             }
         }
@@ -134,6 +140,7 @@ impl Network {
         if other_family && !both_families {
             return Err(DialError::Unreachable);
         }
+        self.entrance.may_dial(to.ip()).map_err(DialError::Refused)?;
         let watched = self.socket.watch(to.socket());
         // The name is not sent; it only has to have the form of one.
         let connecting = self.endpoint.connect(to.socket(), "cicada").map_err(|_| DialError::Unreachable)?;
@@ -149,29 +156,21 @@ impl Network {
             Err(_) => return Err(DialError::TimedOut),
         };
         drop(watched);
-        let greeted = hello::dial(&connection, expected, me, &self.terms).await?;
+        let greeted = hello::dial(&connection, expected, me, &self.terms, &self.entrance).await?;
         Ok((connection, greeted))
     }
 
     /// Lets somebody in who knocks, and carries the link until its end.
-    pub(crate) async fn listen(self: Arc<Self>, incoming: Incoming) {
-        let Ok(permit) = Arc::clone(&self.half_open).try_acquire_owned() else {
-            incoming.refuse();
-            return;
-        };
-        // Many at once may be one who makes addresses up: let each prove that it receives what is sent to it.
-        if self.half_open.available_permits() < HALF_OPEN / 2 && !incoming.remote_address_validated() && incoming.may_retry() {
-            // Just asked whether it may.
-            let _ = incoming.retry();
-            return;
-        }
+    pub(crate) async fn listen(self: Arc<Self>, incoming: Incoming, mut passage: Passage) {
         let greeted = tokio::select! {
             greeted = self.greet(incoming) => greeted,
             () = self.ended() => return,
         };
-        drop(permit);
         match greeted {
-            Some(Ok((connection, greeted))) => self.carry(connection, greeted, LinkSide::Listener, None).await,
+            Some(Ok((connection, greeted))) => {
+                passage.linked();
+                self.carry(connection, greeted, LinkSide::Listener, None).await;
+            }
             Some(Err(refusal)) => {
                 // A failure means that the peer has ended.
                 let _ = self.news.send(News::Refused(refusal)).await;
@@ -192,7 +191,7 @@ impl Network {
             tracing::debug!(%remote, "no handshake");
             return None;
         };
-        Some(hello::listen(&connection, &me, &self.terms).await.map(|greeted| (connection, greeted)))
+        Some(hello::listen(&connection, &me, &self.terms, &self.entrance).await.map(|greeted| (connection, greeted)))
     }
 
     /// Waits until the peer ends.
@@ -249,9 +248,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(3);
 
 /// Who dials again and again wants to know soon that nobody is there.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3); // guess: two lost packets and a slow path
-
-/// Connections that have not finished their hello.
-const HALF_OPEN: usize = 64; // guess
 
 /// Bytes kept of a connection that is not accepted yet.
 const INCOMING_BYTES: u64 = 8 * 1024; // a handshake's first flight is far below

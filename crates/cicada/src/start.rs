@@ -2,7 +2,8 @@
 
 use crate::{
     bind,
-    driver::{Driver, Inlets},
+    driver::{Driver, Inlets, Memory},
+    entrance::Entrance,
     error::BindError,
     hello::Terms,
     hook_thread::HookThread,
@@ -11,11 +12,14 @@ use crate::{
     peer::{Handle, Taken},
     random,
     socket::SharedSocket,
+    state::State,
     target::HostPort,
 };
-use cicada_proto::{Config, Me, Node, Route};
+use cicada_proto::{Config, Me, Node, Route, lists::AccessList};
 use cicada_wire::{Address, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, watch};
 
 /// Everything that makes a peer but its place.
@@ -29,19 +33,24 @@ pub(crate) struct Settings {
     /// The id of a bare node.
     pub(crate) data: Option<Hash>,
     pub(crate) config: Config,
+    /// Where what outlives the peer is kept.
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// Binds, and starts the peer's task.
 pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Arc<Handle>, BindError> {
     settings.config.ask_admission = settings.hooks.is_some();
     settings.config.check()?;
+    let state = settings.state.take().map(|directory| State::open(&directory)).transpose()?;
     let bound = bind::bind(place, settings.external).await?;
     let system = |source| BindError::System { address: bound.local, source };
     let (socket, datagrams, freed) = SharedSocket::new(bound.socket).map_err(system)?;
-    let identity = match settings.identity.take() {
-        Some(identity) => identity,
-        None => Identity::from_seed(&random::bytes()?),
+    let identity = match (settings.identity.take(), &state) {
+        (Some(identity), _) => identity,
+        (None, Some(state)) => state.identity()?,
+        (None, None) => Identity::from_seed(&random::bytes()?),
     };
+    let memory = state.map(|state| memory(state, &settings)).transpose()?;
     let record = record(&settings, &identity, bound.announced)?;
     let me = Me { record, boot: u64::from_be_bytes(random::bytes()?) };
     let node = Node::new(me.clone(), settings.config.clone(), random::bytes()?, wall_time())?;
@@ -62,6 +71,11 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
         me: me_now,
         news: news_in,
         hooks,
+        entrance: Entrance::new(
+            settings.config.limits.clone(),
+            AccessList::new(settings.config.allow.clone(), settings.config.deny.clone()),
+        ),
+        half_open: settings.config.limits.half_open,
         frame_bytes: settings.config.limits.message_bytes.max(CONTROL_BYTES) + MAX_HEADER_BYTES,
     })
     .map_err(system)?;
@@ -85,9 +99,15 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
         untold: Arc::new(Semaphore::new(settings.config.limits.in_flight)),
     };
     let inlets = Inlets { wishes, news, datagrams, verdicts };
-    let driver = Driver::new(node, identity, network, identified, delivered, events, peers_known, taken);
+    let driver = Driver::new(node, identity, network, identified, delivered, events, peers_known, taken, memory);
     tokio::spawn(driver.run(inlets, ended, freed, hooks_ended));
     Ok(Arc::new(handle))
+}
+
+/// What is known from before.
+fn memory(state: State, settings: &Settings) -> Result<Memory, BindError> {
+    let known = state.members(settings.config.limits.known_members)?;
+    Ok(Memory::new(state, known, ChaCha8Rng::from_seed(random::bytes()?)))
 }
 
 fn terms(settings: &Settings) -> Terms {

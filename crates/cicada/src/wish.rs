@@ -1,8 +1,15 @@
 //! What handles ask of the task that owns the node.
 
-use crate::{node::RemoteNode, target::Candidate};
+use crate::{
+    metrics::{Metrics, PeerTraffic},
+    node::RemoteNode,
+    target::Candidate,
+};
 use bytes::Bytes;
-use cicada_proto::{ConnectError, LookupError, Receipt, SendError, SendOptions, event};
+use cicada_proto::{
+    ConnectError, LookupError, Receipt, Refusals, SendError, SendOptions, event,
+    lists::{Ban, Who},
+};
 use cicada_wire::{Address, Hash, MessageId, SignedRecord};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -19,6 +26,12 @@ pub(crate) enum Wish {
     Disconnect { peer: Hash },
     Table { done: Done<event::Table> },
     Neighbours { done: Done<Vec<RemoteNode>> },
+    Metrics { done: Done<Metrics> },
+    Traffic { done: Done<Vec<PeerTraffic>> },
+    Refusals { done: Done<Refusals> },
+    Ban { who: Who, span: Option<Duration>, done: Done<()> },
+    Unban { who: Who, done: Done<bool> },
+    Banned { done: Done<Vec<Ban>> },
     Close,
 }
 
@@ -33,6 +46,8 @@ pub(crate) enum SendDone {
 /// Operations that the node has not ended yet.
 pub(crate) enum Waiting {
     Connect(Done<Result<SignedRecord, ConnectError>>),
+    /// The peer's own wish to come back.
+    Rejoin,
     Send(SendDone),
     Broadcast(Done<Result<(MessageId, usize), cicada_proto::SendError>>),
     Lookup(Done<Result<event::Lookup, LookupError>>),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use cicada::SwarmPeer;
+use cicada::{MetricsServer, SwarmPeer};
 use serde_json::json;
 use tokio::net::lookup_host;
 
@@ -30,6 +30,9 @@ pub(crate) async fn perform(run: &Run, secret: Option<Vec<u8>>, as_json: bool) -
         builder = builder.external(resolve(external).await?);
     }
     let mut interrupt = Interrupt::new()?;
+    if let Some(directory) = &run.state {
+        builder = builder.state(directory);
+    }
     let peer = peer::bind(builder, &run.swarm.interface, run.port).await?;
     let ended = live(&peer, run, script.as_ref(), as_json, &mut interrupt).await;
     peer::leave(&peer, &mut interrupt).await;
@@ -39,6 +42,7 @@ pub(crate) async fn perform(run: &Run, secret: Option<Vec<u8>>, as_json: bool) -
 /// All that happens between binding and leaving.
 async fn live(peer: &SwarmPeer, run: &Run, script: Option<&Script>, as_json: bool, interrupt: &mut Interrupt) -> Result<(), Failure> {
     announce(peer, as_json)?;
+    let _metrics = serve_metrics(peer, run, as_json).await?;
     tell_about_mapping(peer, run);
     if !run.swarm.join.is_empty() {
         tokio::select! {
@@ -78,6 +82,19 @@ fn announce(peer: &SwarmPeer, as_json: bool) -> Result<(), Failure> {
         output::line(&object.to_string())?;
     }
     Ok(())
+}
+
+/// Serves the figures if that is wished for, until what is returned is dropped.
+async fn serve_metrics(peer: &SwarmPeer, run: &Run, as_json: bool) -> Result<Option<MetricsServer>, Failure> {
+    let Some(wished) = run.metrics else { return Ok(None) };
+    let server = peer.serve_metrics(wished).await;
+    let server = server.map_err(|error| Failure::failed(format!("--metrics {wished}: {error}")))?;
+    let address = server.local_addr();
+    tracing::info!("figures at http://{address}/metrics");
+    if as_json {
+        output::line(&json!({"event": "metrics", "address": address.to_string()}).to_string())?;
+    }
+    Ok(Some(server))
 }
 
 /// A mapping is wished for where the bound address is private and others are to reach it; this

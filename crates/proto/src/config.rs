@@ -1,7 +1,12 @@
 //! Everything that can be set, with its default; checked once, at the boundary.
 
+pub use crate::rate::Rate;
+use crate::{
+    lists::{Subnet, Who},
+    scope::Scope,
+};
 use cicada_wire::{Capabilities, IdKind, OverlayKind, Purpose};
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// How a node behaves.
 #[derive(Clone, Debug)]
@@ -17,6 +22,10 @@ pub struct Config {
     pub capabilities: Capabilities,
     /// Whether the application is asked before a peer enters the tables.
     pub ask_admission: bool,
+    /// Whom to have to do with; everybody if empty.
+    pub allow: Vec<Who>,
+    /// Whom not; wins over `allow`.
+    pub deny: Vec<Who>,
     /// What is bounded.
     pub limits: Limits,
     /// How the overlay is kept.
@@ -31,13 +40,17 @@ impl Default for Config {
             member_ids: IdKind::Address,
             capabilities: Capabilities::default(),
             ask_admission: false,
+            allow: Vec::new(),
+            deny: Vec::new(),
             limits: Limits::default(),
             upkeep: Upkeep::default(),
         }
     }
 }
 
-/// What is bounded, and at how much.
+/// What is bounded, and at how much. What is refused for it is counted, see [`crate::Refusals`].
+///
+/// Bounds of one IP address and of one subnet (a /24 of v4, a /48 of v6) hold for all but the exempt ones.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -45,12 +58,60 @@ pub struct Limits {
     pub links: usize,
     /// Links to clients and leaves, in addition.
     pub client_links: usize,
+    /// Links and handshakes that came from one IP address.
+    pub links_per_ip: usize,
+    /// Links and handshakes that came from one subnet.
+    pub links_per_subnet: usize,
+    /// Whether loopback and private addresses are exempt from the bounds of one address and one subnet.
+    pub exempt_local: bool,
+    /// Further ranges that are exempt.
+    pub exempt: Vec<Subnet>,
+    /// Handshakes of others under way at once. From half of it on, those who knock must prove their address first (QUIC's Retry).
+    pub half_open: usize,
+    /// Handshakes of others that begin, in all.
+    pub handshakes: Rate,
+    /// The same from one IP address.
+    pub handshakes_per_ip: Rate,
     /// Dials under way at once.
     pub dials: usize,
+    /// Proofs and questions sent to addresses that are not those of members, in all. Each is up to three datagrams of 400 bytes.
+    pub probes: Rate,
+    /// The same towards one IP address.
+    pub probes_per_ip: Rate,
+    /// Addresses never heard of that one peer may tell of; more are passed over.
+    pub addresses_per_informer: Rate,
+    /// Records that one peer may tell of, known or not; more are passed over.
+    pub records_per_informer: Rate,
+    /// Frames with messages that one link may bring.
+    pub messages_per_peer: Rate,
+    /// Bytes of such frames.
+    pub bytes_per_peer: Rate,
+    /// Unicasts of one origin that are taken, for this peer or for others.
+    pub messages_per_origin: Rate,
+    /// Bytes of those.
+    pub bytes_per_origin: Rate,
+    /// Broadcasts of one origin that are taken. This peer's own are held back a little earlier, so that others need not refuse any.
+    pub broadcasts_per_origin: Rate,
+    /// Bytes of those.
+    pub broadcast_bytes_per_origin: Rate,
+    /// Questions that one link may bring.
+    pub questions_per_peer: Rate,
+    /// Questions by datagram that are answered, those of members not counted.
+    pub questions: Rate,
+    /// The same from one IP address; of a member: its own.
+    pub questions_per_ip: Rate,
+    /// Proofs of our address that are signed, in all.
+    pub proofs: Rate,
+    /// Bans remembered.
+    pub bans: usize,
+    /// Members remembered from one start to the next, see `Builder::state`.
+    pub known_members: usize,
     /// The longest payload, in bytes.
     pub message_bytes: usize,
     /// Deliveries that the application has not taken yet.
     pub deliveries: usize,
+    /// Bytes of those, from which on nothing more is taken: the last may go beyond.
+    pub delivery_bytes: usize,
     /// Messages of this node and of others that wait for a verdict, a receipt or a link.
     pub in_flight: usize,
     /// Bytes of payload that those hold.
@@ -78,9 +139,33 @@ impl Default for Limits {
         Self {
             links: 48,        // architecture: enough at N = 10 000
             client_links: 64, // guess
-            dials: 16,        // guess
+            links_per_ip: 8,  // guess: a household
+            links_per_subnet: 16,
+            exempt_local: true,
+            exempt: Vec::new(),
+            half_open: 64,                                            // guess: 3 s each at worst, so 20 a second go on
+            handshakes: Rate::new(100, 200),                          // measured: 0.15 ms of CPU each, so 1.5 % of a core
+            handshakes_per_ip: Rate::new(5, 20),                      // guess
+            dials: 16,                                                // guess
+            probes: Rate::new(500, 4000),                             // guess: 16 lookups a second among strangers
+            probes_per_ip: Rate::new(5, 40),                          // guess: 6 KB/s at most towards whoever is named
+            addresses_per_informer: Rate::new(16, 256),               // guess: a dozen full answers at once
+            records_per_informer: Rate::new(500, 4000),               // guess
+            messages_per_peer: Rate::new(50_000, 100_000),            // guess: above what one core handles
+            bytes_per_peer: Rate::new(4 << 30, 4 << 30),              // guess: above what one core encrypts
+            messages_per_origin: Rate::new(20_000, 40_000),           // guess: half of what one core handles
+            bytes_per_origin: Rate::new(2 << 30, 2 << 30),            // guess: above what a relay passes on
+            broadcasts_per_origin: Rate::new(200, 1000),              // guess: each is up to 16 copies at every peer
+            broadcast_bytes_per_origin: Rate::new(64 << 20, 1 << 30), // guess: the longest message at once
+            questions_per_peer: Rate::new(500, 1000),                 // guess: 64 lookups at once
+            questions: Rate::new(2000, 4000),                         // guess: 5 % of a core
+            questions_per_ip: Rate::new(100, 400),                    // guess
+            proofs: Rate::new(500, 1000),                             // measured: 0.1 ms each, so 5 % of a core
+            bans: 4096,                                               // guess
+            known_members: 256,                                       // guess: some of them are still there after months
             message_bytes: 256 * 1024,
             deliveries: 1024,                  // guess
+            delivery_bytes: 64 * 1024 * 1024,  // guess
             in_flight: 4096,                   // guess
             in_flight_bytes: 64 * 1024 * 1024, // guess
             seen: 65_536,                      // 500 messages/s for the window of 2 minutes
@@ -92,6 +177,36 @@ impl Default for Limits {
             lost: 64,                          // guess
             attachments: 64,                   // guess
         }
+    }
+}
+
+impl Limits {
+    /// Whether the bounds of one address and one subnet do not hold for `ip`.
+    #[must_use]
+    pub fn is_exempt(&self, ip: IpAddr) -> bool {
+        (self.exempt_local && Scope::of(ip) != Scope::Public) || self.exempt.iter().any(|subnet| subnet.contains(ip))
+    }
+
+    /// Rates by name: each must let something through.
+    fn rates(&self) -> [(&'static str, Rate); 16] {
+        [
+            ("limits.handshakes", self.handshakes),
+            ("limits.handshakes_per_ip", self.handshakes_per_ip),
+            ("limits.probes", self.probes),
+            ("limits.probes_per_ip", self.probes_per_ip),
+            ("limits.addresses_per_informer", self.addresses_per_informer),
+            ("limits.records_per_informer", self.records_per_informer),
+            ("limits.messages_per_peer", self.messages_per_peer),
+            ("limits.bytes_per_peer", self.bytes_per_peer),
+            ("limits.messages_per_origin", self.messages_per_origin),
+            ("limits.bytes_per_origin", self.bytes_per_origin),
+            ("limits.broadcasts_per_origin", self.broadcasts_per_origin),
+            ("limits.broadcast_bytes_per_origin", self.broadcast_bytes_per_origin),
+            ("limits.questions_per_peer", self.questions_per_peer),
+            ("limits.questions", self.questions),
+            ("limits.questions_per_ip", self.questions_per_ip),
+            ("limits.proofs", self.proofs),
+        ]
     }
 }
 
@@ -153,6 +268,13 @@ impl Config {
         let at_least = |field, value: usize, least| if value < least { Err(ConfigError { field, least }) } else { Ok(()) };
         at_least("limits.links", self.limits.links, 4)?;
         at_least("limits.dials", self.limits.dials, 1)?;
+        at_least("limits.half_open", self.limits.half_open, 2)?;
+        at_least("limits.links_per_ip", self.limits.links_per_ip, 1)?;
+        at_least("limits.links_per_subnet", self.limits.links_per_subnet, 1)?;
+        at_least("limits.delivery_bytes", self.limits.delivery_bytes, 1)?;
+        for (field, rate) in self.limits.rates() {
+            at_least(field, usize::from(rate.per_second.min(rate.burst) > 0), 1)?;
+        }
         at_least("limits.message_bytes", self.limits.message_bytes, 1)?;
         at_least("limits.deliveries", self.limits.deliveries, 1)?;
         at_least("limits.in_flight", self.limits.in_flight, 1)?;

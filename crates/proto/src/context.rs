@@ -5,6 +5,7 @@ use crate::{
     links::{DialStart, Links},
     outbox::{Job, JobId, Outbox},
     peer::Me,
+    refusals::Refusals,
     step::Step,
     time::Instant,
 };
@@ -21,6 +22,7 @@ pub(crate) struct Context<'a> {
     pub(crate) links: &'a mut Links,
     pub(crate) rng: &'a mut ChaCha8Rng,
     pub(crate) numbers: &'a mut Numbers,
+    pub(crate) refusals: &'a mut Refusals,
     pub(crate) steps: &'a mut VecDeque<Step>,
     pub(crate) out: &'a mut Outbox,
 }
@@ -65,6 +67,7 @@ impl Context<'_> {
 
     /// Counts a refusal of something from the network.
     pub(crate) fn refuse(&mut self, from: Option<Hash>, reason: Refusal) {
+        self.refusals.count(reason);
         self.out.event(crate::event::Event::Refused { from, reason });
     }
 }

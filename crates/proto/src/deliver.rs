@@ -4,18 +4,21 @@ use crate::{
     context::Context,
     event::{Delivery, Event},
 };
+use std::collections::VecDeque;
 
-/// How many deliveries the application has not taken yet, and how many it missed.
+/// What the application has not taken yet, and how much it missed.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
-    waiting: usize,
+    /// The lengths of what waits, in the order in which the application takes it.
+    waiting: VecDeque<usize>,
+    bytes: usize,
     missed: u64,
 }
 
 impl Deliveries {
     /// Whether the application's queue has room.
     pub(crate) fn has_room(&self, cx: &Context<'_>) -> bool {
-        self.waiting < cx.config.limits.deliveries
+        self.waiting.len() < cx.config.limits.deliveries && self.bytes < cx.config.limits.delivery_bytes
     }
 
     /// Hands a message over. The caller has seen to it that it comes once and has asked for room; without room the message is
@@ -25,13 +28,20 @@ impl Deliveries {
             self.missed += 1;
             return;
         }
-        self.waiting += 1;
+        self.waiting.push_back(delivery.payload.len());
+        self.bytes += delivery.payload.len();
         cx.out.event(Event::Delivered(delivery));
+    }
+
+    /// How many wait for the application, and their bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        (self.waiting.len(), self.bytes)
     }
 
     /// The application has taken some.
     pub(crate) fn consumed(&mut self, cx: &mut Context<'_>, deliveries: usize) {
-        self.waiting = self.waiting.saturating_sub(deliveries);
+        let taken = deliveries.min(self.waiting.len());
+        self.bytes -= self.waiting.drain(..taken).sum::<usize>();
         if self.missed > 0 {
             cx.out.event(Event::Lagged { dropped: std::mem::take(&mut self.missed) });
         }

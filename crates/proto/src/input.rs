@@ -2,6 +2,7 @@
 
 use crate::{
     links::{DialId, LinkId},
+    lists::Who,
     outbox::JobId,
 };
 use bytes::Bytes;
@@ -208,6 +209,18 @@ pub enum Command {
     Leave {
         /// Its number.
         operation: Operation,
+    },
+    /// Have nothing to do with these: links to them are closed, new ones refused.
+    Ban {
+        /// With whom.
+        who: Who,
+        /// For how long; `None`: until it is lifted.
+        span: Option<Duration>,
+    },
+    /// Lift a ban.
+    Unban {
+        /// Of whom.
+        who: Who,
     },
     /// The application has taken this many deliveries.
     Consumed {

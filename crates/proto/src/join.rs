@@ -296,6 +296,7 @@ fn is_for_good(reason: Refusal) -> bool {
             | Refusal::InvalidRecord
             | Refusal::ExpiredRecord
             | Refusal::NotAdmitted
+            | Refusal::Denied
             | Refusal::UnprovenAddress
     )
 }

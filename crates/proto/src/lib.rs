@@ -9,9 +9,12 @@
 
 pub mod config;
 pub mod event;
+pub mod gate;
 pub mod geometry;
 pub mod input;
+pub mod known;
 pub mod links;
+pub mod lists;
 pub mod node;
 pub mod outbox;
 pub mod overlay;
@@ -20,6 +23,7 @@ pub mod time;
 
 mod attach;
 mod broadcast;
+mod budget;
 mod context;
 mod deliver;
 mod join;
@@ -28,6 +32,8 @@ mod liveness;
 mod lookup;
 mod prover;
 mod questions;
+mod rate;
+mod refusals;
 mod route;
 mod scope;
 mod seen;
@@ -41,4 +47,5 @@ pub use links::{DialId, LinkId};
 pub use node::Node;
 pub use outbox::{Job, JobId, Outbox, Transmit};
 pub use peer::{Me, Proven};
+pub use refusals::Refusals;
 pub use time::{Instant, Wake};

@@ -4,12 +4,14 @@
 //! until none is left. Nothing else connects them.
 
 mod commands;
+mod limits;
 mod network;
 mod steps;
 
 use crate::{
     attach::Attachments,
     broadcast::Broadcaster,
+    budget::Budgets,
     config::{Config, ConfigError},
     context::{Context, Numbers},
     deliver::Deliveries,
@@ -18,6 +20,7 @@ use crate::{
     join::Joins,
     linkage::Linkage,
     links::Links,
+    lists::{AccessList, Ban},
     liveness::Liveness,
     lookup::Lookups,
     outbox::{Job, JobId, Outbox},
@@ -25,6 +28,7 @@ use crate::{
     peer::{Me, Proven},
     prover::Prover,
     questions::Questions,
+    refusals::Refusals,
     route::{Map, Router},
     step::Step,
     time::{Instant, Wake},
@@ -43,6 +47,7 @@ pub struct Node {
     links: Links,
     rng: ChaCha8Rng,
     numbers: Numbers,
+    refusals: Refusals,
     steps: VecDeque<Step>,
     machines: Machines,
 }
@@ -62,6 +67,8 @@ struct Machines {
     questions: Questions,
     liveness: Liveness,
     linkage: Linkage,
+    budgets: Budgets,
+    lists: AccessList,
 }
 
 /// How far a peer is on its way out.
@@ -95,6 +102,7 @@ impl Node {
             links: Links::default(),
             rng: ChaCha8Rng::from_seed(seed),
             numbers: Numbers::default(),
+            refusals: Refusals::default(),
             steps: VecDeque::new(),
             machines,
         })
@@ -116,6 +124,7 @@ impl Node {
             links: &mut self.links,
             rng: &mut self.rng,
             numbers: &mut self.numbers,
+            refusals: &mut self.refusals,
             steps: &mut self.steps,
             out,
         };
@@ -172,6 +181,24 @@ impl Node {
         table
     }
 
+    /// What was refused so far, by reason.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// The bans in force.
+    #[must_use]
+    pub fn banned(&self, now: Instant) -> Vec<Ban> {
+        self.machines.banned(now)
+    }
+
+    /// How many deliveries the application has not taken yet, and their bytes.
+    #[must_use]
+    pub fn undelivered(&self) -> (usize, usize) {
+        self.machines.deliveries.waiting()
+    }
+
     /// Whether this peer has taken its place: a member in the overlay, a client at its members.
     #[must_use]
     pub fn is_joined(&self) -> bool {
@@ -197,6 +224,8 @@ impl Machines {
             questions: Questions::default(),
             liveness: Liveness::default(),
             linkage: Linkage::default(),
+            budgets: Budgets::default(),
+            lists: AccessList::new(config.allow.clone(), config.deny.clone()),
         }
     }
 

@@ -73,6 +73,14 @@ impl Prover {
         self.challenge(cx, Open { record, address, deadline: cx.now, tries: 0 });
     }
 
+    /// Whether proving this candidate now would send it something.
+    pub(crate) fn would_challenge(&self, cx: &Context<'_>, record: &SignedRecord) -> bool {
+        let peer = record.id();
+        let failed = self.failed.get(&peer).is_some_and(|until| *until > cx.now);
+        let linked = cx.links.to_peer(peer).is_some_and(|link| link.proven.is_some());
+        !failed && !linked && !self.is_under_way(peer)
+    }
+
     fn is_under_way(&self, peer: Hash) -> bool {
         self.open.values().any(|open| open.record.id() == peer)
             || self.waiting.iter().any(|record| record.id() == peer)

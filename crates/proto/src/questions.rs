@@ -65,7 +65,7 @@ impl Questions {
 
     /// An answer arrived on a link.
     pub(crate) fn on_reply(&mut self, cx: &mut Context<'_>, link: LinkId, ticket: Ticket, reply: Reply) {
-        let from = cx.links.link(link).map(|link| link.peer());
+        let from = cx.links.link(link).map(super::links::Link::peer);
         match self.open.get(&ticket) {
             // A question asked by datagram may be answered over a link that was made meanwhile.
             Some(open) if Some(open.to.id()) == from => self.answered(cx, ticket, reply),

@@ -1,6 +1,6 @@
 //! Which addresses heard from a peer may be dialled: none that would make us a scanner of somebody's network.
 
-use cicada_wire::{Address, Found, Frame, Neighbours, Reply, SignedRecord};
+use cicada_wire::{Address, Found, Frame, Reply, SignedRecord};
 use std::net::{IpAddr, SocketAddr};
 
 /// Where an address means something.
@@ -38,11 +38,16 @@ pub(crate) fn may_dial(address: Address, informer: SocketAddr) -> bool {
 
 /// Takes the records out of a frame that may not be dialled; returns how many.
 pub(crate) fn scrub_frame(frame: &mut Frame, informer: SocketAddr) -> usize {
+    retain_frame(frame, &mut |record| allowed(record, informer))
+}
+
+/// Takes the records out of a frame that are not to be kept; returns how many.
+pub(crate) fn retain_frame(frame: &mut Frame, keep: Keep<'_>) -> usize {
     match frame {
-        Frame::Reply(_, reply) => scrub_reply(reply, informer),
-        Frame::Changed(neighbours) => scrub_neighbours(neighbours, informer),
-        Frame::Introduce(introduction) => scrub(&mut introduction.records, informer),
-        Frame::Goodbye(goodbye) => scrub_neighbours(&mut goodbye.neighbours, informer),
+        Frame::Reply(_, reply) => retain_reply(reply, keep),
+        Frame::Changed(neighbours) => retain(&mut neighbours.records, keep),
+        Frame::Introduce(introduction) => retain(&mut introduction.records, keep),
+        Frame::Goodbye(goodbye) => retain(&mut goodbye.neighbours.records, keep),
         Frame::Query(..)
         | Frame::Hint(_)
         | Frame::Unify(_)
@@ -74,20 +79,24 @@ pub(crate) fn is_allowed(frame: &Frame, informer: SocketAddr) -> bool {
 
 /// Takes the records out of an answer that may not be dialled; returns how many.
 pub(crate) fn scrub_reply(reply: &mut Reply, informer: SocketAddr) -> usize {
+    retain_reply(reply, &mut |record| allowed(record, informer))
+}
+
+/// Takes the records out of an answer that are not to be kept; returns how many.
+pub(crate) fn retain_reply(reply: &mut Reply, keep: Keep<'_>) -> usize {
     match reply {
-        Reply::Found(Found { closer, responsible, attached: _ }) => scrub(closer, informer) + scrub(responsible, informer),
-        Reply::Neighbours(neighbours) => scrub_neighbours(neighbours, informer),
+        Reply::Found(Found { closer, responsible, attached: _ }) => retain(closer, keep) + retain(responsible, keep),
+        Reply::Neighbours(neighbours) => retain(&mut neighbours.records, keep),
         Reply::Pong | Reply::Attached(_) | Reply::Refused(_) => 0,
     }
 }
 
-fn scrub_neighbours(neighbours: &mut Neighbours, informer: SocketAddr) -> usize {
-    scrub(&mut neighbours.records, informer)
-}
+/// Says of each record whether it stays.
+type Keep<'a> = &'a mut dyn FnMut(&SignedRecord) -> bool;
 
-fn scrub(records: &mut Vec<SignedRecord>, informer: SocketAddr) -> usize {
+fn retain(records: &mut Vec<SignedRecord>, keep: Keep<'_>) -> usize {
     let before = records.len();
-    records.retain(|record| allowed(record, informer));
+    records.retain(|record| keep(record));
     before - records.len()
 }
 

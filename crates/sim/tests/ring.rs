@@ -230,7 +230,8 @@ fn churn() {
                     .iter()
                     .filter(|(operation, key)| match world.looked_up(*operation) {
                         Some(Ok(lookup)) => {
-                            lookup.responsible.first().map(|record| record.id()) == world.owner(&everybody, *key).map(|who| world.id(who))
+                            lookup.responsible.first().map(cicada_wire::SignedRecord::id)
+                                == world.owner(&everybody, *key).map(|who| world.id(who))
                         }
                         _ => false,
                     })
@@ -263,7 +264,7 @@ struct Routes {
 
 /// Greedy routes over the links that stand, between all pairs of members.
 fn routes(world: &World, members: &[PeerIndex]) -> Routes {
-    let links_of = |who: PeerIndex| world.node(who).expect("it lives").links().members().map(|link| link.peer()).collect();
+    let links_of = |who: PeerIndex| world.node(who).expect("it lives").links().members().map(cicada_proto::links::Link::peer).collect();
     let links: BTreeMap<Hash, Vec<Hash>> = members.iter().map(|who| (world.id(*who), links_of(*who))).collect();
     let (mut hops, mut arrived, mut stuck) = (0, 0, 0);
     for from in links.keys() {

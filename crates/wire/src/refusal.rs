@@ -40,6 +40,8 @@ pub enum Refusal {
     MadeRoom,
     /// The peer said nothing for too long.
     Silent,
+    /// The peer is on a list of those denied, or banned.
+    Denied,
     /// Bytes that are no message.
     Malformed,
     /// Longer than the limit.
@@ -93,6 +95,7 @@ const TABLE: &[(Refusal, u16, &str)] = &[
     (R::Idle, 15, "idle"),
     (R::MadeRoom, 16, "made room for another link"),
     (R::Silent, 17, "silent for too long"),
+    (R::Denied, 18, "denied by a list of this peer"),
     (R::Malformed, 32, "malformed"),
     (R::TooLarge, 33, "too large"),
     (R::Unexpected, 34, "unexpected"),

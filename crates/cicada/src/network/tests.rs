@@ -1,6 +1,10 @@
 use super::*;
 use crate::{link::Queued, socket::Received, start::wall_time};
 use bytes::Bytes;
+use cicada_proto::{
+    config::{Limits, Rate},
+    lists::{AccessList, Who},
+};
 use cicada_wire::{
     Capabilities, Find, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Immutable, Kind, MessageId, Mutable, Origin, OverlayKind,
     Purpose, Query, Record, Role, SignedRecord, SwarmKeys, Ticket, UnixTime,
@@ -84,7 +88,8 @@ async fn an_idle_link_that_one_end_closes_is_down_at_once_at_the_other() {
 
 #[tokio::test]
 async fn each_disagreement_is_refused_with_its_number_on_both_sides() {
-    let cases: [(&str, fn(&mut Setup), Refusal); 6] = [
+    type Case = (&'static str, fn(&mut Setup), Refusal);
+    let cases: [Case; 6] = [
         ("another swarm", |setup| setup.keys = SwarmKeys::new("other", None).expect("no secret"), Refusal::OtherSwarm),
         (
             "another secret",
@@ -222,6 +227,89 @@ async fn who_opens_and_never_speaks_is_closed_after_a_while() {
 }
 
 #[tokio::test]
+async fn those_who_never_finish_their_handshake_keep_no_more_places_than_allowed() {
+    for (half_open, enters) in [(64, true), (4, false)] {
+        let (mut honest, stranger) = (End::new(1), End::new(2));
+        let b = End::with(3, |setup| setup.limits.half_open = half_open);
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(stranger.connect(&b).await);
+        }
+        honest.dial(&b, None);
+        match honest.news().await {
+            News::Up(..) => assert!(enters, "no place was left"),
+            // To be tried again: it is a peer, with too many at its door.
+            News::DialFailed(_, error) => assert!(!enters && error == DialError::Unreachable, "{error:?}"),
+            other => panic!("{}", name(&other)),
+        }
+        assert_eq!(b.network.entrance.refusals().of(Refusal::OverBudget) > 0, !enters);
+        assert!(b.network.entrance.half_open() <= half_open);
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_no_more_links_than_allowed_and_gets_its_places_back() {
+    let b = End::with(9, |setup| (setup.limits.links_per_ip, setup.limits.exempt_local) = (2, false));
+    let (mut first, mut second, mut third) = (End::new(1), End::new(2), End::new(3));
+    let mut links = Vec::new();
+    for end in [&mut first, &mut second] {
+        end.dial(&b, None);
+        match end.news().await {
+            News::Up(_, handle) => links.push(handle),
+            other => panic!("{}", name(&other)),
+        }
+    }
+    third.dial(&b, None);
+    assert_eq!(third.dial_failed().await, DialError::Unreachable);
+    assert_eq!(b.network.entrance.refusals().of(Refusal::TooManyLinks), 1);
+    links.pop().expect("two").close(Refusal::Idle);
+    assert!(matches!(second.news().await, News::Down(..)));
+    // The listener hears of it a moment later.
+    loop {
+        third.dial(&b, None);
+        match third.news().await {
+            News::Up(..) => break,
+            News::DialFailed(_, error) => assert_eq!(error, DialError::Unreachable),
+            other => panic!("{}", name(&other)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn handshakes_come_no_faster_than_allowed() {
+    let b = End::with(9, |setup| setup.limits.handshakes = Rate::new(1, 3));
+    let mut linked = 0;
+    for seed in 1..=6 {
+        let mut end = End::new(seed);
+        end.dial(&b, None);
+        linked += usize::from(matches!(end.news().await, News::Up(..)));
+    }
+    assert!((3..=4).contains(&linked), "{linked}");
+    assert!(b.network.entrance.refusals().of(Refusal::OverBudget) >= 2);
+}
+
+#[tokio::test]
+async fn who_is_denied_by_address_or_by_key_is_refused_on_either_side() {
+    let local: Who = "127.0.0.0/8".parse().expect("a subnet");
+    let mut b = End::with(9, |setup| setup.deny = vec![identity(1).public().into()]);
+    let mut a = End::new(1);
+    a.dial(&b, None);
+    assert_eq!(a.dial_failed().await, DialError::Refused(Refusal::Denied), "by its key, in the hello");
+    assert_eq!(b.refused().await, Refusal::Denied);
+    b.dial(&a, None);
+    assert_eq!(b.dial_failed().await, DialError::Refused(Refusal::Denied), "not dialled either");
+    let mut other = End::new(2);
+    other.dial(&b, None);
+    assert!(matches!(other.news().await, News::Up(..)), "control");
+    let mut closed = End::with(8, |setup| setup.deny = vec![local]);
+    other.dial(&closed, None);
+    assert_eq!(other.dial_failed().await, DialError::Unreachable, "at the gate nothing is told");
+    closed.dial(&other, None);
+    assert_eq!(closed.dial_failed().await, DialError::Refused(Refusal::Denied));
+    assert!(closed.network.entrance.refusals().of(Refusal::Denied) >= 1);
+}
+
+#[tokio::test]
 async fn a_silent_host_times_out() {
     let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let mut a = End::new(1);
@@ -292,6 +380,8 @@ struct Setup {
     purpose: Purpose,
     member_ids: IdKind,
     expires: UnixTime,
+    limits: Limits,
+    deny: Vec<Who>,
 }
 
 struct End {
@@ -338,7 +428,7 @@ fn name(news: &News) -> &'static str {
         News::Down(..) => "down",
         News::Frame(..) => "frame",
         News::DialFailed(..) => "dial failed",
-        News::Knock(_) => "knock",
+        News::Knock(..) => "knock",
         News::Refused(_) => "refused",
     }
 }
@@ -370,6 +460,8 @@ impl End {
             purpose: Purpose::Swarm,
             member_ids: IdKind::Address,
             expires: UnixTime(wall_time().0 + 60_000),
+            limits: Limits::default(),
+            deny: Vec::new(),
         };
         change(&mut setup);
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -394,6 +486,7 @@ impl End {
             member_ids: setup.member_ids,
             capabilities: Capabilities::default(),
         };
+        let entrance = Entrance::new(setup.limits, AccessList::new(Vec::new(), setup.deny));
         let (identified, me_now) = watch::channel(me.clone());
         let network = Network::open(Parts {
             identity: &identity(seed),
@@ -404,10 +497,12 @@ impl End {
             news: news_in.clone(),
             hooks: None,
             frame_bytes: 300 * 1024,
+            entrance: Arc::clone(&entrance),
+            half_open: 64,
         });
         let network = Arc::new(network.expect("everything is there"));
         let mut tasks = JoinSet::new();
-        tasks.spawn(Network::accept(network.endpoint.clone(), news_in));
+        tasks.spawn(Network::accept(network.endpoint.clone(), entrance, news_in));
         let (told_in, told) = mpsc::channel(4096);
         tasks.spawn(answer_knocks(Arc::clone(&network), news, told_in));
         Self { me, _identified: identified, network, news: told, datagrams, tasks }
@@ -514,8 +609,8 @@ async fn answer_knocks(network: Arc<Network>, mut news: mpsc::Receiver<News>, to
     let mut listening = JoinSet::new();
     while let Some(news) = news.recv().await {
         match news {
-            News::Knock(incoming) => {
-                listening.spawn(Arc::clone(&network).listen(incoming));
+            News::Knock(incoming, passage) => {
+                listening.spawn(Arc::clone(&network).listen(incoming, passage));
             }
             news => {
                 // The test may have ended.

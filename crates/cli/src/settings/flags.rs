@@ -2,6 +2,7 @@
 //!
 //! `--help`, the completions and the keys of a configuration file all follow from here.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +97,14 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", env = "CICADA_MAPPING_ATTEMPTS", default_value_t = 5,
           value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Network")]
     pub(crate) mapping_attempts: u16,
+    /// Serve figures for Prometheus at http://ADDR/metrics; port 0 lets the system choose.
+    /// Whoever reaches the address may read them
+    #[arg(long, value_name = "ADDR", env = "CICADA_METRICS", help_heading = "Reporting")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Keep the identity and the members known in this directory: the peer comes back by itself,
+    /// also without --join. Made if it is not there
+    #[arg(long, value_name = "DIR", env = "CICADA_STATE", help_heading = "Swarm")]
+    pub(crate) state: Option<PathBuf>,
     /// Hosts to trust with keys exchanged beforehand (refused: this version has no trusted keys)
     #[arg(long, value_name = "FILE", env = "CICADA_KEYS", help_heading = "Swarm")]
     pub(crate) keys: Option<PathBuf>,

@@ -3,6 +3,7 @@
 mod demo;
 mod harness;
 mod identities;
+mod operating;
 mod pair;
 mod refusals;
 mod settings;

@@ -29,6 +29,8 @@ impl Machines {
         }
         let refusal = if record.key() == cx.me.key() || record.id() == cx.me.id() {
             Some(Refusal::SelfDial)
+        } else if self.is_denied(cx, remote, &record) {
+            Some(Refusal::Denied)
         } else if self.phase != Phase::Running {
             Some(Refusal::Closing)
         } else {
@@ -54,7 +56,7 @@ impl Machines {
             if record.announced().is_some_and(|announced| Address::new(remote) == Ok(announced)) {
                 self.prover.admit(cx, Proven::by_contact(record));
             } else {
-                self.prover.prove(cx, record);
+                cx.step(Step::Prove(record));
             }
         } else {
             self.attachments.on_link(cx, &record, true);
@@ -87,7 +89,7 @@ impl Machines {
         let peer = record.id();
         match reason {
             // It lives, but wants no link now.
-            Refusal::TooManyLinks | Refusal::MadeRoom | Refusal::Idle | Refusal::NotAdmitted | Refusal::OverBudget => {
+            Refusal::TooManyLinks | Refusal::MadeRoom | Refusal::Idle | Refusal::NotAdmitted | Refusal::OverBudget | Refusal::Denied => {
                 self.linkage.pause(cx, peer);
             }
             _ if self.overlay.member(peer).is_some() => cx.step(Step::Suspect(peer)),
@@ -121,6 +123,12 @@ impl Machines {
         }
         if !scope::is_allowed(&frame, remote) {
             return cx.refuse(Some(record.id()), Refusal::ForbiddenAddress);
+        }
+        if !self.afford(cx, id, record.id(), &frame) {
+            return;
+        }
+        for _ in 0..scope::retain_frame(&mut frame, &mut |told| self.may_hear(cx, record.id(), told)) {
+            cx.refuse(Some(record.id()), Refusal::OverBudget);
         }
         match frame {
             Frame::Query(ticket, query) => {
@@ -186,19 +194,32 @@ impl Machines {
 
     pub(super) fn on_datagram(&mut self, cx: &mut Context<'_>, from: SocketAddr, datagram: Datagram) {
         let length = datagram.len_bytes() + SwarmKeys::SEAL_BYTES;
+        if !self.may_speak(cx, from) {
+            return cx.refuse(None, Refusal::Denied);
+        }
         match datagram {
-            Datagram::Challenge(challenge, _) => self.prover.on_challenge(cx, from, challenge, length),
+            Datagram::Challenge(challenge, _) => {
+                let member = self.member_at(from, None);
+                if !self.budgets.proof(cx, from.ip(), member) {
+                    return cx.refuse(member, Refusal::OverBudget);
+                }
+                self.prover.on_challenge(cx, from, challenge, length);
+            }
             Datagram::Answer(answer) => self.prover.on_answer(cx, from, answer),
             Datagram::Query(ticket, name, query, _) => self.on_datagram_query(cx, from, ticket, name, &query, length),
             Datagram::Reply(ticket, mut reply) => {
                 for _ in 0..scope::scrub_reply(&mut reply, from) {
                     cx.refuse(None, Refusal::ForbiddenAddress);
                 }
+                let informer = sender_id(from).unwrap_or(cx.me.id());
+                for _ in 0..scope::retain_reply(&mut reply, &mut |told| self.may_hear(cx, informer, told)) {
+                    cx.refuse(Some(informer), Refusal::OverBudget);
+                }
                 self.questions.on_datagram(cx, from, ticket, reply);
             }
             Datagram::Introduce(Introduction { mut records }) => {
-                records.retain(|record| scope::allowed(record, from));
                 if let Some(sender) = sender_id(from) {
+                    records.retain(|record| scope::allowed(record, from) && self.may_hear(cx, sender, record));
                     cx.step(Step::Candidates { from: sender, records });
                 }
             }
@@ -218,15 +239,17 @@ impl Machines {
         if cx.me.record.record().role != Role::Member || self.phase != Phase::Running {
             return cx.refuse(None, Refusal::Unexpected);
         }
+        let member = self.member_at(from, name.as_ref());
+        if !self.budgets.question(cx, from.ip(), member) {
+            return cx.refuse(member, Refusal::OverBudget);
+        }
         let reply = match query {
             Query::Ping => Reply::Pong,
             Query::Find(find) => Reply::Found(self.find(find)),
             Query::Neighbours(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
         };
-        let proven = name.as_ref().is_some_and(|record| {
-            record.announced() == Some(to) && self.overlay.member(record.id()).is_some_and(|member| member.record().announced() == Some(to))
-        });
-        let room = if proven { MAX_DATAGRAM_BYTES } else { MAX_DATAGRAM_BYTES.min(3 * length) } - SwarmKeys::SEAL_BYTES;
+        let room = if name.is_some() && member.is_some() { MAX_DATAGRAM_BYTES } else { MAX_DATAGRAM_BYTES.min(3 * length) }
+            - SwarmKeys::SEAL_BYTES;
         cx.out.datagram(to, cut_to(Datagram::Reply(ticket, reply), room));
         // The asker becomes a candidate, as in Kademlia; only at the address that it asks from.
         if let Some(record) = name.filter(|record| record.announced() == Some(to) && scope::allowed(record, from)) {

@@ -22,11 +22,14 @@ impl Machines {
 
     fn pass(&mut self, cx: &mut Context<'_>, step: Step) {
         match step {
-            Step::Prove(record) => self.prover.prove(cx, record),
+            Step::Prove(record) => self.prove(cx, record),
             Step::Proven(proven) => self.on_proven(cx, &proven),
             Step::Unproven(peer, reason) => self.on_unproven(cx, peer, reason),
-            Step::Ask { to, query, asker } => self.questions.ask(cx, to, query, asker),
-            Step::Answered { from, reply, asker } => self.on_answer(cx, &from, Some(reply), asker),
+            Step::Ask { to, query, asker } => self.ask(cx, to, query, asker),
+            Step::Answered { from, reply, asker } => {
+                self.budgets.answered(cx, from.id());
+                self.on_answer(cx, &from, Some(reply), asker);
+            }
             Step::Unanswered { from, asker } => self.on_answer(cx, &from, None, asker),
             Step::Find { target, seeds, finder } => self.lookups.start(cx, &self.overlay, target, &seeds, finder),
             Step::Found { target, result, finder } => self.on_found(cx, target, result, finder),
@@ -106,6 +109,7 @@ impl Machines {
                 && record.record().kind == cx.config.member_ids
                 && record.id() != cx.me.id()
                 && record.is_current(cx.clock)
+                && self.lists.check(cx.now, record).is_ok()
         };
         let records: Vec<SignedRecord> = records.iter().filter(possible).cloned().collect();
         if !records.is_empty() && cx.me.record.record().role == Role::Member {

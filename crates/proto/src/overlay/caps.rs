@@ -1,35 +1,21 @@
 //! How many members of one IP address or one subnet a table holds, so that nobody fills it from one place.
 //!
-//! Loopback and private addresses are exempt: there everybody shares them. The caps govern fingers and buckets, not the
+//! Loopback and private addresses are exempt unless the limits say otherwise: there everybody shares them. The caps govern fingers and buckets, not the
 //! members nearest to a peer: on those, honest peers must agree.
 
-use crate::{config::Limits, scope::Scope};
+use crate::{config::Limits, lists::Subnet};
 use cicada_wire::{Address, SignedRecord};
-use std::net::IpAddr;
 
 /// Whether a table that holds `held` may take `newcomer` in.
 pub(crate) fn have_room<'a>(limits: &Limits, newcomer: &SignedRecord, held: impl Iterator<Item = &'a SignedRecord>) -> bool {
-    let Some(ip) = newcomer.announced().map(Address::ip).filter(|ip| Scope::of(*ip) == Scope::Public) else { return true };
+    let Some(ip) = newcomer.announced().map(Address::ip).filter(|ip| !limits.is_exempt(*ip)) else { return true };
+    let subnet = Subnet::around(ip);
     let (mut of_ip, mut of_subnet) = (0, 0);
     for other in held.filter_map(SignedRecord::announced).map(Address::ip) {
         of_ip += usize::from(other == ip);
-        of_subnet += usize::from(subnet(other) == subnet(ip));
+        of_subnet += usize::from(subnet.contains(other));
     }
     of_ip < limits.members_per_ip && of_subnet < limits.members_per_subnet
-}
-
-/// /24 of v4, /48 of v6: what one customer commonly has.
-fn subnet(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, c, _] = ip.octets();
-            IpAddr::from([a, b, c, 0])
-        }
-        IpAddr::V6(ip) => {
-            let [a, b, c, ..] = ip.segments();
-            IpAddr::from([a, b, c, 0, 0, 0, 0, 0])
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,167 @@
+//! Token buckets: how much of something one may have at once and how fast it comes back.
+
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How fast something may happen, and how much of it at once after a rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// So many a second in the long run.
+    pub per_second: u64,
+    /// So many at once. What alone is more counts as that many, so that nothing is refused for ever.
+    pub burst: u64,
+}
+
+impl Rate {
+    /// Nothing is refused.
+    pub const UNLIMITED: Self = Self { per_second: u64::MAX, burst: u64::MAX };
+
+    /// `per_second`, and `burst` at once.
+    #[must_use]
+    pub const fn new(per_second: u64, burst: u64) -> Self {
+        Self { per_second, burst }
+    }
+}
+
+/// What is left of a [`Rate`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    /// In millionths, so that a microsecond's share is not rounded away.
+    level: u128,
+    at: Instant,
+}
+
+impl Bucket {
+    pub(crate) fn full(now: Instant, rate: Rate) -> Self {
+        Self { level: u128::from(rate.burst) * MILLION, at: now }
+    }
+
+    fn refill(&mut self, now: Instant, rate: Rate) {
+        let gained = now.since(self.at).as_micros().saturating_mul(u128::from(rate.per_second));
+        self.level = self.level.saturating_add(gained).min(u128::from(rate.burst) * MILLION);
+        self.at = now;
+    }
+
+    /// Whether there is as much; nothing is taken.
+    pub(crate) fn holds(&mut self, now: Instant, rate: Rate, cost: u64) -> bool {
+        self.refill(now, rate);
+        self.level >= u128::from(cost.min(rate.burst)) * MILLION
+    }
+
+    fn spend(&mut self, rate: Rate, cost: u64) {
+        self.level = self.level.saturating_sub(u128::from(cost.min(rate.burst)) * MILLION);
+    }
+
+    /// Takes `cost` out if there is as much.
+    pub(crate) fn take(&mut self, now: Instant, rate: Rate, cost: u64) -> bool {
+        let holds = self.holds(now, rate, cost);
+        if holds {
+            self.spend(rate, cost);
+        }
+        holds
+    }
+}
+
+/// A bucket for each of many keys. At [`MAX_KEYS`] the one that was longest untouched is forgotten: it is the likeliest to be
+/// full again.
+#[derive(Debug)]
+pub(crate) struct Buckets<K> {
+    buckets: BTreeMap<K, Bucket>,
+    order: BTreeSet<(Instant, K)>,
+}
+
+impl<K> Default for Buckets<K> {
+    fn default() -> Self {
+        Self { buckets: BTreeMap::new(), order: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Copy> Buckets<K> {
+    fn bucket(&mut self, now: Instant, key: K, rate: Rate) -> &mut Bucket {
+        if let Some(bucket) = self.buckets.get(&key) {
+            self.order.remove(&(bucket.at, key));
+        } else if self.buckets.len() >= MAX_KEYS
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.buckets.remove(&oldest);
+        }
+        self.order.insert((now, key));
+        let bucket = self.buckets.entry(key).or_insert_with(|| Bucket::full(now, rate));
+        bucket.refill(now, rate);
+        bucket
+    }
+
+    /// Takes `cost` out of the bucket of `key` if there is as much.
+    pub(crate) fn take(&mut self, now: Instant, key: K, rate: Rate, cost: u64) -> bool {
+        self.bucket(now, key, rate).take(now, rate, cost)
+    }
+
+    /// Whether there is as much; nothing is taken.
+    pub(crate) fn holds(&mut self, now: Instant, key: K, rate: Rate, cost: u64) -> bool {
+        self.bucket(now, key, rate).holds(now, rate, cost)
+    }
+}
+
+const MILLION: u128 = 1_000_000;
+
+/// Keys remembered in one set of buckets.
+pub(crate) const MAX_KEYS: usize = 4096; // guess: 0.5 MiB
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const SLOW: Rate = Rate::new(10, 3);
+
+    #[test]
+    fn a_burst_is_taken_at_once_and_comes_back_at_its_rate() {
+        let mut bucket = Bucket::full(Instant(0), SLOW);
+        assert!(bucket.take(Instant(0), SLOW, 3));
+        assert!(!bucket.take(Instant(0), SLOW, 1));
+        assert!(!bucket.take(Instant(99_999), SLOW, 1));
+        assert!(bucket.take(Instant(100_000), SLOW, 1), "a tenth of a second brings one back");
+        assert!(!bucket.take(Instant(100_000), SLOW, 1));
+    }
+
+    #[test]
+    fn a_rest_brings_no_more_than_the_burst() {
+        let mut bucket = Bucket::full(Instant(0), SLOW);
+        assert!(bucket.take(Instant(0) + Duration::from_secs(60), SLOW, 3));
+        assert!(!bucket.take(Instant(0) + Duration::from_secs(60), SLOW, 1));
+    }
+
+    #[test]
+    fn what_is_more_than_the_burst_passes_a_full_bucket_and_empties_it() {
+        let mut bucket = Bucket::full(Instant(0), SLOW);
+        assert!(bucket.take(Instant(0), SLOW, 1000));
+        assert!(!bucket.take(Instant(0), SLOW, 1));
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_refused() {
+        let mut bucket = Bucket::full(Instant(0), Rate::UNLIMITED);
+        assert!((0..1000).all(|_| bucket.take(Instant(0), Rate::UNLIMITED, 1 << 40)));
+    }
+
+    #[test]
+    fn one_key_leaves_the_others_their_share() {
+        let mut buckets = Buckets::default();
+        assert_eq!((0..10).filter(|_| buckets.take(Instant(0), "loud", SLOW, 1)).count(), 3);
+        assert!(buckets.take(Instant(0), "quiet", SLOW, 1));
+    }
+
+    #[test]
+    fn keys_are_bounded_and_the_longest_untouched_goes() {
+        let mut buckets = Buckets::default();
+        for key in 0..MAX_KEYS {
+            assert!(buckets.take(Instant(key as u64), key, SLOW, 3));
+        }
+        let later = Instant(MAX_KEYS as u64);
+        assert!(!buckets.take(later, 0, SLOW, 3), "control: remembered, and touched anew");
+        assert!(buckets.take(later, MAX_KEYS, SLOW, 1));
+        assert_eq!((buckets.buckets.len(), buckets.order.len()), (MAX_KEYS, MAX_KEYS));
+        assert!(buckets.take(later, 1, SLOW, 3), "forgotten");
+        assert!(!buckets.take(later, 0, SLOW, 3));
+    }
+}
