@@ -53,24 +53,19 @@ impl Linkage {
     }
 
     /// A link was closed by the other end, or a dial failed: the peer is left alone for a while.
-    pub(crate) fn pause(&mut self, cx: &Context<'_>, overlay: &Overlay, peer: Hash) {
+    pub(crate) fn pause(&mut self, cx: &Context<'_>, peer: Hash) {
         if self.pauses.len() >= MAX_PAUSES {
             self.pauses.retain(|_, pause| pause.until > cx.now);
             if self.pauses.len() >= MAX_PAUSES {
                 self.pauses.pop_first();
             }
         }
-        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
-        let most = match overlay.rank(peer, &others) {
-            Rank::Essential => 1,
-            Rank::Useful(_) | Rank::Spare(_) => 8,
-        };
         let pause = self.pauses.entry(peer).or_insert(Pause { since: cx.now, until: cx.now, times: 0 });
         if cx.now.since(pause.since) > FORGOTTEN {
             pause.times = 0;
         }
         pause.since = cx.now;
-        pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(most));
+        pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(MOST_DOUBLINGS));
         pause.times += 1;
         self.tables_changed(cx);
     }
@@ -90,7 +85,6 @@ impl Linkage {
         self.next = (!cx.links.is_empty() || overlay.is_joined()).then(|| cx.now + EVERY);
         self.open_wanted(cx, overlay);
         close_idle(cx, overlay);
-        keep_a_reserve(cx, overlay);
     }
 
     fn open_wanted(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
@@ -98,8 +92,18 @@ impl Linkage {
             return;
         }
         let limit = cx.config.limits.links;
-        let paused: Vec<Hash> = self.pauses.iter().filter(|(_, pause)| pause.until > cx.now).map(|(peer, _)| *peer).collect();
-        for wanted in overlay.wanted_links(&linked(cx, overlay), &paused) {
+        let mut paused = self.paused(cx, overlay);
+        let mut linked: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        for (peer, since) in dialled(cx, overlay) {
+            // Who does not answer at once may be dead: another should be tried meanwhile.
+            if cx.now < since + DIAL_PATIENCE {
+                linked.push(peer);
+                self.next = self.next.map(|next| next.min(since + DIAL_PATIENCE));
+            } else {
+                paused.push(peer);
+            }
+        }
+        for wanted in overlay.wanted_links(&linked, &paused) {
             let peer = wanted.id();
             if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
                 continue;
@@ -107,19 +111,30 @@ impl Linkage {
             let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
             let ours = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count() + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
-            let room = ours < limit / 2 && all < lasting(limit);
+            let room = ours < limit / 2 && all < limit - limit / 8;
             if !room && overlay.rank(peer, &others) != Rank::Essential {
                 continue;
             }
-            self.dial(cx, overlay, &wanted);
+            self.dial(cx, &wanted);
         }
     }
 
-    fn dial(&mut self, cx: &mut Context<'_>, overlay: &Overlay, wanted: &SignedRecord) {
+    /// Whom to leave alone now. Who has become essential since is not left alone for long, however often it had no room before.
+    fn paused(&self, cx: &Context<'_>, overlay: &Overlay) -> Vec<Hash> {
+        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        let is_paused = |peer: Hash, pause: &Pause| {
+            let short = pause.until.min(pause.since + FIRST_PAUSE * 2);
+            short > cx.now || (pause.until > cx.now && overlay.rank(peer, &others) != Rank::Essential)
+        };
+        self.pauses.iter().filter(|(peer, pause)| is_paused(**peer, pause)).map(|(peer, _)| *peer).collect()
+    }
+
+    fn dial(&mut self, cx: &mut Context<'_>, wanted: &SignedRecord) {
         let Some(address) = wanted.announced() else { return };
         match cx.dial(address, Some(wanted.key())) {
-            DialStart::Dialling(_) | DialStart::Linked(_) => {}
-            DialStart::Refused(_) => self.pause(cx, overlay, wanted.id()),
+            DialStart::Dialling(_) => self.next = Some(self.next.map_or(cx.now + DIAL_PATIENCE, |next| next.min(cx.now + DIAL_PATIENCE))),
+            DialStart::Linked(_) => {}
+            DialStart::Refused(_) => self.pause(cx, wanted.id()),
         }
     }
 
@@ -128,11 +143,13 @@ impl Linkage {
     }
 }
 
-/// To whom links stand or are being made.
-fn linked(cx: &Context<'_>, overlay: &Overlay) -> Vec<Hash> {
-    let dialled = |member: &Proven| member.record().announced().is_some_and(|address| cx.links.is_dialling(address));
-    let dialled = overlay.members().into_iter().filter(|_| cx.links.dialling() > 0).filter(dialled).map(|member| member.id());
-    cx.links.members().map(super::links::Link::peer).chain(dialled).collect()
+/// The known members that are being dialled, and since when.
+fn dialled(cx: &Context<'_>, overlay: &Overlay) -> Vec<(Hash, Instant)> {
+    if cx.links.dialling() == 0 {
+        return Vec::new();
+    }
+    let since = |member: &Proven| cx.links.dialling_since(member.record().announced()?);
+    overlay.members().iter().filter_map(|member| Some((member.id(), since(member)?))).collect()
 }
 
 /// The least worthy link if there are more than the limit allows; a link in use counts for more than an idle one of its rank.
@@ -171,34 +188,6 @@ fn close_idle(cx: &mut Context<'_>, overlay: &Overlay) {
     }
 }
 
-/// Links beyond this many stay only for a moment, unless they are essential: the rest of the room is kept for links that a
-/// message waits for, which the other end knows of and we do not.
-fn lasting(limit: usize) -> usize {
-    limit - limit / 8
-}
-
-/// Closes the least worthy links that have had their moment. At equal rank the latest goes.
-fn keep_a_reserve(cx: &mut Context<'_>, overlay: &Overlay) {
-    loop {
-        let open: Vec<_> = cx.links.members().collect();
-        if open.len() <= lasting(cx.config.limits.links) {
-            return;
-        }
-        let rank = |link: &&Link| {
-            let others: Vec<Hash> = open.iter().map(|link| link.peer()).filter(|other| *other != link.peer()).collect();
-            overlay.rank(link.peer(), &others)
-        };
-        // What was just sent on a link would be lost with it, or be sent twice.
-        let had = |link: &&&Link| cx.now.since(link.since) > MOMENT && cx.now.since(link.used) > QUIET && !cx.links.is_needed(cx.now, link);
-        let old = open.iter().filter(had);
-        let worst = old.map(|link| (rank(link), std::cmp::Reverse(link.since), link.id)).min();
-        match worst {
-            Some((Rank::Useful(_) | Rank::Spare(_), _, link)) => close(cx, link, Refusal::MadeRoom),
-            Some((Rank::Essential, ..)) | None => return,
-        }
-    }
-}
-
 /// Closes a link: nothing is routed over it from now on.
 pub(crate) fn close(cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
     let Some(open) = cx.links.link_mut(link).filter(|link| link.is_open()) else { return };
@@ -214,13 +203,13 @@ const EVERY: Duration = Duration::from_secs(1); // guess
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
 
+/// A dial that takes longer does not keep another from being made.
+const DIAL_PATIENCE: Duration = Duration::from_millis(300); // guess: two round trips of the internet
+
+/// The longest pause is 256 s; for a peer that is essential, 2 s.
+const MOST_DOUBLINGS: u32 = 8;
+
 /// After that long without trouble a peer's pauses start anew.
 const FORGOTTEN: Duration = Duration::from_secs(600); // guess: above the longest pause, 256 s
-
-/// How long a link beyond those that last may stay.
-const MOMENT: Duration = Duration::from_secs(3); // guess: a few round trips
-
-/// Messages on a link were acknowledged after this long.
-const QUIET: Duration = Duration::from_secs(1); // the longest wait for a hop
 
 const MAX_PAUSES: usize = 1024; // guess
