@@ -20,7 +20,7 @@ struct Outcome {
 /// Tasks to these peers vanish: they drop before they acknowledge. With `first_only`, so do all tasks that come after the first
 /// wave: those that replace what was not acknowledged.
 fn drop_tasks(world: &mut World, faulty: BTreeSet<PeerIndex>, first_only: bool) {
-    // Acknowledgements are waited for at least 250 ms; hops take less than a tenth of that.
+    // Acknowledgements are waited for at least 250 ms: until then only the first wave is on its way.
     let wave = world.now() + Duration::from_millis(240);
     world.add_rule(move |passing| match passing.packet {
         Packet::Frame(Frame::Task(..)) if faulty.contains(&passing.to) => Verdict::Vanish,
