@@ -45,7 +45,7 @@ impl Machines {
             }
             Command::Disconnect { peer } => {
                 if let Some(link) = cx.links.to_peer(peer).map(|link| link.id) {
-                    self.linkage.pause(cx, &self.overlay, peer);
+                    self.linkage.pause(cx, peer);
                     linkage::close(cx, link, Refusal::Closing);
                 }
             }
