@@ -8,7 +8,7 @@ use super::{
     copy::{Choice, Copy, Previous},
 };
 use crate::{context::Context, links::Link};
-use cicada_wire::{Hash, IdKind, Role, SignedRecord};
+use cicada_wire::{Capabilities, Hash, IdKind, Role, SignedRecord};
 
 /// The way on.
 pub(super) enum Next {
@@ -135,18 +135,11 @@ impl Walk<'_> {
         if let Some(next) = self.back().or_else(|| self.over_its_family()) {
             return next;
         }
-        let families = |record: &SignedRecord| {
-            let has = |v4: bool| record.record().addresses.iter().any(|address| address.ip().is_ipv4() == v4);
-            (has(true), has(false))
-        };
-        let mine = families(&self.cx.me.record);
-        let lacks = |link: &&Link| {
-            let theirs = families(&link.record);
-            (theirs.0 && !mine.0) || (theirs.1 && !mine.1)
-        };
+        let both = |record: &SignedRecord| record.record().capabilities.contains(Capabilities::BOTH_FAMILIES);
+        let sees_more = |link: &&Link| both(&link.record) && !both(&self.cx.me.record);
         // A client whose lease runs is only without a link just now.
         let absent = self.map.attachments.attached(self.target).is_some();
-        self.detour(lacks).unwrap_or(if absent { Next::Nowhere } else { Next::Nobody })
+        self.detour(sees_more).unwrap_or(if absent { Next::Nowhere } else { Next::Nobody })
     }
 
     /// The way is blocked: back to where a receipt's message came from, else over a peer that is not nearer. An origin's further
@@ -174,7 +167,9 @@ impl Walk<'_> {
     }
 
     fn back(&self) -> Option<Next> {
-        let back = self.copy.back.filter(|back| self.is_open(*back) && usable(self.cx, *back))?;
+        // Whoever handed us the message can have the receipt, proven or not.
+        let stands = |back: &Hash| self.cx.links.to_peer(*back).is_some_and(Link::is_open);
+        let back = self.copy.back.filter(|back| self.is_open(*back) && stands(back))?;
         Some(Self::hop(back, false, false))
     }
 
