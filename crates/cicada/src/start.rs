@@ -16,7 +16,7 @@ use crate::{
     target::HostPort,
 };
 use cicada_proto::{Config, Me, Node, Route, lists::AccessList};
-use cicada_wire::{Address, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
+use cicada_wire::{Address, Capabilities, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
@@ -44,6 +44,9 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
     let state = settings.state.take().map(|directory| State::open(&directory)).transpose()?;
     let bound = bind::bind(place, settings.external).await?;
     settings.config.families = bound.families;
+    if bound.families.v4 && bound.families.v6 {
+        settings.config.capabilities.0 |= Capabilities::BOTH_FAMILIES.0;
+    }
     let addresses = [bound.announced].into_iter().chain(bound.other_family).collect();
     let system = |source| BindError::System { address: bound.local, source };
     let (socket, datagrams, freed) = SharedSocket::new(bound.socket).map_err(system)?;
