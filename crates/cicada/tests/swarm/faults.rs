@@ -1,4 +1,4 @@
-use crate::harness::{PATIENCE, SIZE, Swarm, builder, geometry, peer};
+use crate::harness::{PATIENCE, SIZE, Swarm, builder, peer};
 use cicada::{OverlayKind, SwarmPeer};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
