@@ -144,9 +144,15 @@ impl Network {
         let watched = self.socket.watch(to.socket());
         // The name is not sent; it only has to have the form of one.
         let connecting = self.endpoint.connect(to.socket(), "cicada").map_err(|_| DialError::Unreachable)?;
+        let mut connecting = std::pin::pin!(connecting);
         let connected = tokio::select! {
-            connected = timeout(HANDSHAKE_TIMEOUT, connecting) => connected,
+            connected = timeout(ANSWER_TIMEOUT, &mut connecting) => connected,
             () = watched.unreachable() => return Err(DialError::Unreachable),
+        };
+        let connected = match connected {
+            // Whoever has begun to answer is there, and may be busy.
+            Err(_) if watched.signs().is_quic() => timeout(HANDSHAKE_TIMEOUT, connecting).await,
+            connected => connected,
         };
         let connection = match connected {
             Ok(Ok(connection)) => connection,
@@ -247,7 +253,10 @@ const IDLE_TIMEOUT_MS: u32 = 10_000; // guess
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
 
 /// Who dials again and again wants to know soon that nobody is there.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3); // guess: two lost packets and a slow path
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3); // guess: two lost packets and a slow path
+
+/// How long a handshake may take once both ends have spoken.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5); // guess: a machine with much else to do
 
 /// Bytes kept of a connection that is not accepted yet.
 const INCOMING_BYTES: u64 = 8 * 1024; // a handshake's first flight is far below

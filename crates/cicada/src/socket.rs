@@ -199,6 +199,11 @@ impl Signs {
         Self { quic, foreign: !quic && !ours, unreachable: false }
     }
 
+    /// Whether something there speaks QUIC.
+    pub(crate) fn is_quic(self) -> bool {
+        self.quic
+    }
+
     /// Whether only something that is no peer answered.
     pub(crate) fn are_foreign(self) -> bool {
         self.foreign && !self.quic
