@@ -8,6 +8,7 @@ async fn a_ban_ends_the_link_and_refuses_the_banned_until_it_is_lifted() {
     b.connect(a.listener()).await.expect("control: joined");
     a.ban(b.key(), None).await.expect("open");
     until("the banned is gone from the tables", async || a.peers().is_empty()).await;
+    until("the banned knows", async || b.traffic().await.expect("open").iter().all(|traffic| !traffic.linked)).await;
     let error = b.connect(a.listener()).await.expect_err("banned");
     assert!(matches!(error, ConnectError::Refused { reason: Refusal::Denied, .. }), "{error}");
     let banned = a.banned().await.expect("open");
