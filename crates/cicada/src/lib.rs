@@ -3,7 +3,8 @@
 //! ```
 //! use cicada::SwarmPeer;
 //!
-//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let first = SwarmPeer::bind(("127.0.0.1", 0)).await?;
 //! let second = SwarmPeer::bind(("127.0.0.1", 0)).await?;
 //! second.connect(first.listener()).await?;
@@ -17,7 +18,8 @@
 //!
 //! second.close().await;
 //! first.close().await;
-//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! Read first: [`SwarmPeer`] (the peer), [`Builder`] (its settings), [`Target`] (whom a message is for). What should happen

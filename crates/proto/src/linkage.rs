@@ -53,24 +53,19 @@ impl Linkage {
     }
 
     /// A link was closed by the other end, or a dial failed: the peer is left alone for a while.
-    pub(crate) fn pause(&mut self, cx: &Context<'_>, overlay: &Overlay, peer: Hash) {
+    pub(crate) fn pause(&mut self, cx: &Context<'_>, peer: Hash) {
         if self.pauses.len() >= MAX_PAUSES {
             self.pauses.retain(|_, pause| pause.until > cx.now);
             if self.pauses.len() >= MAX_PAUSES {
                 self.pauses.pop_first();
             }
         }
-        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
-        let most = match overlay.rank(peer, &others) {
-            Rank::Essential => 1,
-            Rank::Useful(_) | Rank::Spare(_) => 8,
-        };
         let pause = self.pauses.entry(peer).or_insert(Pause { since: cx.now, until: cx.now, times: 0 });
         if cx.now.since(pause.since) > FORGOTTEN {
             pause.times = 0;
         }
         pause.since = cx.now;
-        pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(most));
+        pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(MOST_DOUBLINGS));
         pause.times += 1;
         self.tables_changed(cx);
     }
@@ -97,8 +92,18 @@ impl Linkage {
             return;
         }
         let limit = cx.config.limits.links;
-        let paused: Vec<Hash> = self.pauses.iter().filter(|(_, pause)| pause.until > cx.now).map(|(peer, _)| *peer).collect();
-        for wanted in overlay.wanted_links(&linked(cx, overlay), &paused) {
+        let mut paused = self.paused(cx, overlay);
+        let mut linked: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        for (peer, since) in dialled(cx, overlay) {
+            // Who does not answer at once may be dead: another should be tried meanwhile.
+            if cx.now < since + DIAL_PATIENCE {
+                linked.push(peer);
+                self.next = self.next.map(|next| next.min(since + DIAL_PATIENCE));
+            } else {
+                paused.push(peer);
+            }
+        }
+        for wanted in overlay.wanted_links(&linked, &paused) {
             let peer = wanted.id();
             if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
                 continue;
@@ -110,15 +115,26 @@ impl Linkage {
             if !room && overlay.rank(peer, &others) != Rank::Essential {
                 continue;
             }
-            self.dial(cx, overlay, &wanted);
+            self.dial(cx, &wanted);
         }
     }
 
-    fn dial(&mut self, cx: &mut Context<'_>, overlay: &Overlay, wanted: &SignedRecord) {
+    /// Whom to leave alone now. Who has become essential since is not left alone for long, however often it had no room before.
+    fn paused(&self, cx: &Context<'_>, overlay: &Overlay) -> Vec<Hash> {
+        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        let is_paused = |peer: Hash, pause: &Pause| {
+            let short = pause.until.min(pause.since + FIRST_PAUSE * 2);
+            short > cx.now || (pause.until > cx.now && overlay.rank(peer, &others) != Rank::Essential)
+        };
+        self.pauses.iter().filter(|(peer, pause)| is_paused(**peer, pause)).map(|(peer, _)| *peer).collect()
+    }
+
+    fn dial(&mut self, cx: &mut Context<'_>, wanted: &SignedRecord) {
         let Some(address) = wanted.announced() else { return };
         match cx.dial(address, Some(wanted.key())) {
-            DialStart::Dialling(_) | DialStart::Linked(_) => {}
-            DialStart::Refused(_) => self.pause(cx, overlay, wanted.id()),
+            DialStart::Dialling(_) => self.next = Some(self.next.map_or(cx.now + DIAL_PATIENCE, |next| next.min(cx.now + DIAL_PATIENCE))),
+            DialStart::Linked(_) => {}
+            DialStart::Refused(_) => self.pause(cx, wanted.id()),
         }
     }
 
@@ -127,11 +143,13 @@ impl Linkage {
     }
 }
 
-/// To whom links stand or are being made.
-fn linked(cx: &Context<'_>, overlay: &Overlay) -> Vec<Hash> {
-    let dialled = |member: &Proven| member.record().announced().is_some_and(|address| cx.links.is_dialling(address));
-    let dialled = overlay.members().into_iter().filter(|_| cx.links.dialling() > 0).filter(dialled).map(|member| member.id());
-    cx.links.members().map(super::links::Link::peer).chain(dialled).collect()
+/// The known members that are being dialled, and since when.
+fn dialled(cx: &Context<'_>, overlay: &Overlay) -> Vec<(Hash, Instant)> {
+    if cx.links.dialling() == 0 {
+        return Vec::new();
+    }
+    let since = |member: &Proven| cx.links.dialling_since(member.record().announced()?);
+    overlay.members().iter().filter_map(|member| Some((member.id(), since(member)?))).collect()
 }
 
 /// The least worthy link if there are more than the limit allows; a link in use counts for more than an idle one of its rank.
@@ -184,6 +202,12 @@ const SOON: Duration = Duration::from_millis(10); // guess
 const EVERY: Duration = Duration::from_secs(1); // guess
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
+
+/// A dial that takes longer does not keep another from being made.
+const DIAL_PATIENCE: Duration = Duration::from_millis(300); // guess: two round trips of the internet
+
+/// The longest pause is 256 s; for a peer that is essential, 2 s.
+const MOST_DOUBLINGS: u32 = 8;
 
 /// After that long without trouble a peer's pauses start anew.
 const FORGOTTEN: Duration = Duration::from_secs(600); // guess: above the longest pause, 256 s

@@ -190,6 +190,12 @@ impl Links {
         self.dials.values().any(|dial| dial.to == to)
     }
 
+    /// Since when this address is being dialled, if it is.
+    #[must_use]
+    pub fn dialling_since(&self, to: Address) -> Option<Instant> {
+        self.dials.values().find(|dial| dial.to == to).map(|dial| dial.since)
+    }
+
     /// Makes a link to `to` unless one stands or is being made.
     pub fn dial(
         &mut self,

@@ -91,7 +91,7 @@ impl Liveness {
 
     /// Where one died, others may have: everybody is checked soon.
     fn hurry(&mut self, cx: &Context<'_>) {
-        let soon = cx.now + cx.config.upkeep.liveness / 4;
+        let soon = cx.now + cx.config.upkeep.liveness / 20;
         for watch in self.watched.values_mut() {
             watch.quiet = 0;
             if let State::Resting { until } = &mut watch.state {
@@ -142,7 +142,9 @@ impl Watch {
         let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).filter(|other| *other != peer).collect();
         let most = match overlay.rank(peer, &others) {
             Rank::Essential => 0,
-            Rank::Useful(_) | Rank::Spare(_) => MOST_DOUBLINGS,
+            // Messages go over these too: a dead one should be found before anybody's patience ends.
+            Rank::Useful(_) => 1,
+            Rank::Spare(_) => MOST_DOUBLINGS,
         };
         let pause = cx.config.upkeep.liveness * 2u32.pow(self.quiet.min(most));
         self.state = State::Resting { until: cx.now + pause };

@@ -39,7 +39,8 @@ impl Questions {
     /// Asks `to`. Ends with `Answered` or `Unanswered`, always.
     pub(crate) fn ask(&mut self, cx: &mut Context<'_>, to: SignedRecord, query: Query, asker: Asker) {
         let linked = cx.links.to_peer(to.id()).filter(|link| link.closing.is_none()).map(|link| link.id);
-        let via = match (linked, to.announced()) {
+        let reachable = to.announced().filter(|_| cx.config.families.reach(&to));
+        let via = match (linked, reachable) {
             (Some(link), _) => Via::Link(link),
             (None, Some(address)) if by_datagram(&query) => Via::Datagram(address),
             (None, _) => return cx.step(Step::Unanswered { from: to, asker }),
@@ -65,7 +66,7 @@ impl Questions {
 
     /// An answer arrived on a link.
     pub(crate) fn on_reply(&mut self, cx: &mut Context<'_>, link: LinkId, ticket: Ticket, reply: Reply) {
-        let from = cx.links.link(link).map(|link| link.peer());
+        let from = cx.links.link(link).map(super::links::Link::peer);
         match self.open.get(&ticket) {
             // A question asked by datagram may be answered over a link that was made meanwhile.
             Some(open) if Some(open.to.id()) == from => self.answered(cx, ticket, reply),

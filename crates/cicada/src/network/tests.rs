@@ -88,7 +88,8 @@ async fn an_idle_link_that_one_end_closes_is_down_at_once_at_the_other() {
 
 #[tokio::test]
 async fn each_disagreement_is_refused_with_its_number_on_both_sides() {
-    let cases: [(&str, fn(&mut Setup), Refusal); 6] = [
+    type Case = (&'static str, fn(&mut Setup), Refusal);
+    let cases: [Case; 6] = [
         ("another swarm", |setup| setup.keys = SwarmKeys::new("other", None).expect("no secret"), Refusal::OtherSwarm),
         (
             "another secret",

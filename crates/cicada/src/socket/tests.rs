@@ -7,11 +7,7 @@ fn socket() -> (Arc<SharedSocket>, mpsc::Receiver<Received>) {
 }
 
 fn meta(len: usize, stride: usize) -> RecvMeta {
-    let mut meta = RecvMeta::default();
-    meta.addr = SocketAddr::from(([127, 0, 0, 1], 9));
-    meta.len = len;
-    meta.stride = stride;
-    meta
+    RecvMeta { addr: SocketAddr::from(([127, 0, 0, 1], 9)), len, stride, ..RecvMeta::default() }
 }
 
 fn segments(kinds: &[u8], stride: usize, last: usize) -> Vec<u8> {

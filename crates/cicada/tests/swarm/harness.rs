@@ -16,27 +16,27 @@ use tokio::{
 };
 
 /// How many peers.
-pub const SIZE: usize = 64;
+pub(crate) const SIZE: usize = 64;
 
 /// The most links of a peer, both directions counted.
-pub const LINKS: usize = 16;
+pub(crate) const LINKS: usize = 16;
 
 /// How long a swarm may take for what it should do in 3 s, on a machine that does other things as well.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Swarm {
-    pub peers: Vec<SwarmPeer>,
-    pub geometry: Geometry,
+pub(crate) struct Swarm {
+    pub(crate) peers: Vec<SwarmPeer>,
+    pub(crate) geometry: Geometry,
     /// Payload copies that each peer sent.
-    pub copies: Vec<Copies>,
+    pub(crate) copies: Vec<Copies>,
 }
 
 /// Counts frames that carry a payload of 1 KiB or more.
 #[derive(Clone, Default)]
-pub struct Copies(Arc<AtomicUsize>);
+pub(crate) struct Copies(Arc<AtomicUsize>);
 
 impl Copies {
-    pub fn take(&self) -> usize {
+    pub(crate) fn take(&self) -> usize {
         self.0.swap(0, Ordering::Relaxed)
     }
 }
@@ -51,33 +51,33 @@ impl Hooks for Copies {
 }
 
 /// The end of every payload whose copies are counted.
-pub const MARK: &[u8] = b"end of the payload";
+pub(crate) const MARK: &[u8] = b"end of the payload";
 
 /// 1 KiB that begins with `text`.
-pub fn payload(text: &str) -> Vec<u8> {
+pub(crate) fn payload(text: &str) -> Vec<u8> {
     let mut payload = text.as_bytes().to_vec();
     payload.resize(1024 - MARK.len(), b' ');
     payload.extend_from_slice(MARK);
     payload
 }
 
-pub fn geometry(overlay: OverlayKind) -> Geometry {
+pub(crate) fn geometry(overlay: OverlayKind) -> Geometry {
     overlay.into()
 }
 
-pub fn builder(overlay: OverlayKind) -> Builder {
+pub(crate) fn builder(overlay: OverlayKind) -> Builder {
     let mut limits = Limits::default();
     limits.links = LINKS;
     SwarmPeer::builder().overlay(overlay).limits(limits).route(Route::Overlay)
 }
 
-pub async fn peer(overlay: OverlayKind) -> SwarmPeer {
+pub(crate) async fn peer(overlay: OverlayKind) -> SwarmPeer {
     builder(overlay).bind(("127.0.0.1", 0)).await.expect("loopback has a free port")
 }
 
 impl Swarm {
     /// A settled swarm of `size` peers, each of which joined by one that was there before it.
-    pub async fn of(overlay: OverlayKind, size: usize) -> Self {
+    pub(crate) async fn of(overlay: OverlayKind, size: usize) -> Self {
         let mut swarm = Self { peers: Vec::new(), geometry: geometry(overlay), copies: Vec::new() };
         let started = Instant::now();
         for index in 0..size {
@@ -97,7 +97,7 @@ impl Swarm {
     }
 
     /// Waits until every peer answers as the oracle does and keeps doing so.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         let deadline = Instant::now() + PATIENCE;
         let mut right = 0;
         while right < 2 {
@@ -126,14 +126,14 @@ impl Swarm {
     }
 
     /// Who is responsible for a key.
-    pub fn owner(&self, key: Hash) -> Hash {
+    pub(crate) fn owner(&self, key: Hash) -> Hash {
         let ids = self.peers.iter().map(SwarmPeer::id);
         // On the ring the first peer at or after the key, on the tree the nearest.
         ids.min_by_key(|id| self.geometry.offset(key, *id)).expect("a swarm has peers")
     }
 
     /// Receives `count` messages at every peer but those left out; panics if any is late. Nothing more may come.
-    pub async fn receive_everywhere(&self, count: usize, but: &[usize]) -> BTreeMap<usize, Vec<Message>> {
+    pub(crate) async fn receive_everywhere(&self, count: usize, but: &[usize]) -> BTreeMap<usize, Vec<Message>> {
         let mut receiving = JoinSet::new();
         for (index, peer) in self.peers.iter().enumerate().filter(|(index, _)| !but.contains(index)) {
             let peer = peer.clone();
@@ -157,7 +157,7 @@ impl Swarm {
     }
 
     /// Nothing waits at any peer, and nothing comes for a moment.
-    pub async fn nothing_more(&self) {
+    pub(crate) async fn nothing_more(&self) {
         let more = async {
             let mut receiving = JoinSet::new();
             for peer in &self.peers {
@@ -172,11 +172,11 @@ impl Swarm {
         }
     }
 
-    pub async fn broadcast(&self, from: usize, text: &str) {
+    pub(crate) async fn broadcast(&self, from: usize, text: &str) {
         self.peers[from].broadcast(payload(text), &BroadcastOptions::default()).await.expect("not too large");
     }
 
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         let mut closing = JoinSet::new();
         for peer in self.peers {
             closing.spawn(async move { peer.close().await });
@@ -186,10 +186,10 @@ impl Swarm {
 }
 
 /// A sequence without pattern, the same in every run.
-pub struct Numbers(pub u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         // Knuth's MMIX generator; its high bits are good enough here.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound

@@ -11,13 +11,13 @@ use crate::{
     route::{Map, Outgoing},
     step::{Finder, Step},
 };
-use cicada_wire::{Frame, Hash, MessageId, Purpose, Refusal};
+use cicada_wire::{Frame, Hash, Purpose, Refusal};
 use std::time::Duration;
 
 impl Machines {
     pub(super) fn on_command(&mut self, cx: &mut Context<'_>, command: Command) {
         if self.phase != Phase::Running {
-            return refuse_command(cx, command);
+            return refuse_command(cx, &command);
         }
         match command {
             Command::Connect { operation, addresses, timeout } => self.joins.start(cx, operation, addresses, timeout),
@@ -45,7 +45,7 @@ impl Machines {
             }
             Command::Disconnect { peer } => {
                 if let Some(link) = cx.links.to_peer(peer).map(|link| link.id) {
-                    self.linkage.pause(cx, &self.overlay, peer);
+                    self.linkage.pause(cx, peer);
                     linkage::close(cx, link, Refusal::Closing);
                 }
             }
@@ -99,7 +99,7 @@ impl Machines {
     /// Whoever has left answers nothing any more, but leaves no wish of its application unanswered and no link open.
     pub(super) fn on_input_after_leaving(&mut self, cx: &mut Context<'_>, input: Input) {
         match input {
-            Input::Command(command) => refuse_command(cx, command),
+            Input::Command(command) => refuse_command(cx, &command),
             Input::LinkUp(up) => cx.out.transmits.push_back(Transmit::Close { link: up.link, reason: Refusal::Closing }),
             Input::LinkDown { .. }
             | Input::DialFailed { .. }
@@ -113,11 +113,11 @@ impl Machines {
 }
 
 /// Ends a command that comes too late.
-fn refuse_command(cx: &mut Context<'_>, command: Command) {
-    let event = match command {
+fn refuse_command(cx: &mut Context<'_>, command: &Command) {
+    let event = match *command {
         Command::Connect { operation, .. } => Event::ConnectFailed { operation, error: ConnectError::Closing },
         Command::Send { operation, .. } => Event::SendFailed { operation, error: SendError::Closing },
-        Command::Broadcast { operation, .. } => Event::BroadcastSent { operation, message: MessageId([0; 16]), delegates: 0 },
+        Command::Broadcast { operation, .. } => Event::BroadcastFailed { operation, error: SendError::Closing },
         Command::Lookup { operation, .. } => Event::LookedUp { operation, result: Err(LookupError::Closing) },
         Command::Leave { operation } => Event::Left { operation },
         Command::Opaque { to, .. } => Event::Refused { from: Some(to), reason: Refusal::Closing },

@@ -90,7 +90,7 @@ impl Machines {
         match reason {
             // It lives, but wants no link now.
             Refusal::TooManyLinks | Refusal::MadeRoom | Refusal::Idle | Refusal::NotAdmitted | Refusal::OverBudget | Refusal::Denied => {
-                self.linkage.pause(cx, &self.overlay, peer);
+                self.linkage.pause(cx, peer);
             }
             _ if self.overlay.member(peer).is_some() => cx.step(Step::Suspect(peer)),
             _ => {}
@@ -105,7 +105,7 @@ impl Machines {
         self.broadcaster.on_dial_failed(cx, &self.overlay, dial.to);
         let known = self.overlay.members().into_iter().find(|member| member.record().announced() == Some(dial.to));
         if let Some(member) = known {
-            self.linkage.pause(cx, &self.overlay, member.id());
+            self.linkage.pause(cx, member.id());
             cx.step(Step::Suspect(member.id()));
         }
     }

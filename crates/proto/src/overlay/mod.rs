@@ -187,7 +187,10 @@ impl Overlay {
 
     /// A question of ours was answered (`Some`) or not.
     pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
-        both!(self, overlay => overlay.on_answer(cx, from, reply));
+        match self {
+            Self::Ring(ring) => ring.on_answer(cx, from, reply),
+            Self::Tree(tree) => tree.on_answer(cx, from, reply.as_ref()),
+        }
     }
 
     /// A lookup of ours ended.

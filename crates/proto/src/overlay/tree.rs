@@ -251,12 +251,11 @@ impl Tree {
         }
     }
 
-    /// Where one died, others may have. Links tell of the linked, nobody of the rest: one near the dead and a few anywhere are
-    /// checked. If many died, each that is found dead leads to more; if few, it ends there.
+    /// Where one died, others may have: one near the dead and a few anywhere are checked. If many died, each that is found dead leads to more; if few, it ends there.
     fn suspect_others(&mut self, cx: &mut Context<'_>, dead: Hash) {
-        let unlinked: Vec<Hash> = self.buckets.iter().map(Proven::id).filter(|id| cx.links.to_peer(*id).is_none()).collect();
-        let near = unlinked.iter().copied().min_by_key(|id| Geometry::Tree.offset(*id, dead));
-        let anywhere: Vec<Hash> = (0..SUSPECTS).filter_map(|_| unlinked.choose(cx.rng).copied()).collect();
+        let members: Vec<Hash> = self.buckets.iter().map(Proven::id).collect();
+        let near = members.iter().copied().min_by_key(|id| Geometry::Tree.offset(*id, dead));
+        let anywhere: Vec<Hash> = (0..SUSPECTS).filter_map(|_| members.choose(cx.rng).copied()).collect();
         for suspect in near.into_iter().chain(anywhere) {
             cx.step(Step::Suspect(suspect));
         }
@@ -322,7 +321,7 @@ impl Tree {
         Reply::Refused(Refusal::Unexpected)
     }
 
-    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, reply: Option<Reply>) {
+    pub(crate) fn on_answer(&mut self, _cx: &mut Context<'_>, from: &SignedRecord, reply: Option<&Reply>) {
         // The tree asks by lookups only.
         if reply.is_some() {
             self.seen(from.id(), None);
@@ -341,7 +340,7 @@ impl Tree {
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
-        for record in self.lost.due(cx.now) {
+        if let Some(record) = self.lost.due(cx.now) {
             cx.step(Step::Prove(record));
         }
         let refresh = cx.config.upkeep.refresh;

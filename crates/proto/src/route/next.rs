@@ -132,8 +132,8 @@ impl Walk<'_> {
     /// This peer is responsible, and the target is not here. A member with another address family would know one that this peer
     /// cannot prove.
     fn nobody(&self) -> Next {
-        if let Some(back) = self.back() {
-            return back;
+        if let Some(next) = self.back().or_else(|| self.over_its_family()) {
+            return next;
         }
         let families = |record: &SignedRecord| {
             let has = |v4: bool| record.record().addresses.iter().any(|address| address.ip().is_ipv4() == v4);
@@ -157,9 +157,20 @@ impl Walk<'_> {
         }
         match self.copy.choice {
             Choice::Any => self.behind_the_target(|_| true).map(|peer| Self::hop(peer, false, false)),
-            Choice::Nearer => self.detour(|_| true),
+            Choice::Nearer => self.over_its_family().or_else(|| self.detour(|_| true)),
             Choice::Direct => None,
         }
+    }
+
+    /// The target is known here and takes no link from here, since it cannot prove an address of our family: over a member that
+    /// announces one of its own family.
+    fn over_its_family(&self) -> Option<Next> {
+        let is_v4 = |record: &SignedRecord| record.announced().map(|address| address.ip().is_ipv4());
+        let wanted = is_v4(self.map.overlay.member(self.target)?.record())?;
+        if is_v4(&self.cx.me.record) == Some(wanted) {
+            return None;
+        }
+        self.detour(|link| is_v4(&link.record) == Some(wanted))
     }
 
     fn back(&self) -> Option<Next> {
@@ -189,4 +200,4 @@ const MAX_TRIES: usize = 8; // guess: a quarter dead leaves one of eight alive b
 const MAX_DIALS: usize = 2; // guess
 
 /// How often a copy leaves the greedy way.
-const MAX_DETOURS: u8 = 2; // guess: v4 only to v6 only over one peer that has both, and one more
+const MAX_DETOURS: u8 = 3; // guess: from v4 to one that has both, from there to one that announces v6, and one more

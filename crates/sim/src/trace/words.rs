@@ -188,6 +188,9 @@ impl<'a> Words<'a> {
             Command::Lookup { target, .. } => format!("lookup {}", self.id(*target)),
             Command::Opaque { to, payload } => format!("opaque {} {}", self.id(*to), text(payload)),
             Command::Disconnect { peer } => format!("disconnect {}", self.id(*peer)),
+            Command::Ban { who, span: Some(span) } => format!("ban {who} for {span:?}"),
+            Command::Ban { who, span: None } => format!("ban {who}"),
+            Command::Unban { who } => format!("unban {who}"),
             Command::Leave { .. } => "leave".to_owned(),
             Command::Consumed { deliveries } => format!("consumed {deliveries}"),
         }

@@ -165,14 +165,6 @@ fn rounds_with_a_fifth_dropping(world: &mut World, peers: &[PeerIndex]) -> (usiz
         let text = format!("round {round}");
         world.broadcast(from, text.clone());
         world.run_for(Duration::from_secs(8));
-        for t in 0..12 { if world.reached(&others, text.as_bytes()).0 != others.len() {
-            println!("{round} at {t}: {:?} of {}", world.reached(&others, text.as_bytes()), others.len()); world.run_for(Duration::from_secs(1)); 
-            let order = world.in_order(peers);
-            for o in &others { if world.deliveries(*o).iter().all(|d| d.payload != text.as_bytes()) { 
-                let at = order.iter().position(|x| x == o).unwrap();
-                let before: Vec<_> = (1..10).map(|b| { let p = order[(at + peers.len() - b) % peers.len()]; (p.0, mute.borrow().contains(&p)) }).collect();
-                println!("missing {o:?} before it {before:?}") } }
-        } }
         complete += usize::from(world.reached(&others, text.as_bytes()) == (others.len(), 0));
         live_in_all += others.len();
         for peer in peers {
@@ -183,16 +175,19 @@ fn rounds_with_a_fifth_dropping(world: &mut World, peers: &[PeerIndex]) -> (usiz
     (complete, copies as f64 / live_in_all as f64)
 }
 
-fn a_thousand(overlay: OverlayKind, needed: usize) {
+/// A swarm of 200, or of as many as `CICADA_PEERS` says: with 1000 it takes minutes.
+fn a_large_swarm(overlay: OverlayKind, needed: usize) {
+    let count = std::env::var("CICADA_PEERS").ok().and_then(|count| count.parse().ok()).unwrap_or(200);
     let mut world = world(1000, config(overlay, 32));
-    let peers = world.add_peers(1000);
+    let peers = world.add_peers(count);
     assert!(world.assemble(&peers, Duration::from_millis(5)).is_empty());
     let settled = world.run_until_every(Duration::from_secs(2), Duration::from_secs(60), |world| world.tables_are_right(&peers).is_ok());
     assert!(settled.is_some(), "{:?}", world.tables_are_right(&peers));
+    world.run_for(Duration::from_secs(20));
     let bodies = count_bodies(&mut world);
     world.broadcast(peers[0], "all");
     world.run_for(Duration::from_secs(3));
-    assert_eq!(world.reached(&peers[1..], b"all"), (999, 0));
+    assert_eq!(world.reached(&peers[1..], b"all"), (count - 1, 0));
     assert!(bodies.borrow().received.values().all(|copies| *copies == 1), "one copy each");
     assert!(bodies.borrow().sent.values().all(|copies| *copies <= 8), "at most 8 from one");
     world.clear_rules();
@@ -202,11 +197,11 @@ fn a_thousand(overlay: OverlayKind, needed: usize) {
 }
 
 #[test]
-fn a_ring_of_a_thousand_reaches_all_by_one_copy_each_and_all_others_of_a_dropping_fifth() {
-    a_thousand(OverlayKind::Ring, 25);
+fn a_large_ring_reaches_all_by_one_copy_each_and_all_others_of_a_dropping_fifth() {
+    a_large_swarm(OverlayKind::Ring, 25);
 }
 
 #[test]
-fn a_tree_of_a_thousand_reaches_all_by_one_copy_each_and_most_often_all_others_of_a_dropping_fifth() {
-    a_thousand(OverlayKind::Tree, 17);
+fn a_large_tree_reaches_all_by_one_copy_each_and_most_often_all_others_of_a_dropping_fifth() {
+    a_large_swarm(OverlayKind::Tree, 17);
 }

@@ -76,7 +76,7 @@ fn after_a_quarter_crashed_the_others_reach_each_other_within_five_seconds() {
         let mut world = tree(seed, 16, LOOPBACK);
         let peers = members(&mut world, 64);
         enter(&mut world, &peers, Duration::from_millis(20));
-        world.run_for(Duration::from_secs(2 + seed));
+        world.run_for(Duration::from_secs(2 + 5 * seed));
         let alive = crash_some(&mut world, &peers, 16);
         assert!(walk(&world, &alive).stuck > 0, "the crash is felt");
         let span = world.run_until_every(Duration::from_millis(250), Duration::from_secs(5), |world| walk(world, &alive).stuck == 0);

@@ -68,7 +68,7 @@ pub(crate) struct Paths {
 pub(crate) fn walk(world: &World, members: &[PeerIndex]) -> Paths {
     let linked = |who: PeerIndex| -> Vec<Hash> {
         let node = world.node(who).expect("alive");
-        node.links().members().map(|link| link.peer()).collect()
+        node.links().members().map(cicada_proto::links::Link::peer).collect()
     };
     let links: BTreeMap<Hash, Vec<Hash>> = members.iter().map(|who| (world.id(*who), linked(*who))).collect();
     let (mut stuck, mut hops, mut arrived) = (0, 0, 0);
@@ -112,7 +112,7 @@ pub(crate) fn unlinked_cells(world: &World, members: &[PeerIndex]) -> Vec<String
             .expect("alive")
             .links()
             .members()
-            .map(|link| link.peer())
+            .map(cicada_proto::links::Link::peer)
             .filter(|id| members.iter().any(|who| world.id(*who) == *id))
             .collect();
         for cell in 0..256 {

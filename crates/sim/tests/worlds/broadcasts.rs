@@ -5,7 +5,7 @@ use cicada_sim::{Kind, Packet, PeerIndex, Verdict, World};
 use cicada_wire::{Frame, OverlayKind};
 use std::{collections::BTreeSet, time::Duration};
 
-const PEERS: usize = 128;
+const PEERS: usize = 64;
 const SEEDS: u64 = 25;
 const WITHIN: Duration = Duration::from_secs(6);
 

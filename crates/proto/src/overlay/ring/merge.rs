@@ -136,7 +136,8 @@ impl Ring {
 
     fn next_hop(&self, cx: &Context<'_>, from: Option<Hash>, seeker: Hash) -> Option<Hash> {
         let left = |peer: Hash| Geometry::Ring.offset(peer, seeker);
-        let ours = cx.links.members().filter(|link| link.is_open()).map(|link| link.peer()).filter(|peer| self.known.contains_key(peer));
+        let ours =
+            cx.links.members().filter(|link| link.is_open()).map(crate::links::Link::peer).filter(|peer| self.known.contains_key(peer));
         ours.filter(|peer| *peer != seeker && Some(*peer) != from && left(*peer) < left(self.id())).min_by_key(|peer| left(*peer))
     }
 
