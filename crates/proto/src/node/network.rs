@@ -239,6 +239,9 @@ impl Machines {
         if cx.me.record.record().role != Role::Member || self.phase != Phase::Running {
             return cx.refuse(None, Refusal::Unexpected);
         }
+        if name.as_ref().is_some_and(|record| self.lists.check(cx.now, record).is_err()) {
+            return cx.refuse(name.map(|record| record.id()), Refusal::Denied);
+        }
         let member = self.member_at(from, name.as_ref());
         if !self.budgets.question(cx, from.ip(), member) {
             return cx.refuse(member, Refusal::OverBudget);
