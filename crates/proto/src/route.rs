@@ -4,6 +4,10 @@
 //! with a receipt, which travels the same way back to the origin; without one the origin sends a further copy over another first
 //! hop until its time is over. However many copies arrive, the application gets one.
 //!
+//! What is bounded: `in_flight` messages and `in_flight_bytes` of payload are held, ours and others' together. At the limit our
+//! own are refused as `Full`, those of others as over budget, so that the hop before tries another way; receipts are dropped, and
+//! their origins try again. `seen` numbers are remembered, for as long as a copy could still be accepted.
+//!
 //! Read on in `next` (which way), `custody` (hop by hop), `sending` (end to end).
 
 mod arrival;

@@ -135,8 +135,7 @@ impl Walk<'_> {
         if let Some(next) = self.back().or_else(|| self.over_its_family()) {
             return next;
         }
-        let both = |record: &SignedRecord| record.record().capabilities.contains(Capabilities::BOTH_FAMILIES);
-        let sees_more = |link: &&Link| both(&link.record) && !both(&self.cx.me.record);
+        let sees_more = |link: &&Link| sees_both(&link.record) && !sees_both(&self.cx.me.record);
         // A client whose lease runs is only without a link just now.
         let absent = self.map.attachments.attached(self.target).is_some();
         self.detour(sees_more).unwrap_or(if absent { Next::Nowhere } else { Next::Nobody })
@@ -180,12 +179,16 @@ impl Walk<'_> {
         self.behind_the_target(allowed).map(|peer| Self::hop(peer, false, true))
     }
 
-    /// Peers next behind the target are the likeliest to have a link to it.
+    /// Those that see both address families, and peers next behind the target, are the likeliest to have a link to it.
     fn behind_the_target(&self, allowed: impl Fn(&&Link) -> bool) -> Option<Hash> {
         let geometry = self.map.overlay.geometry();
-        let peers = self.cx.links.members().filter(allowed).map(Link::peer).filter(|peer| self.is_open(*peer));
-        peers.min_by_key(|peer| geometry.offset(self.target, *peer))
+        let links = self.cx.links.members().filter(allowed).filter(|link| self.is_open(link.peer()));
+        links.min_by_key(|link| (!sees_both(&link.record), geometry.offset(self.target, link.peer()))).map(Link::peer)
     }
+}
+
+fn sees_both(record: &SignedRecord) -> bool {
+    record.record().capabilities.contains(Capabilities::BOTH_FAMILIES)
 }
 
 /// How many hops a peer tries for one copy.
