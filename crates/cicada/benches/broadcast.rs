@@ -27,7 +27,7 @@ mod udp_tree;
 
 use process::Usage;
 use report::{Promise, Report, median, size_name};
-use swarm::{Arrival, Plan, Random, Swarm};
+use swarm::{Arrival, Plan, Random, Swarm, payload};
 
 const REPORT: Report = Report { bench: "broadcast" };
 
@@ -208,12 +208,7 @@ impl<'a> Measurement<'a> {
 
     /// Payloads' worth that each peer handed to its links since it began.
     fn handed(&self, bytes: usize) -> Vec<f64> {
-        let handed = self.swarm.handed.iter();
-        if bytes < PIECE_BYTES {
-            // Headers weigh too much to divide by bytes; such a message is one frame.
-            return handed.map(|handed| handed.frames() as f64).collect();
-        }
-        handed.map(|handed| handed.bytes() as f64 / bytes as f64).collect()
+        self.swarm.handed.iter().map(|handed| handed.bytes() as f64 / bytes as f64).collect()
     }
 
     /// Waits until the swarm uses no less than before, and reports what that is.
@@ -375,15 +370,6 @@ impl Tally {
     }
 }
 
-/// Its number and bytes that do not repeat soon.
-fn payload(number: u64, bytes: usize) -> Vec<u8> {
-    let mut payload: Vec<u8> = (0..bytes).map(|at| (at * 131 + (at >> 8) * 17) as u8).collect();
-    payload[..8].copy_from_slice(&number.to_le_bytes());
-    let end = bytes - 8;
-    payload[end..].copy_from_slice(&number.to_le_bytes());
-    payload
-}
-
 /// How long a broadcast may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -407,8 +393,5 @@ const ROUNDS_COUNTED: usize = 5;
 
 /// Enough for a few round trips of full packets on each link.
 const WARM_UP_BYTES: usize = 1 << 20;
-
-/// From here on messages may travel in pieces.
-const PIECE_BYTES: usize = 16 << 10;
 
 const EDGE_BYTES: usize = 64;

@@ -1,6 +1,7 @@
 //! The one UDP socket of a peer, and the address that it announces.
 
 use crate::{error::BindError, error::ResolveError, target::HostPort};
+use cicada_proto::config::Families;
 use cicada_wire::Address;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -14,6 +15,9 @@ pub(crate) struct Bound {
     pub(crate) local: SocketAddr,
     /// What others reach it by, as far as one can tell without asking them.
     pub(crate) announced: Address,
+    /// Where it is reached in the other family, if it is bound in both.
+    pub(crate) other_family: Option<Address>,
+    pub(crate) families: Families,
 }
 
 /// Binds `place`, v4 preferred when it is a name; every interface when its host is empty.
@@ -27,7 +31,9 @@ pub(crate) async fn bind(place: &HostPort, external: Option<SocketAddr>) -> Resu
     let local = socket.local_addr().map_err(|source| BindError::System { address: SocketAddr::new(LOOPBACK, port), source })?;
     let announced = external.unwrap_or_else(|| announced(local));
     let announced = Address::new(announced).map_err(|reason| BindError::Announced { address: announced, reason })?;
-    Ok(Bound { socket, local, announced })
+    let families = families(local);
+    let other_family = if families == Families::default() { other_family(announced, local.port()) } else { None };
+    Ok(Bound { socket, local, announced, other_family, families })
 }
 
 /// The documented rule of the original Cicada, as decided for this one.
@@ -84,6 +90,22 @@ fn announced(local: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, local.port())
 }
 
+fn families(local: SocketAddr) -> Families {
+    let both = local.is_ipv6() && local.ip().is_unspecified();
+    Families { v4: both || local.is_ipv4(), v6: local.is_ipv6() }
+}
+
+/// This machine's address in the family that `announced` is not of, as near as that one is.
+fn other_family(announced: Address, port: u16) -> Option<Address> {
+    let ip = match (announced.ip().is_ipv4(), announced.ip().is_loopback()) {
+        (true, true) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        (false, true) => LOOPBACK,
+        (true, false) => default_route(TEST_NET_V6)?,
+        (false, false) => default_route(TEST_NET_V4)?,
+    };
+    Address::new(SocketAddr::new(ip, port)).ok()
+}
+
 /// The address from which this machine would speak to `outside`. Connecting a UDP socket sends nothing.
 fn default_route(outside: IpAddr) -> Option<IpAddr> {
     let any: IpAddr = if outside.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -102,8 +124,13 @@ pub(crate) fn listens_at(local: SocketAddr, address: Address) -> bool {
         return true;
     }
     let both_families = local.is_ipv6() || address.ip().is_ipv4();
-    // Only this machine's own addresses can be bound.
-    local.ip().is_unspecified() && both_families && UdpSocket::bind((address.ip(), 0)).is_ok()
+    local.ip().is_unspecified() && both_families && is_this_machine(address.ip())
+}
+
+/// Speaking to one of its own addresses, a machine speaks from that address. (That an address can be bound proves less: some
+/// systems allow any.)
+fn is_this_machine(ip: IpAddr) -> bool {
+    ip.is_loopback() || default_route(ip) == Some(ip)
 }
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -9,7 +9,7 @@ mod serve;
 
 use crate::node::RemoteNode;
 use cicada_proto::{Event, LinkId, Operation, Receipt, Refusals};
-use cicada_wire::{Datagram, Frame, Hash, MessageId, Ticket};
+use cicada_wire::{Datagram, Frame, Hash, HopVerdict, MessageId, Ticket};
 pub(crate) use figures::Figures;
 pub use serve::MetricsServer;
 use std::{collections::BTreeMap, time::Duration};
@@ -194,27 +194,39 @@ impl Meters {
 
     /// Notes what is handed over and what is acknowledged.
     fn follow(&mut self, direction: Direction, link: LinkId, frame: &Frame) {
-        let answered = match (direction, frame) {
-            (Direction::Sent, Frame::Data(header, _)) => {
+        let sent = direction == Direction::Sent;
+        match frame {
+            Frame::Data(header, _) if sent => {
                 let (origin, message) = (header.fixed.origin.id(), header.fixed.message);
                 let receipt = header.fixed.kind == cicada_wire::Kind::Receipt;
-                return self.hand(link, Handed::Message { origin, message, copy: header.hop.copy, receipt });
+                self.hand(link, Handed::Message { origin, message, copy: header.hop.copy, receipt });
             }
-            (Direction::Sent, Frame::Task(task, _)) => {
+            Frame::Task(task, _) if sent => {
                 self.broadcasts.copies_sent += u64::from(!task.extend);
-                return self.hand(link, Handed::Task(task.ticket));
+                self.hand(link, Handed::Task(task.ticket));
             }
-            (Direction::Received, Frame::Task(task, _)) => {
-                self.broadcasts.copies_received += u64::from(!task.extend);
-                return;
+            Frame::Task(task, _) => self.broadcasts.copies_received += u64::from(!task.extend),
+            Frame::HopVerdict(verdict) if !sent => {
+                let HopVerdict { origin, message, copy, receipt, refusal: _ } = *verdict;
+                self.acknowledged(link, Handed::Message { origin, message, copy, receipt });
             }
-            (Direction::Received, Frame::HopVerdict(verdict)) => {
-                Handed::Message { origin: verdict.origin, message: verdict.message, copy: verdict.copy, receipt: verdict.receipt }
-            }
-            (Direction::Received, Frame::TaskVerdict(verdict)) => Handed::Task(verdict.ticket),
-            (Direction::Sent | Direction::Received, _) => return,
-        };
-        if let Some(since) = self.handed.get_mut(&link).and_then(|handed| handed.remove(&answered)) {
+            Frame::TaskVerdict(verdict) if !sent => self.acknowledged(link, Handed::Task(verdict.ticket)),
+            Frame::Query(..)
+            | Frame::Reply(..)
+            | Frame::Changed(_)
+            | Frame::Hint(_)
+            | Frame::Introduce(_)
+            | Frame::Unify(_)
+            | Frame::Goodbye(_)
+            | Frame::Data(..)
+            | Frame::HopVerdict(_)
+            | Frame::TaskVerdict(_)
+            | Frame::Opaque(_) => {}
+        }
+    }
+
+    fn acknowledged(&mut self, link: LinkId, what: Handed) {
+        if let Some(since) = self.handed.get_mut(&link).and_then(|handed| handed.remove(&what)) {
             self.figures.hop(since.elapsed());
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     target::HostPort,
 };
 use cicada_proto::{Config, Me, Node, Route, lists::AccessList};
-use cicada_wire::{Address, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
+use cicada_wire::{Address, Capabilities, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
@@ -43,6 +43,11 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
     settings.config.check()?;
     let state = settings.state.take().map(|directory| State::open(&directory)).transpose()?;
     let bound = bind::bind(place, settings.external).await?;
+    settings.config.families = bound.families;
+    if bound.families.v4 && bound.families.v6 {
+        settings.config.capabilities.0 |= Capabilities::BOTH_FAMILIES.0;
+    }
+    let addresses = [bound.announced].into_iter().chain(bound.other_family).collect();
     let system = |source| BindError::System { address: bound.local, source };
     let (socket, datagrams, freed) = SharedSocket::new(bound.socket).map_err(system)?;
     let identity = match (settings.identity.take(), &state) {
@@ -51,7 +56,7 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
         (None, None) => Identity::from_seed(&random::bytes()?),
     };
     let memory = state.map(|state| memory(state, &settings)).transpose()?;
-    let record = record(&settings, &identity, bound.announced)?;
+    let record = record(&settings, &identity, addresses)?;
     let me = Me { record, boot: u64::from_be_bytes(random::bytes()?) };
     let node = Node::new(me.clone(), settings.config.clone(), random::bytes()?, wall_time())?;
     let (hooks, verdicts, hooks_ended) = match settings.hooks.take() {
@@ -121,14 +126,14 @@ fn terms(settings: &Settings) -> Terms {
 }
 
 /// What this peer says of itself.
-fn record(settings: &Settings, identity: &Identity, announced: Address) -> Result<SignedRecord, BindError> {
+fn record(settings: &Settings, identity: &Identity, addresses: Vec<Address>) -> Result<SignedRecord, BindError> {
     let member = settings.role == Role::Member;
     let now = wall_time();
     let record = Record {
         key: identity.public(),
         kind: if member { settings.config.member_ids } else { IdKind::Key },
         role: settings.role,
-        addresses: if member { vec![announced] } else { Vec::new() },
+        addresses: if member { addresses } else { Vec::new() },
         capabilities: settings.config.capabilities,
         sequence: now.0,
         expires: UnixTime(now.0 + u64::try_from(settings.config.upkeep.record_lifetime.as_millis()).unwrap_or(u64::MAX)),
@@ -150,7 +155,7 @@ const COMMANDS: usize = 256; // guess
 const NEWS: usize = 256; // guess
 
 /// Events that a reader may lag behind.
-const EVENTS: usize = 1024; // guess
+const EVENTS: usize = 512; // guess; their places are reserved at once
 
 /// Frames without payload are shorter; a low limit on messages must not hinder them.
 const CONTROL_BYTES: usize = 64 * 1024; // 33 neighbours or 40 records with 4 addresses each are a quarter

@@ -5,7 +5,7 @@ use crate::{
     lists::{Subnet, Who},
     scope::Scope,
 };
-use cicada_wire::{Capabilities, IdKind, OverlayKind, Purpose};
+use cicada_wire::{Capabilities, IdKind, OverlayKind, Purpose, SignedRecord};
 use std::{net::IpAddr, time::Duration};
 
 /// How a node behaves.
@@ -20,6 +20,8 @@ pub struct Config {
     pub member_ids: IdKind,
     /// What this node can do.
     pub capabilities: Capabilities,
+    /// Which address families this node can send to. Default: both.
+    pub families: Families,
     /// Whether the application is asked before a peer enters the tables.
     pub ask_admission: bool,
     /// Whom to have to do with; everybody if empty.
@@ -39,12 +41,37 @@ impl Default for Config {
             purpose: Purpose::Swarm,
             member_ids: IdKind::Address,
             capabilities: Capabilities::default(),
+            families: Families::default(),
             ask_admission: false,
             allow: Vec::new(),
             deny: Vec::new(),
             limits: Limits::default(),
             upkeep: Upkeep::default(),
         }
+    }
+}
+
+/// The address families that a socket can send to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Families {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+}
+
+impl Default for Families {
+    fn default() -> Self {
+        Self { v4: true, v6: true }
+    }
+}
+
+impl Families {
+    /// Whether a peer can be sent to at the address that it announces. One that cannot is nobody's candidate here; messages
+    /// reach it over peers that have both families.
+    #[must_use]
+    pub fn reach(self, record: &SignedRecord) -> bool {
+        record.announced().is_some_and(|address| if address.ip().is_ipv4() { self.v4 } else { self.v6 })
     }
 }
 
@@ -294,4 +321,28 @@ pub struct ConfigError {
     pub field: &'static str,
     /// The least that works.
     pub least: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_and_a_limit_that_lets_nothing_through_is_refused_by_its_name() {
+        assert_eq!(Config::default().check(), Ok(()));
+        type Change = (&'static str, fn(&mut Limits));
+        let changes: [Change; 5] = [
+            ("limits.links", |limits| limits.links = 0),
+            ("limits.half_open", |limits| limits.half_open = 1),
+            ("limits.delivery_bytes", |limits| limits.delivery_bytes = 0),
+            ("limits.proofs", |limits| limits.proofs = Rate::new(0, 10)),
+            ("limits.bytes_per_peer", |limits| limits.bytes_per_peer = Rate::new(10, 0)),
+        ];
+        for (field, change) in changes {
+            let mut config = Config::default();
+            change(&mut config.limits);
+            let error = config.check().expect_err(field);
+            assert_eq!(error.field, field);
+        }
+    }
 }

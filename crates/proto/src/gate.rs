@@ -147,8 +147,8 @@ impl Gate {
             Progress::HalfOpen => self.half_open = self.half_open.saturating_sub(1),
             Progress::Linked => self.linked = self.linked.saturating_sub(1),
         }
-        release(&mut self.by_ip, ip);
-        release(&mut self.by_subnet, Subnet::around(ip));
+        release(&mut self.by_ip, &ip);
+        release(&mut self.by_subnet, &Subnet::around(ip));
     }
 
     /// Bans. Links that stand are the owner's to close.
@@ -186,11 +186,11 @@ impl Gate {
     }
 }
 
-fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
-    if let Some(count) = counts.get_mut(&key) {
+fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {
-            counts.remove(&key);
+            counts.remove(key);
         }
     }
 }

@@ -4,9 +4,6 @@
 //! when the overlay has taken its place (a client: when it is attached). A member that is joined already and connects again may
 //! have met another swarm; the overlay looks into that ([`Step::Met`]).
 
-#[cfg(test)]
-mod tests;
-
 use crate::{
     context::Context,
     event::{ConnectError, Event, Lookup, LookupError},

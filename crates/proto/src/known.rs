@@ -135,14 +135,12 @@ impl Known {
             return Err(KnownError { line: 1, what: "does not begin with `cicada members 1`" });
         }
         let mut known = Self::new(limit);
-        let mut count = 0_usize;
-        for (at, line) in lines {
+        for (count, (at, line)) in lines.enumerate() {
             let wrong = |what| KnownError { line: at, what };
             if let Some(told) = line.strip_prefix("end ") {
                 return if told.parse() == Ok(count) { Ok(known) } else { Err(wrong("another number of members than it says")) };
             }
             let (address, member) = parse_line(line).map_err(wrong)?;
-            count += 1;
             known.members.insert(address, member);
             known.bound();
         }

@@ -85,7 +85,6 @@ impl Linkage {
         self.next = (!cx.links.is_empty() || overlay.is_joined()).then(|| cx.now + EVERY);
         self.open_wanted(cx, overlay);
         close_idle(cx, overlay);
-        keep_a_reserve(cx, overlay);
     }
 
     fn open_wanted(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
@@ -112,7 +111,7 @@ impl Linkage {
             let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
             let ours = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count() + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
-            let room = ours < limit / 2 && all < lasting(limit);
+            let room = ours < limit / 2 && all < limit - limit / 8;
             if !room && overlay.rank(peer, &others) != Rank::Essential {
                 continue;
             }
@@ -189,34 +188,6 @@ fn close_idle(cx: &mut Context<'_>, overlay: &Overlay) {
     }
 }
 
-/// Links beyond this many stay only for a moment, unless they are essential: the rest of the room is kept for links that a
-/// message waits for, which the other end knows of and we do not.
-fn lasting(limit: usize) -> usize {
-    limit - limit / 8
-}
-
-/// Closes the least worthy links that have had their moment. At equal rank the latest goes.
-fn keep_a_reserve(cx: &mut Context<'_>, overlay: &Overlay) {
-    loop {
-        let open: Vec<_> = cx.links.members().collect();
-        if open.len() <= lasting(cx.config.limits.links) {
-            return;
-        }
-        let rank = |link: &&Link| {
-            let others: Vec<Hash> = open.iter().map(|link| link.peer()).filter(|other| *other != link.peer()).collect();
-            overlay.rank(link.peer(), &others)
-        };
-        // What was just sent on a link would be lost with it, or be sent twice.
-        let had = |link: &&&Link| cx.now.since(link.since) > MOMENT && cx.now.since(link.used) > QUIET && !cx.links.is_needed(cx.now, link);
-        let old = open.iter().filter(had);
-        let worst = old.map(|link| (rank(link), std::cmp::Reverse(link.since), link.id)).min();
-        match worst {
-            Some((Rank::Useful(_) | Rank::Spare(_), _, link)) => close(cx, link, Refusal::MadeRoom),
-            Some((Rank::Essential, ..)) | None => return,
-        }
-    }
-}
-
 /// Closes a link: nothing is routed over it from now on.
 pub(crate) fn close(cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
     let Some(open) = cx.links.link_mut(link).filter(|link| link.is_open()) else { return };
@@ -240,11 +211,5 @@ const MOST_DOUBLINGS: u32 = 8;
 
 /// After that long without trouble a peer's pauses start anew.
 const FORGOTTEN: Duration = Duration::from_secs(600); // guess: above the longest pause, 256 s
-
-/// How long a link beyond those that last may stay.
-const MOMENT: Duration = Duration::from_secs(3); // guess: a few round trips
-
-/// Messages on a link were acknowledged after this long.
-const QUIET: Duration = Duration::from_secs(1); // the longest wait for a hop
 
 const MAX_PAUSES: usize = 1024; // guess

@@ -1,6 +1,6 @@
 //! A whole peer as one machine, composed of the others.
 //!
-//! Each input goes to the machine that it concerns; what machines have to tell each other are [`Step`]s, passed on in order
+//! Each input goes to the machine that it concerns; what machines have to tell each other are `Step`s, passed on in order
 //! until none is left. Nothing else connects them.
 
 mod commands;

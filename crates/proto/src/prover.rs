@@ -57,6 +57,9 @@ impl Prover {
         let Some(address) = record.announced().filter(|_| record.record().role == Role::Member) else {
             return cx.step(Step::Unproven(peer, Refusal::InvalidRecord));
         };
+        if !cx.config.families.reach(&record) {
+            return cx.step(Step::Unproven(peer, Refusal::ForbiddenAddress));
+        }
         if peer == cx.me.id() || !record.is_current(cx.clock) {
             return cx.step(Step::Unproven(peer, Refusal::ExpiredRecord));
         }

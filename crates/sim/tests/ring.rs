@@ -1,6 +1,6 @@
 //! The ring in a world: joins, crashes, goodbyes, merges, and what they cost.
 
-use cicada_proto::{Config, Event, Geometry};
+use cicada_proto::{Command, Config, Event, Geometry};
 use cicada_sim::{Cost, Kind, Latency, Network, PeerIndex, World, WorldConfig};
 use cicada_wire::Hash;
 use std::{collections::BTreeMap, time::Duration};
@@ -85,7 +85,8 @@ fn after_a_quarter_has_crashed_routes_and_ring_are_whole_within_five_seconds() {
         world.run_for(Duration::from_secs(5));
         assert_eq!(world.ring_is_ordered(live), Ok(()), "seed {seed}");
         assert_eq!(routes(&world, live).stuck, 0, "seed {seed}");
-        let settled = world.settle(live, Duration::from_secs(5));
+        // The far ends of the successor lists follow, list by list.
+        let settled = world.settle(live, Duration::from_secs(30));
         assert!(settled.is_ok(), "seed {seed}: {settled:?}");
         assert_eq!(world.right_lookups(live, 200, Duration::from_secs(5)), 200);
     }
@@ -182,72 +183,43 @@ fn the_ring_stays_one_ring_while_members_come_and_go() {
                 let swarms = world.swarms();
                 assert_eq!(swarms.iter().try_for_each(|members| world.zave_holds(members)), Ok(()), "seed {seed}");
             }
-            assert!(matches!(world.outcome(join), Some((_, Event::Connected { .. }))), "seed {seed}");
+            assert!(matches!(world.wait(join, Duration::from_secs(10)), Some(Event::Connected { .. })), "seed {seed}");
             members.push(joiner);
         }
         assert!(world.settle(&members, Duration::from_secs(10)).is_ok());
     }
 }
 
+/// Median sessions of 1.4 minutes, half of them ended without a word.
 #[test]
-fn churn() {
-    for (count, session) in [(200, 84), (1000, 84)] {
-        let (mut world, mut members) = ring_of(count, 1, 32, INTERNET);
-        world.run_for(Duration::from_secs(30));
-        let before = world.cost_of(&members);
-        let start = world.now();
-        let (mut asked, mut right) = (0, 0);
-        let step = Duration::from_secs(session) / count as u32;
-        for event in 0..(count * 100 / session as usize) {
-            let leaver = world.choose(&members);
-            members.retain(|who| *who != leaver);
-            if event % 2 == 0 {
-                world.crash(leaver);
-            } else {
-                let operation = world.operation();
-                world.command(leaver, cicada_proto::Command::Leave { operation });
-            }
-            let joiner = world.add_peers(1)[0];
-            let entry = world.choose(&members);
-            world.connect(joiner, entry);
-            world.run_for(step);
-            members.push(joiner);
-            if event % 20 == 0 {
-                let settled: Vec<_> = members[..members.len() - count / 20].to_vec();
-                let oldies = settled;
-                asked += 10;
-                let keys: Vec<_> = (0..10)
-                    .map(|_| {
-                        let key = world.random_key();
-                        let who = world.choose(&oldies);
-                        (world.begin_lookup(who, key), key)
-                    })
-                    .collect();
-                let operations: Vec<_> = keys.iter().map(|(operation, _)| *operation).collect();
-                world.wait_all(&operations, Duration::from_secs(10));
-                let everybody = world.swarms().concat();
-                right += keys
-                    .iter()
-                    .filter(|(operation, key)| match world.looked_up(*operation) {
-                        Some(Ok(lookup)) => {
-                            lookup.responsible.first().map(cicada_wire::SignedRecord::id)
-                                == world.owner(&everybody, *key).map(|who| world.id(who))
-                        }
-                        _ => false,
-                    })
-                    .count();
-            }
+fn under_heavy_churn_lookups_are_right_and_afterwards_all_lists_soon() {
+    let (mut world, mut members) = ring_of(100, 11, 32, INTERNET);
+    let (mut asked, mut right) = (0, 0);
+    for event in 0..100 {
+        let leaver = world.choose(&members);
+        members.retain(|who| *who != leaver);
+        if event % 2 == 0 {
+            world.crash(leaver);
+        } else {
+            let operation = world.operation();
+            world.command(leaver, Command::Leave { operation });
         }
-        let all: Vec<_> = (0..count).map(PeerIndex).collect();
-        let everybody: Vec<_> = world.live_members();
-        let span = world.now().since(start).as_secs_f64();
-        let bytes = (world.cost_of(&everybody).total().bytes + world.cost_of(&all).total().bytes - before.total().bytes) as f64
-            / span
-            / count as f64;
-        println!("{count}: {right} of {asked} lookups right; about {bytes} B/s a peer over {span} s; {:?}", world.cost_of(&everybody));
-        let swarm = world.swarms().concat();
-        println!("settle {:?} {:?}", world.settle(&swarm, Duration::from_secs(20)), swarm.len());
+        let joiner = world.add_peers(1)[0];
+        let entry = world.choose(&members);
+        world.connect(joiner, entry);
+        world.run_for(Duration::from_millis(840));
+        if event % 10 == 9 {
+            let everybody = world.swarms().concat();
+            asked += 20;
+            right += world.right_lookups(&everybody, 20, Duration::from_secs(5));
+        }
+        members.push(joiner);
     }
+    println!("{right} of {asked} lookups right");
+    assert!(right * 100 >= asked * 98, "{right} of {asked} lookups right");
+    let members = world.swarms().concat();
+    let settled = world.settle(&members, Duration::from_secs(10));
+    assert!(settled.is_ok(), "{settled:?}");
 }
 
 /// What merging, stabilising and linking sent.

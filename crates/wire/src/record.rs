@@ -69,6 +69,9 @@ numbered!(Role { Member = 0, Client = 1, Leaf = 2 });
 pub struct Capabilities(#[n(0)] pub u64);
 
 impl Capabilities {
+    /// It reaches members of both address families, whichever its announced address is of.
+    pub const BOTH_FAMILIES: Self = Self(1);
+
     /// Whether all bits of `other` are set.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {

@@ -14,7 +14,7 @@ use crate::{
     time::Instant,
 };
 use bytes::Bytes;
-use cicada_wire::{Frame, Hash, Reach, Refusal, Ticket};
+use cicada_wire::{Frame, Hash, Offset, Reach, Refusal, Ticket, U256};
 use std::collections::BTreeSet;
 
 /// A favour that was asked of somebody and is not acknowledged.
@@ -24,8 +24,16 @@ pub(super) struct Favour {
     by: Hash,
     link: LinkId,
     due: Instant,
+    wish: Wish,
+}
+
+/// What a favour is about.
+#[derive(Debug)]
+struct Wish {
     wanted: Hash,
     reach: Reach,
+    /// Only those nearer to the wanted peer are asked, so that passing on ends.
+    within: Offset,
     tried: BTreeSet<Hash>,
 }
 
@@ -33,34 +41,35 @@ impl Broadcaster {
     // --- Asking
 
     /// Has `wanted` handed the body by somebody with a link to it.
-    pub(super) fn ask_favour(
-        &mut self,
-        cx: &mut Context<'_>,
-        overlay: &Overlay,
-        key: MessageKey,
-        wanted: Hash,
-        reach: Reach,
-        mut tried: BTreeSet<Hash>,
-    ) {
+    pub(super) fn ask_favour(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, wanted: Hash, reach: Reach) {
+        let wish = Wish { wanted, reach, within: Offset(U256::MAX), tried: BTreeSet::new() };
+        self.ask(cx, overlay, key, wish);
+    }
+
+    /// Whether there was somebody to ask.
+    fn ask(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, mut wish: Wish) -> bool {
         let (geometry, me) = (overlay.geometry(), cx.me.id());
-        let Some(recent) = self.recent.get_mut(&key).filter(|_| tried.len() < MAX_ASKED) else { return };
-        let able =
-            |peer: &Hash| *peer != wanted && !recent.is_out(*peer) && !tried.contains(peer) && geometry.admissible(wanted, *peer) >= reach;
-        let peers = cx.links.members().map(Link::peer).filter(able);
+        let Some(recent) = self.recent.get_mut(&key).filter(|_| wish.tried.len() < MAX_ASKED) else { return false };
         // Those next behind it are the likeliest to have a link to it.
-        let Some(by) = peers.min_by_key(|peer| geometry.offset(wanted, *peer)) else { return };
-        let Some(id) = cx.links.to_peer(by).map(|link| link.id) else { return };
-        let Some(link) = cx.links.link_mut(id) else { return };
+        let distance = |peer: Hash| geometry.offset(wish.wanted, peer);
+        let able = |peer: &Hash| {
+            let free = *peer != wish.wanted && !recent.is_out(*peer) && !wish.tried.contains(peer);
+            free && distance(*peer) < wish.within && geometry.admissible(wish.wanted, *peer) >= wish.reach
+        };
+        let Some(by) = cx.links.members().map(Link::peer).filter(able).min_by_key(|peer| distance(*peer)) else { return false };
+        let Some(id) = cx.links.to_peer(by).map(|link| link.id) else { return false };
+        let Some(link) = cx.links.link_mut(id) else { return false };
         link.used = cx.now;
         let due = cx.now + link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE);
         let ticket = cx.ticket();
-        let mut task = recent.task(me, ticket, reach, None, true);
-        task.header.hop.route = vec![wanted];
+        let mut task = recent.task(me, ticket, wish.reach, None, true);
+        task.header.hop.route = vec![wish.wanted];
         recent.favours += 1;
-        tried.insert(by);
+        wish.tried.insert(by);
         self.timers.insert((due, Timer::Favour(ticket)));
-        self.favours.insert(ticket, Favour { key, by, link: id, due, wanted, reach, tried });
+        self.favours.insert(ticket, Favour { key, by, link: id, due, wish });
         cx.out.frame(id, Frame::Task(task, Bytes::new()));
+        true
     }
 
     /// An answer to a favour; `false` when the ticket is for none.
@@ -87,7 +96,7 @@ impl Broadcaster {
         let Some(recent) = self.recent.get_mut(&favour.key) else { return };
         recent.favours -= 1;
         if !done {
-            self.ask_favour(cx, overlay, favour.key, favour.wanted, favour.reach, favour.tried);
+            self.ask(cx, overlay, favour.key, favour.wish);
         }
         self.tell_if_settled(cx, favour.key);
     }
@@ -104,7 +113,7 @@ impl Broadcaster {
 
     // --- Doing
 
-    /// Hands our copy of the body to `wanted`, or on the tree to another member of its cell.
+    /// Hands our copy of the body to `wanted`, or on the tree to another member of its cell; or asks somebody nearer to it.
     pub(super) fn do_favour(
         &mut self,
         cx: &mut Context<'_>,
@@ -116,7 +125,11 @@ impl Broadcaster {
         let Some(recent) = self.recent.get_mut(&key) else { return Err(Refusal::OverBudget) };
         let candidates = recent.candidates(cx, overlay);
         let to = overlay.geometry().stand_in(cx.me.id(), wanted, &candidates, cx.rng).filter(|to| usable(cx, *to));
-        let Some(to) = to else { return Err(Refusal::NoRoute) };
+        let Some(to) = to else {
+            let within = overlay.geometry().offset(wanted, cx.me.id());
+            let passed_on = self.ask(cx, overlay, key, Wish { wanted, reach, within, tried: BTreeSet::new() });
+            return if passed_on { Ok(Answer::Taken) } else { Err(Refusal::NoRoute) };
+        };
         if recent.copies >= ALL_COPIES {
             return Err(Refusal::OverBudget);
         }

@@ -16,7 +16,6 @@ use crate::{
 };
 use bytes::Bytes;
 use cicada_wire::{Address, Frame, Hash, Reach, Refusal, Role, TaskVerdict, Ticket};
-use std::collections::BTreeSet;
 
 /// A task that is not acknowledged.
 #[derive(Debug)]
@@ -209,7 +208,7 @@ impl Broadcaster {
                 let missing = overlay.geometry().missing(&share, &heir, fault == Fault::Dead);
                 self.replace(cx, overlay, key, heir);
                 if let Some(reach) = missing {
-                    self.ask_favour(cx, overlay, key, delegate, reach, BTreeSet::new());
+                    self.ask_favour(cx, overlay, key, delegate, reach);
                 }
             }
             Some(Part::Entry(_)) if recent.copies < ALL_COPIES => self.enter(cx, overlay, key),

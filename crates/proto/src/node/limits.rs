@@ -92,7 +92,7 @@ impl Machines {
     pub(super) fn member_at(&self, from: SocketAddr, name: Option<&SignedRecord>) -> Option<Hash> {
         let from = Address::new(from).ok()?;
         let id = name.map_or_else(|| from.id(), SignedRecord::id);
-        self.overlay.member(id).filter(|member| member.record().announced() == Some(from)).map(|member| member.id())
+        self.overlay.member(id).filter(|member| member.record().announced() == Some(from)).map(crate::peer::Proven::id)
     }
 
     /// Proves a candidate if lists and budgets allow.

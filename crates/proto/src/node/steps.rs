@@ -109,6 +109,7 @@ impl Machines {
                 && record.record().kind == cx.config.member_ids
                 && record.id() != cx.me.id()
                 && record.is_current(cx.clock)
+                && cx.config.families.reach(record)
                 && self.lists.check(cx.now, record).is_ok()
         };
         let records: Vec<SignedRecord> = records.iter().filter(possible).cloned().collect();

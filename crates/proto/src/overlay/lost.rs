@@ -11,6 +11,8 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Debug, Default)]
 pub(crate) struct Lost {
     peers: BTreeMap<Hash, Entry>,
+    /// Nobody is tried before that: in a swarm where many leave without a word most of the lost are dead.
+    paced: Instant,
 }
 
 #[derive(Debug)]
@@ -47,19 +49,21 @@ impl Lost {
         }
     }
 
-    /// Whom to try now.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<SignedRecord> {
-        let mut due = Vec::new();
-        for entry in self.peers.values_mut().filter(|entry| entry.next <= now) {
-            // Until the answer, or its absence, is known.
-            entry.next = now + LONGEST;
-            due.push(entry.record.clone());
+    /// Whom to try now: of those whose time has come the one that was tried least.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<SignedRecord> {
+        if now < self.paced {
+            return None;
         }
-        due
+        let due = self.peers.values_mut().filter(|entry| entry.next <= now);
+        let entry = due.min_by_key(|entry| (entry.tries, entry.next))?;
+        // Until the answer, or its absence, is known.
+        entry.next = now + LONGEST;
+        self.paced = now + PACE;
+        Some(entry.record.clone())
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.peers.values().map(|entry| entry.next).min()
+        self.peers.values().map(|entry| entry.next.max(self.paced)).min()
     }
 }
 
@@ -72,6 +76,9 @@ fn pause(rng: &mut ChaCha8Rng, tries: u32) -> Duration {
 
 const FIRST: Duration = Duration::from_secs(1); // architecture
 const LONGEST: Duration = Duration::from_secs(300); // architecture
+/// Between two tries of whomever.
+const PACE: Duration = Duration::from_secs(5); // guess: under churn half a challenge a second
+
 const MAX_TRIES: u32 = 20; // 8 doublings and 12 times 5 minutes: an hour's outage is survived
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ use upkeep::{Stabilise, Telling};
 #[derive(Debug)]
 pub struct Ring {
     me: SignedRecord,
+    draws: Vec<Hash>,
     /// Proven, and on the ring.
     known: BTreeMap<Hash, Known>,
     /// What follows from `known`.
@@ -73,6 +74,7 @@ struct Known {
 impl Ring {
     pub(crate) fn new(me: SignedRecord) -> Self {
         Self {
+            draws: shape::draws(me.id()),
             me,
             known: BTreeMap::new(),
             shape: Shape::default(),
@@ -333,7 +335,7 @@ impl Ring {
         for stranger in self.strangers.due(cx.now) {
             self.enter(cx, &stranger);
         }
-        for record in self.lost.due(cx.now) {
+        if let Some(record) = self.lost.due(cx.now) {
             cx.step(Step::Prove(record));
         }
         self.merge.forget(cx.now);
@@ -388,7 +390,7 @@ impl Ring {
     /// Draws the consequences of a change of the set.
     fn reshape(&mut self, cx: &mut Context<'_>) {
         self.drop_spares(cx);
-        let shape = Shape::of(self.me.id(), &self.known, cx.config);
+        let shape = Shape::of(self.me.id(), &self.draws, &self.known, cx.config);
         if shape == self.shape {
             return;
         }
@@ -417,7 +419,7 @@ impl Ring {
     fn prove_candidates(&mut self, cx: &mut Context<'_>) {
         let room = (cx.config.limits.challenges / 2).max(1);
         let me = self.me.id();
-        let last = self.hoped_for_last();
+        let last = self.hoped_for_last(cx.now);
         let shape = &self.shape;
         let wanted = |id| match shape.would_take(me, id, &self.known) {
             // In the list, as long as the nearer ones prove to be there; the rest waits.
@@ -431,9 +433,9 @@ impl Ring {
     }
 
     /// How far the list would go if all candidates proved to be there.
-    fn hoped_for_last(&self) -> Option<Offset> {
+    fn hoped_for_last(&self, now: Instant) -> Option<Offset> {
         let me = self.me.id();
-        let all = self.candidates.hopeful().chain(self.shape.successors.iter().copied());
+        let all = self.candidates.hopeful(now).chain(self.shape.successors.iter().copied());
         let mut offsets: Vec<Offset> = all.map(|id| Geometry::Ring.offset(me, id)).collect();
         offsets.sort_unstable();
         offsets.get(self.shape.full.checked_sub(1)?).copied()

@@ -340,7 +340,7 @@ impl Tree {
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
-        for record in self.lost.due(cx.now) {
+        if let Some(record) = self.lost.due(cx.now) {
             cx.step(Step::Prove(record));
         }
         let refresh = cx.config.upkeep.refresh;

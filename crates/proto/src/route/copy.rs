@@ -107,6 +107,15 @@ impl Copy {
         self.header.fixed.target
     }
 
+    /// Who has it, or is to have it as soon as there is a link.
+    pub(super) fn next_hop(&self) -> Option<Hash> {
+        match &self.state {
+            State::Waiting { peer, .. } => Some(*peer),
+            State::Offered { to: by, .. } | State::Taken { by } => Some(*by),
+            State::Held => None,
+        }
+    }
+
     /// Whom a link is being made to.
     pub(super) fn waits_for(&self) -> Option<Hash> {
         match &self.state {

@@ -53,8 +53,10 @@ impl Custody {
     ///
     /// # Errors
     /// When that is not possible; then the copy is not held.
-    pub(super) fn take(&mut self, cx: &mut Context<'_>, map: &Map<'_>, copy: Copy) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, cx: &mut Context<'_>, map: &Map<'_>, mut copy: Copy) -> Result<(), Refusal> {
         let key = CopyKey::of(&copy.header);
+        // A link that another copy waits for is that one's first hop.
+        copy.tried.extend(self.siblings(cx.me.id(), key).filter_map(Copy::waits_for));
         if copy.charged {
             self.charge(cx, copy.payload.len())?;
         }
@@ -303,8 +305,10 @@ impl Custody {
     }
 
     fn try_another(&mut self, cx: &mut Context<'_>, map: &Map<'_>, key: CopyKey, failed: Hash) {
+        let siblings: Vec<Hash> = self.siblings(cx.me.id(), key).filter_map(Copy::next_hop).collect();
         let Some(copy) = self.copies.get_mut(&key) else { return };
         copy.tried.insert(failed);
+        copy.tried.extend(siblings);
         let (until, was_taken) = (copy.due, matches!(copy.state, State::Taken { .. }));
         copy.state = State::Held;
         if was_taken {
@@ -318,6 +322,13 @@ impl Custody {
     }
 
     // --- Book-keeping
+
+    /// The other copies of a message of ours: each goes by a first hop of its own.
+    fn siblings(&self, me: Hash, key: CopyKey) -> impl Iterator<Item = &Copy> {
+        let ours = key.origin == me && !key.receipt;
+        let range = CopyKey { copy: 0, ..key }..=CopyKey { copy: u8::MAX, ..key };
+        self.copies.range(range).filter(move |(sibling, _)| ours && **sibling != key).map(|(_, copy)| copy)
+    }
 
     fn those(&self, which: impl Fn(&Copy) -> bool) -> Vec<CopyKey> {
         self.copies.iter().filter(|(_, copy)| which(copy)).map(|(key, _)| *key).collect()

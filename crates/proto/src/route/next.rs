@@ -8,7 +8,7 @@ use super::{
     copy::{Choice, Copy, Previous},
 };
 use crate::{context::Context, links::Link};
-use cicada_wire::{Hash, IdKind, Role, SignedRecord};
+use cicada_wire::{Capabilities, Hash, IdKind, Role, SignedRecord};
 
 /// The way on.
 pub(super) enum Next {
@@ -132,21 +132,14 @@ impl Walk<'_> {
     /// This peer is responsible, and the target is not here. A member with another address family would know one that this peer
     /// cannot prove.
     fn nobody(&self) -> Next {
-        if let Some(back) = self.back() {
-            return back;
+        if let Some(next) = self.back().or_else(|| self.over_its_family()) {
+            return next;
         }
-        let families = |record: &SignedRecord| {
-            let has = |v4: bool| record.record().addresses.iter().any(|address| address.ip().is_ipv4() == v4);
-            (has(true), has(false))
-        };
-        let mine = families(&self.cx.me.record);
-        let lacks = |link: &&Link| {
-            let theirs = families(&link.record);
-            (theirs.0 && !mine.0) || (theirs.1 && !mine.1)
-        };
+        let both = |record: &SignedRecord| record.record().capabilities.contains(Capabilities::BOTH_FAMILIES);
+        let sees_more = |link: &&Link| both(&link.record) && !both(&self.cx.me.record);
         // A client whose lease runs is only without a link just now.
         let absent = self.map.attachments.attached(self.target).is_some();
-        self.detour(lacks).unwrap_or(if absent { Next::Nowhere } else { Next::Nobody })
+        self.detour(sees_more).unwrap_or(if absent { Next::Nowhere } else { Next::Nobody })
     }
 
     /// The way is blocked: back to where a receipt's message came from, else over a peer that is not nearer. An origin's further
@@ -157,13 +150,26 @@ impl Walk<'_> {
         }
         match self.copy.choice {
             Choice::Any => self.behind_the_target(|_| true).map(|peer| Self::hop(peer, false, false)),
-            Choice::Nearer => self.detour(|_| true),
+            Choice::Nearer => self.over_its_family().or_else(|| self.detour(|_| true)),
             Choice::Direct => None,
         }
     }
 
+    /// The target is known here and takes no link from here, since it cannot prove an address of our family: over a member that
+    /// announces one of its own family.
+    fn over_its_family(&self) -> Option<Next> {
+        let is_v4 = |record: &SignedRecord| record.announced().map(|address| address.ip().is_ipv4());
+        let wanted = is_v4(self.map.overlay.member(self.target)?.record())?;
+        if is_v4(&self.cx.me.record) == Some(wanted) {
+            return None;
+        }
+        self.detour(|link| is_v4(&link.record) == Some(wanted))
+    }
+
     fn back(&self) -> Option<Next> {
-        let back = self.copy.back.filter(|back| self.is_open(*back) && usable(self.cx, *back))?;
+        // Whoever handed us the message can have the receipt, proven or not.
+        let stands = |back: &Hash| self.cx.links.to_peer(*back).is_some_and(Link::is_open);
+        let back = self.copy.back.filter(|back| self.is_open(*back) && stands(back))?;
         Some(Self::hop(back, false, false))
     }
 
@@ -189,4 +195,4 @@ const MAX_TRIES: usize = 8; // guess: a quarter dead leaves one of eight alive b
 const MAX_DIALS: usize = 2; // guess
 
 /// How often a copy leaves the greedy way.
-const MAX_DETOURS: u8 = 2; // guess: v4 only to v6 only over one peer that has both, and one more
+const MAX_DETOURS: u8 = 3; // guess: from v4 to one that has both, from there to one that announces v6, and one more

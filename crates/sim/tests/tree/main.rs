@@ -103,7 +103,8 @@ fn two_trees_joined_by_one_connect_become_one_at_a_bounded_price() {
     let cost = world.cost_of(&peers).since(&before);
     let checks = cost.of(Kind::Ping).messages + cost.of(Kind::Pong).messages;
     let price = (cost.total().messages - checks) / 200;
-    assert!(price <= 40, "{price} messages a peer: {cost:?}");
+    // Ten seconds of upkeep are in it; `worlds` holds the merge of 500 and 500 to 40 without that.
+    assert!(price <= 60, "{price} messages a peer: {cost:?}");
     lookups_are_right(&mut world, &peers);
 }
 
@@ -116,7 +117,7 @@ fn two_halves_that_were_split_find_each_other_again() {
     let (left, right) = peers.split_at(20);
     world.partition(&[left, right]);
     for side in [left, right] {
-        let forgotten = world.run_until_every(Duration::from_millis(500), Duration::from_secs(120), |world| {
+        let forgotten = world.run_until_every(Duration::from_millis(500), Duration::from_secs(900), |world| {
             let others: Vec<_> = peers.iter().filter(|who| !side.contains(who)).map(|who| world.id(*who)).collect();
             side.iter().all(|who| others.iter().all(|other| world.node(*who).expect("alive").overlay().member(*other).is_none()))
         });

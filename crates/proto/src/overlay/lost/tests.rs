@@ -13,14 +13,33 @@ fn a_lost_peer_is_tried_again_less_and_less_often_and_at_last_forgotten() {
     while let Some(next) = lost.next_timeout() {
         pauses.push(next.since(now));
         now = next;
-        assert_eq!(lost.due(now), vec![peer.clone()]);
-        assert!(lost.due(now).is_empty(), "one try at a time");
+        assert_eq!(lost.due(now).as_ref(), Some(&peer));
+        assert_eq!(lost.due(now), None, "one try at a time");
         lost.failed(now, &mut rng, peer.id());
     }
     assert_eq!(pauses.len(), MAX_TRIES as usize);
     assert!(pauses[0] >= FIRST && pauses[0] < FIRST * 2);
     assert!(pauses.iter().all(|pause| *pause <= LONGEST + LONGEST / 4));
     assert!(pauses.last() >= Some(&LONGEST));
+}
+
+#[test]
+fn many_lost_peers_are_tried_one_after_the_other_the_least_tried_first() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut lost = Lost::default();
+    for port in 2000..2003 {
+        lost.remember(Instant(0), &mut rng, record(port), 8);
+    }
+    let mut now = Instant(0) + LONGEST;
+    let mut tried = Vec::new();
+    for _ in 0..3 {
+        tried.extend(lost.due(now).map(|record| record.id()));
+        assert_eq!(lost.due(now), None);
+        now = now + PACE;
+    }
+    tried.sort_unstable();
+    tried.dedup();
+    assert_eq!(tried.len(), 3);
 }
 
 #[test]

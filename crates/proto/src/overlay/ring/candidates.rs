@@ -124,9 +124,13 @@ impl Candidates {
         records
     }
 
-    /// Who is heard of and not yet proven, unless proving has failed.
-    pub(super) fn hopeful(&self) -> impl Iterator<Item = Hash> {
-        self.entries.iter().filter(|(_, candidate)| candidate.failures == 0).map(|(id, _)| *id)
+    /// Who is being proven or could be now, unless that has failed before.
+    pub(super) fn hopeful(&self, now: Instant) -> impl Iterator<Item = Hash> {
+        let hopeful = move |candidate: &Candidate| match candidate.state {
+            State::Waiting(from) => from <= now && candidate.failures == 0,
+            State::Proving => candidate.failures == 0,
+        };
+        self.entries.iter().filter(move |(_, candidate)| hopeful(candidate)).map(|(id, _)| *id)
     }
 
     /// Whether hearsay of this peer is not believed for now.

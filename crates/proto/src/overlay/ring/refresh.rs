@@ -99,7 +99,7 @@ const AT_ONCE: usize = 3; // guess
 /// From a change to the lookups that it asks for: it rarely comes alone.
 const SOON: Duration = Duration::from_millis(300); // guess
 
-const FIRST_PAUSE: Duration = Duration::from_secs(4); // guess
+const FIRST_PAUSE: Duration = Duration::from_secs(8); // guess
 
 /// The longest pause is this many times `upkeep.refresh`: a finger that is linked and lives need not be the first of its cell.
 const QUIET_REFRESH: u32 = 16; // measured: lookups are what idling costs most

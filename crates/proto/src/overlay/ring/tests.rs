@@ -1,1 +1,137 @@
+use super::{
+    Known,
+    shape::{Shape, draws, is_within},
+};
+use crate::{config::Config, event::Place, geometry::Geometry, overlay::Rank, peer::Proven, time::Instant};
+use cicada_wire::{Capabilities, Hash, IdKind, PublicKey, Record, Role, Signature, SignedRecord, U256, UnixTime};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 
+proptest! {
+    #[test]
+    fn every_key_is_within_exactly_one_of_the_arcs_between_members(ids in members(2..12), key in any::<[u8; 32]>()) {
+        let (ids, key) = (ids.into_iter().collect::<Vec<_>>(), Hash::from_bytes(key));
+        let owners = (0..ids.len()).filter(|at| is_within(ids[(at + ids.len() - 1) % ids.len()], key, ids[*at])).count();
+        prop_assert_eq!(owners, 1);
+    }
+
+    #[test]
+    fn in_a_small_ring_everybody_names_the_same_owner_and_it_agrees(ids in members(2..12), key in any::<[u8; 32]>()) {
+        let key = Hash::from_bytes(key);
+        let owner = *ids.iter().min_by_key(|id| Geometry::Ring.offset(key, **id)).expect("there are some");
+        for me in &ids {
+            let (shape, known) = view(*me, &ids, 16);
+            let responsible = shape.responsible(*me, key, &known);
+            prop_assert_eq!(responsible.first(), Some(&owner));
+            prop_assert_eq!(responsible.iter().collect::<BTreeSet<_>>().len(), ids.len());
+            prop_assert!(responsible.is_sorted_by_key(|id| Geometry::Ring.offset(key, *id)));
+            prop_assert_eq!(shape.owns(*me, key), *me == owner);
+        }
+    }
+
+    #[test]
+    fn in_a_large_ring_whoever_is_named_as_the_owner_is_no_farther_from_the_key_than_the_one_who_says_so(
+        ids in members(8..40),
+        key in any::<[u8; 32]>(),
+    ) {
+        let key = Hash::from_bytes(key);
+        for me in &ids {
+            let (shape, known) = view(*me, &ids, 4);
+            if let Some(owner) = shape.responsible(*me, key, &known).first() {
+                prop_assert_eq!(Some(owner), ids.iter().min_by_key(|id| Geometry::Ring.offset(key, **id)));
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_come_first_among_the_links_and_are_never_given_up(ids in members(6..30)) {
+        for me in &ids {
+            let (shape, _) = view(*me, &ids, 16);
+            let wanted = shape.wanted_links();
+            let neighbours: Vec<_> = shape.predecessor.into_iter().chain(shape.successors.iter().copied().take(2)).collect();
+            prop_assert_eq!(&wanted[..3], &neighbours[..]);
+            prop_assert_eq!(wanted.iter().collect::<BTreeSet<_>>().len(), wanted.len());
+            prop_assert!(neighbours.iter().all(|id| shape.rank(*me, *id) == Rank::Essential));
+        }
+    }
+}
+
+#[test]
+fn alone_a_member_owns_everything() {
+    let (shape, known) = view(at(5), &BTreeSet::from([at(5)]), 4);
+    for key in [at(4), at(5), at(6)] {
+        assert!(shape.owns(at(5), key));
+        assert_eq!(shape.responsible(at(5), key, &known), [at(5)]);
+    }
+    assert_eq!(shape.wanted_links(), []);
+}
+
+#[test]
+fn a_member_taken_for_the_owner_sends_on_to_the_predecessor_that_covers_the_key() {
+    let ids: BTreeSet<Hash> = (0..20).map(|number| at(number * 10)).collect();
+    let (shape, known) = view(at(100), &ids, 4);
+    assert_eq!(shape.responsible(at(100), at(95), &known)[..2], [at(100), at(110)]);
+    assert_eq!(shape.responsible(at(100), at(85), &known)[..2], [at(90), at(100)]);
+    assert_eq!(shape.responsible(at(100), at(75), &known)[..2], [at(80), at(90)]);
+    assert_eq!(shape.responsible(at(100), at(105), &known)[..2], [at(110), at(120)]);
+    assert_eq!(shape.responsible(at(100), at(5), &known), [], "too far to know");
+}
+
+#[test]
+fn whoever_would_be_a_neighbour_is_worth_a_proof_and_a_link_before_it_is_known() {
+    let ids: BTreeSet<Hash> = (0..20).map(|number| at(number * 10)).collect();
+    let (shape, known) = view(at(100), &ids, 4);
+    for newcomer in [at(101), at(99), at(115)] {
+        assert!(shape.would_take(at(100), newcomer, &known));
+        assert_eq!(shape.rank(at(100), newcomer), Rank::Essential);
+    }
+    assert!(shape.would_take(at(100), at(135), &known), "it would be in the list");
+    assert!(!shape.would_take(at(100), at(145), &known));
+    assert!(!shape.would_take(at(100), at(110), &known), "it is known");
+    assert!(!shape.would_take(at(100), at(100), &known), "that is this peer itself");
+    assert_ne!(shape.rank(at(100), at(145)), Rank::Essential);
+}
+
+#[test]
+fn each_cell_that_is_not_empty_has_a_finger() {
+    let ids: BTreeSet<Hash> = [100, 101, 103, 104, 107, 108, 115, 116, 131, 132].map(at).into();
+    let (shape, _) = view(at(100), &ids, 2);
+    let fingers: Vec<Hash> = shape.fingers.values().copied().collect();
+    assert_eq!(fingers, [101, 103, 104, 108, 116, 132].map(at));
+    assert_eq!(shape.place(at(100), at(101)), Place::Successor(0));
+    assert_eq!(shape.place(at(100), at(116)), Place::Finger);
+    assert_eq!(shape.place(at(100), at(131)), Place::Other);
+}
+
+/// What `me` sees if it knows all of `ids`, with a list of `full`.
+fn view(me: Hash, ids: &BTreeSet<Hash>, full: usize) -> (Shape, BTreeMap<Hash, Known>) {
+    let known = ids.iter().filter(|id| **id != me).map(|id| (*id, Known { peer: proven(*id), heard: Instant(0) })).collect();
+    let mut config = Config::default();
+    config.upkeep.successors = full;
+    (Shape::of(me, &draws(me), &known, &config), known)
+}
+
+fn at(number: u8) -> Hash {
+    let mut bytes = [0; 32];
+    bytes[31] = number;
+    Hash(U256::from_be_bytes(bytes))
+}
+
+fn members(count: std::ops::Range<usize>) -> impl Strategy<Value = BTreeSet<Hash>> {
+    proptest::collection::btree_set(any::<[u8; 32]>().prop_map(Hash::from_bytes), count)
+}
+
+fn proven(id: Hash) -> Proven {
+    let record = Record {
+        key: PublicKey([9; 32]),
+        kind: IdKind::Data,
+        role: Role::Member,
+        addresses: vec!["10.0.0.1:2000".parse().expect("an address")],
+        capabilities: Capabilities::default(),
+        sequence: 1,
+        expires: UnixTime(u64::MAX),
+        data: Some(id),
+    };
+    // Nobody asks here whether the signature holds.
+    Proven::by_contact(SignedRecord::assemble(record, Signature([0; 64])).expect("it agrees with itself"))
+}

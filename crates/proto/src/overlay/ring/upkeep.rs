@@ -169,7 +169,7 @@ impl Ring {
         let pause = if self.stabilise.greeted {
             (self.stabilise.interval * 2).clamp(upkeep.stabilise, upkeep.stabilise * QUIET_STABILISE)
         } else {
-            upkeep.stabilise_after_change.min(GREETING)
+            (self.stabilise.interval * 2).clamp(GREETING, upkeep.stabilise.max(GREETING))
         };
         self.stabilise.interval = pause;
         self.stabilise.due = Some(cx.now + pause);

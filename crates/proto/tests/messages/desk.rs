@@ -1,0 +1,230 @@
+//! One node, and hand-made peers at the other ends of its links: what it says to each can be read off.
+
+use bytes::Bytes;
+use cicada_proto::{Command, Config, Event, Input, Instant, Job, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, Transmit};
+use cicada_wire::*;
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+pub(crate) const START: UnixTime = UnixTime(1_800_000_000_000);
+
+/// The peer whose id begins with this byte, all other bytes 0.
+pub(crate) fn id(first: u8) -> Hash {
+    let mut bytes = [0; 32];
+    bytes[0] = first;
+    Hash::from_bytes(bytes)
+}
+
+fn address(first: u8) -> Address {
+    format!("127.0.0.1:{}", 7000 + u16::from(first)).parse().expect("a loopback address")
+}
+
+fn record(first: u8, role: Role, capabilities: Capabilities) -> SignedRecord {
+    let identity = Identity::from_seed(&[first; 32]);
+    let member = role == Role::Member;
+    let record = Record {
+        key: identity.public(),
+        kind: if member { IdKind::Data } else { IdKind::Key },
+        role,
+        addresses: if member { vec![address(first)] } else { vec![] },
+        capabilities,
+        sequence: 1,
+        expires: UnixTime(u64::MAX / 2),
+        data: member.then(|| id(first)),
+    };
+    SignedRecord::sign(record, &identity).expect("a record that holds")
+}
+
+/// The node's own id begins with `0x20`.
+pub(crate) const ME: u8 = 0x20;
+
+pub(crate) struct Desk {
+    node: Node,
+    pub(crate) now: Instant,
+    links: BTreeMap<LinkId, Hash>,
+    /// What was said, to whom, and not read yet.
+    said: Vec<(Hash, Frame)>,
+    pub(crate) events: Vec<Event>,
+    next: u64,
+}
+
+impl Desk {
+    pub(crate) fn new(config: Config) -> Self {
+        Self::at(config, START)
+    }
+
+    pub(crate) fn at(mut config: Config, clock: UnixTime) -> Self {
+        config.member_ids = IdKind::Data;
+        let me = Me { record: record(ME, Role::Member, Capabilities::default()), boot: 1 };
+        let node = Node::new(me, config, [3; 32], clock).expect("the configuration agrees with itself");
+        Self { node, now: Instant(1_000_000), links: BTreeMap::new(), said: Vec::new(), events: Vec::new(), next: 0 }
+    }
+
+    /// A node with links to these members.
+    pub(crate) fn linked_to(config: Config, members: &[u8]) -> Self {
+        let mut desk = Self::new(config);
+        for member in members {
+            desk.link_member(*member, Capabilities::default());
+        }
+        desk
+    }
+
+    pub(crate) fn link_member(&mut self, member: u8, capabilities: Capabilities) {
+        self.link(record(member, Role::Member, capabilities), address(member).socket());
+        self.said.clear();
+    }
+
+    /// A link to a client; its id follows from its key.
+    pub(crate) fn link_client(&mut self, seed: u8) -> Hash {
+        let client = record(seed, Role::Client, Capabilities::default());
+        let id = client.id();
+        self.link(client, "127.0.0.1:6000".parse().expect("a socket address"));
+        id
+    }
+
+    fn link(&mut self, record: SignedRecord, remote: SocketAddr) {
+        self.next += 1;
+        let link = LinkId(self.next);
+        self.links.insert(link, record.id());
+        let (dial, boot, capabilities) = (None, 1, Capabilities::default());
+        self.input(Input::LinkUp(LinkUp { link, record, side: LinkSide::Listener, remote, dial, boot, capabilities }));
+    }
+
+    pub(crate) fn unlink(&mut self, peer: Hash) {
+        let link = self.link_to(peer);
+        self.input(Input::LinkDown { link, reason: Refusal::Silent });
+    }
+
+    fn link_to(&self, peer: Hash) -> LinkId {
+        *self.links.iter().find(|(_, end)| **end == peer).expect("a link stands").0
+    }
+
+    /// A peer says something.
+    pub(crate) fn hear(&mut self, from: Hash, frame: Frame) {
+        let link = self.link_to(from);
+        assert_eq!(Frame::parse(&frame.to_bytes()).as_ref(), Ok(&frame), "the test says what the wire allows");
+        self.input(Input::Frame { link, frame });
+    }
+
+    pub(crate) fn command(&mut self, command: impl FnOnce(Operation) -> Command) {
+        self.next += 1;
+        let operation = Operation(self.next);
+        self.input(Input::Command(command(operation)));
+    }
+
+    /// Lets time pass, with the wake-ups that the node wishes.
+    pub(crate) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some((at, _)) = self.node.next_timeout().filter(|(at, _)| *at <= end) {
+            self.now = self.now.max(at);
+            self.input(Input::Wake);
+        }
+        self.now = end;
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut out = Outbox::default();
+        self.node.handle(self.now, input, &mut out);
+        let mut replies = Vec::new();
+        for transmit in out.transmits {
+            match transmit {
+                Transmit::Frame { link, frame } => self.said.extend(self.links.get(&link).map(|peer| (*peer, frame))),
+                Transmit::Close { link, reason } => {
+                    self.links.remove(&link);
+                    replies.push(Input::LinkDown { link, reason });
+                }
+                Transmit::Dial { .. } | Transmit::Datagram { .. } => {}
+            }
+        }
+        self.events.extend(out.events);
+        for (job, work) in out.jobs {
+            if let Job::Admit(_) = work {
+                replies.push(Input::JobDone { job, result: JobResult::Admitted(true) });
+            }
+        }
+        for reply in replies {
+            self.input(reply);
+        }
+    }
+
+    /// The messages that were said since this was asked last, and to whom.
+    pub(crate) fn data(&mut self) -> Vec<(Hash, Header, Bytes)> {
+        let (data, rest) = std::mem::take(&mut self.said).into_iter().partition(|(_, frame)| matches!(frame, Frame::Data(..)));
+        self.said = rest;
+        let data: Vec<(Hash, Frame)> = data;
+        data.into_iter()
+            .filter_map(|(to, frame)| if let Frame::Data(header, payload) = frame { Some((to, header, payload)) } else { None })
+            .collect()
+    }
+
+    /// The tasks.
+    pub(crate) fn tasks(&mut self) -> Vec<(Hash, Task)> {
+        let tasks =
+            self.said.iter().filter_map(|(to, frame)| if let Frame::Task(task, _) = frame { Some((*to, task.clone())) } else { None });
+        let tasks = tasks.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::Task(..)));
+        tasks
+    }
+
+    /// The verdicts on messages: to whom, and the refusal.
+    pub(crate) fn verdicts(&mut self) -> Vec<(Hash, Option<Refusal>)> {
+        let verdicts = self.said.iter().filter_map(|(to, frame)| match frame {
+            Frame::HopVerdict(verdict) => Some((*to, verdict.refusal)),
+            _ => None,
+        });
+        let verdicts = verdicts.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::HopVerdict(_)));
+        verdicts
+    }
+
+    /// The verdicts on tasks.
+    pub(crate) fn task_verdicts(&mut self) -> Vec<(Hash, Option<Refusal>)> {
+        let verdicts = self.said.iter().filter_map(|(to, frame)| match frame {
+            Frame::TaskVerdict(verdict) => Some((*to, verdict.refusal)),
+            _ => None,
+        });
+        let verdicts = verdicts.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::TaskVerdict(_)));
+        verdicts
+    }
+
+    /// How many messages the application has got.
+    pub(crate) fn delivered(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::Delivered(_))).count()
+    }
+}
+
+/// A unicast from the peer `from` for `target`, as its first copy.
+pub(crate) fn unicast(from: u8, target: Hash, number: u8) -> Header {
+    let fixed = Immutable {
+        version: Immutable::VERSION,
+        kind: Kind::Unicast,
+        origin: Origin::of_data(id(from), None),
+        target: Some(target),
+        message: MessageId([number; 16]),
+        length: 5,
+        made_at: START,
+        boot: 9,
+        authentication: Authentication::None,
+    };
+    Header { fixed, hop: Mutable { hop_limit: MAX_HOPS, ..Mutable::default() } }
+}
+
+pub(crate) fn hello() -> Bytes {
+    Bytes::from_static(b"hello")
+}
+
+/// The next hop's verdict on a message.
+pub(crate) fn verdict(header: &Header, refusal: Option<Refusal>) -> Frame {
+    Frame::HopVerdict(HopVerdict {
+        origin: header.fixed.origin.id(),
+        message: header.fixed.message,
+        copy: header.hop.copy,
+        receipt: header.fixed.kind == Kind::Receipt,
+        refusal,
+    })
+}
+
+/// What a receipt says.
+pub(crate) fn status(payload: &Bytes) -> Status {
+    Status::parse(payload).expect("a receipt's payload is a status")
+}

@@ -1,0 +1,5 @@
+//! What a node does with messages, seen from its links.
+
+mod broadcast;
+mod desk;
+mod unicast;

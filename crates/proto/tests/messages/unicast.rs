@@ -1,0 +1,244 @@
+//! A relay and a target, seen from their links.
+
+use crate::desk::{Desk, ME, START, hello, id, status, unicast, verdict};
+use cicada_proto::Config;
+use cicada_wire::*;
+use std::time::Duration;
+
+fn config(overlay: OverlayKind) -> Config {
+    let mut config = Config::default();
+    config.overlay = overlay;
+    config
+}
+
+/// On the ring, with the previous hop behind us and three members ahead.
+fn relay() -> Desk {
+    Desk::linked_to(config(OverlayKind::Ring), &[0x10, 0x40, 0x60, 0x80])
+}
+
+const FAR: u8 = 0x90;
+
+#[test]
+fn a_relay_takes_a_message_over_and_hands_it_to_the_nearest() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(unicast(0x05, id(FAR), 1), hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+    let data = desk.data();
+    let (to, header, _) = &data[0];
+    assert_eq!((data.len(), *to), (1, id(0x80)));
+    assert_eq!((header.hop.hop_limit, &header.hop.path[..]), (MAX_HOPS - 1, &[id(ME)][..]));
+}
+
+#[test]
+fn a_relay_that_saw_a_copy_refuses_it_from_others_and_acknowledges_it_again_to_the_same() {
+    let mut desk = relay();
+    let header = unicast(0x05, id(FAR), 1);
+    desk.hear(id(0x10), Frame::Data(header.clone(), hello()));
+    desk.verdicts();
+    desk.hear(id(0x40), Frame::Data(header.clone(), hello()));
+    assert_eq!(desk.verdicts(), [(id(0x40), Some(Refusal::Loop))]);
+    desk.hear(id(0x10), Frame::Data(header, hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+    assert_eq!(desk.data().len(), 1, "it went on once");
+}
+
+#[test]
+fn a_message_does_not_pass_its_origin_again() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(unicast(ME, id(FAR), 1), hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), Some(Refusal::Loop))]);
+}
+
+#[test]
+fn the_last_link_of_the_hop_limit_must_end_at_the_target() {
+    let mut desk = relay();
+    let mut header = unicast(0x05, id(FAR), 1);
+    header.hop.hop_limit = 1;
+    desk.hear(id(0x10), Frame::Data(header, hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), Some(Refusal::HopLimit))]);
+    let mut header = unicast(0x05, id(ME), 2);
+    header.hop.hop_limit = 1;
+    desk.hear(id(0x10), Frame::Data(header, hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+}
+
+#[test]
+fn a_refused_message_goes_to_others_and_at_last_back_although_it_was_taken_over() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(unicast(0x05, id(FAR), 1), hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+    let mut tried = Vec::new();
+    while let Some((to, header, _)) = desk.data().pop() {
+        tried.push(to);
+        desk.hear(to, verdict(&header, Some(Refusal::NoRoute)));
+    }
+    assert_eq!(tried, [id(0x80), id(0x60), id(0x40)], "each nearer one once, the nearest first");
+    desk.pass(Duration::from_secs(3));
+    assert_eq!(desk.verdicts(), [(id(0x10), Some(Refusal::NoRoute))]);
+}
+
+#[test]
+fn a_hop_that_took_it_over_can_hand_it_back() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(unicast(0x05, id(FAR), 1), hello()));
+    let (to, header, _) = desk.data().remove(0);
+    desk.hear(to, verdict(&header, None));
+    assert!(desk.data().is_empty());
+    desk.hear(to, verdict(&header, Some(Refusal::NoRoute)));
+    assert_eq!(desk.data()[0].0, id(0x60));
+}
+
+#[test]
+fn an_unacknowledged_message_goes_another_way_within_a_second() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(unicast(0x05, id(FAR), 1), hello()));
+    assert_eq!(desk.data()[0].0, id(0x80));
+    desk.pass(Duration::from_millis(1001));
+    assert_eq!(desk.data()[0].0, id(0x60));
+}
+
+#[test]
+fn a_message_on_a_link_that_breaks_goes_another_way_at_once() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(unicast(0x05, id(FAR), 1), hello()));
+    assert_eq!(desk.data()[0].0, id(0x80));
+    desk.unlink(id(0x80));
+    assert_eq!(desk.data()[0].0, id(0x60));
+}
+
+#[test]
+fn a_source_route_is_followed_or_refused() {
+    let mut desk = relay();
+    let mut header = unicast(0x05, id(FAR), 1);
+    header.hop.route = vec![id(0x40), id(0x60)];
+    desk.hear(id(0x10), Frame::Data(header.clone(), hello()));
+    let (to, sent, _) = desk.data().remove(0);
+    assert_eq!((to, sent.hop.route), (id(0x40), vec![id(0x60)]));
+    desk.verdicts();
+    let mut header = unicast(0x05, id(FAR), 2);
+    header.hop.route = vec![id(0x77)];
+    desk.hear(id(0x10), Frame::Data(header, hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), Some(Refusal::NoRoute))], "nobody knows 77");
+}
+
+#[test]
+fn the_member_responsible_says_when_nobody_has_the_id() {
+    let mut desk = relay();
+    let mut header = unicast(0x05, id(0x1f), 1);
+    header.hop.last = true;
+    desk.hear(id(0x10), Frame::Data(header, hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+    let data = desk.data();
+    let receipt = data.iter().find(|(_, header, _)| header.fixed.kind == Kind::Receipt).expect("a receipt leaves");
+    assert_eq!(receipt.1.fixed.target, Some(id(0x05)));
+    assert_eq!(status(&receipt.2).refusal, Some(Refusal::NoSuchPeer));
+}
+
+#[test]
+fn before_it_says_so_it_asks_a_member_that_sees_another_address_family() {
+    let mut desk = relay();
+    desk.link_member(0xb0, Capabilities::BOTH_FAMILIES);
+    let mut header = unicast(0x05, id(0x1f), 1);
+    header.hop.last = true;
+    desk.hear(id(0x10), Frame::Data(header, hello()));
+    let (to, detour, _) = desk.data().remove(0);
+    assert_eq!((to, detour.fixed.kind, detour.hop.last, detour.hop.detours), (id(0xb0), Kind::Unicast, false, 1));
+    desk.hear(id(0xb0), verdict(&detour, Some(Refusal::NoRoute)));
+    assert_eq!(status(&desk.data()[0].2).refusal, Some(Refusal::NoSuchPeer));
+}
+
+#[test]
+fn each_copy_has_its_receipt_and_the_application_one_message() {
+    for overlay in [OverlayKind::Ring, OverlayKind::Tree] {
+        let mut desk = Desk::linked_to(config(overlay), &[0x10, 0x40]);
+        let first = unicast(0x10, id(ME), 1);
+        let mut second = first.clone();
+        second.hop.copy = 1;
+        second.hop.path = vec![id(0x40)];
+        desk.hear(id(0x10), Frame::Data(first, hello()));
+        desk.hear(id(0x40), Frame::Data(second, hello()));
+        assert_eq!(desk.verdicts(), [(id(0x10), None), (id(0x40), None)]);
+        let said: Vec<Status> = desk.data().iter().map(|(_, _, payload)| status(payload)).collect();
+        assert_eq!(said[0], Status { copy: 0, refusal: None, path: vec![] });
+        assert_eq!(said[1], Status { copy: 1, refusal: None, path: vec![id(0x40)] });
+        assert_eq!(desk.delivered(), 1);
+    }
+}
+
+#[test]
+fn the_same_copy_over_two_hops_is_answered_once() {
+    let mut desk = relay();
+    let header = unicast(0x10, id(ME), 1);
+    desk.hear(id(0x10), Frame::Data(header.clone(), hello()));
+    desk.hear(id(0x40), Frame::Data(header, hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), None), (id(0x40), None)]);
+    assert_eq!((desk.data().len(), desk.delivered()), (1, 1));
+}
+
+#[test]
+fn a_restarted_origin_may_draw_the_same_number_again() {
+    let mut desk = relay();
+    let first = unicast(0x10, id(ME), 1);
+    let mut again = first.clone();
+    (again.fixed.boot, again.hop.copy) = (10, 1);
+    desk.hear(id(0x10), Frame::Data(first, hello()));
+    desk.hear(id(0x10), Frame::Data(again, hello()));
+    assert_eq!(desk.delivered(), 2);
+}
+
+#[test]
+fn what_was_made_too_long_ago_or_not_yet_is_refused_if_our_clock_is_plausible() {
+    let minutes = |count: u64| count * 60_000;
+    for (made_at, refusal) in [
+        (START.0 - minutes(1), None),
+        (START.0 + minutes(1), None),
+        (START.0 - minutes(3), Some(Refusal::WrongTime)),
+        (START.0 + minutes(3), Some(Refusal::WrongTime)),
+    ] {
+        let mut desk = relay();
+        let mut header = unicast(0x10, id(ME), 1);
+        header.fixed.made_at = UnixTime(made_at);
+        desk.hear(id(0x10), Frame::Data(header, hello()));
+        assert_eq!(status(&desk.data()[0].2).refusal, refusal);
+        assert_eq!(desk.delivered(), usize::from(refusal.is_none()));
+    }
+    let mut desk = Desk::at(config(OverlayKind::Ring), UnixTime(0));
+    let client = desk.link_client(5);
+    let mut header = unicast(0x10, id(ME), 1);
+    header.fixed.origin = Origin::of_key(Identity::from_seed(&[5; 32]).public(), None);
+    desk.hear(client, Frame::Data(header, hello()));
+    assert_eq!(desk.delivered(), 1, "a machine without a clock still receives");
+}
+
+#[test]
+fn a_client_sends_only_its_own() {
+    let mut desk = relay();
+    let client = desk.link_client(5);
+    desk.hear(client, Frame::Data(unicast(0x05, id(FAR), 1), hello()));
+    assert_eq!(desk.verdicts(), [(client, Some(Refusal::Unexpected))]);
+}
+
+#[test]
+fn a_relay_without_room_refuses_and_those_taken_over_make_room() {
+    let mut config = config(OverlayKind::Ring);
+    config.limits.in_flight = 2;
+    let mut desk = Desk::linked_to(config, &[0x10, 0x40, 0x60, 0x80]);
+    let mut headers = Vec::new();
+    for number in 1..=3 {
+        desk.hear(id(0x10), Frame::Data(unicast(0x05, id(FAR), number), hello()));
+        headers.extend(desk.data());
+    }
+    assert_eq!(desk.verdicts(), [(id(0x10), None), (id(0x10), None), (id(0x10), Some(Refusal::OverBudget))]);
+    desk.hear(id(0x80), verdict(&headers[0].1, None));
+    desk.hear(id(0x10), Frame::Data(unicast(0x05, id(FAR), 4), hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+}
+
+#[test]
+fn a_verdict_of_somebody_else_changes_nothing() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(unicast(0x05, id(FAR), 1), hello()));
+    let (_, header, _) = desk.data().remove(0);
+    desk.hear(id(0x60), verdict(&header, Some(Refusal::NoRoute)));
+    assert!(desk.data().is_empty());
+}
