@@ -147,6 +147,11 @@ impl Search {
         self.geometry.offset(self.target, peer)
     }
 
+    #[cfg(test)]
+    pub(super) fn shortlist(&self) -> usize {
+        self.contacts.len()
+    }
+
     pub(super) fn knows(&self, peer: Hash) -> bool {
         self.contacts.contains_key(&peer)
     }

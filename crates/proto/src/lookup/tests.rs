@@ -1,1 +1,316 @@
+use super::*;
+use crate::{config::Config, context::Numbers, links::Links, outbox::Outbox, peer::Me, refusals::Refusals};
+use cicada_wire::{Capabilities, Found, IdKind, Identity, OverlayKind, Record, UnixTime};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::{collections::VecDeque, time::Duration};
 
+#[test]
+fn on_the_ring_a_lookup_ends_only_when_the_named_owner_confirms() {
+    let mut bench = Bench::new(OverlayKind::Ring);
+    bench.find(0x50, &[0x40]);
+    assert_eq!(bench.asked(), [0x40]);
+    bench.answer(0x40, &[], &[0x60]);
+    assert_eq!(bench.found(), None, "hearsay names no owner");
+    assert_eq!(bench.asked(), [0x40, 0x60]);
+    bench.answer(0x60, &[], &[0x60, 0x70]);
+    assert_eq!(bench.found(), Some(Ok(vec![0x60, 0x70])));
+}
+
+#[test]
+fn an_owner_with_a_predecessor_that_covers_the_key_sends_on_to_it() {
+    let mut bench = Bench::new(OverlayKind::Ring);
+    bench.find(0x50, &[0x40]);
+    bench.answer(0x40, &[], &[0x60]);
+    bench.answer(0x60, &[0x55], &[0x55, 0x60]);
+    assert_eq!(bench.found(), None);
+    assert_eq!(bench.asked(), [0x40, 0x60, 0x55]);
+    bench.answer(0x55, &[], &[0x55, 0x60]);
+    assert_eq!(bench.found(), Some(Ok(vec![0x55, 0x60])));
+}
+
+#[test]
+fn when_the_one_sent_on_to_is_dead_the_owner_that_named_it_is_confirmed() {
+    let mut bench = Bench::new(OverlayKind::Ring);
+    bench.find(0x50, &[0x40]);
+    bench.answer(0x40, &[], &[0x60]);
+    bench.answer(0x60, &[0x55], &[0x55, 0x60]);
+    bench.silence(0x55);
+    assert_eq!(bench.found(), None, "its neighbour vouches for it: it is asked again");
+    while bench.open.contains(&0x55) {
+        bench.silence(0x55);
+    }
+    assert_eq!(bench.found(), Some(Ok(vec![0x60])));
+}
+
+#[test]
+fn on_the_tree_a_lookup_ends_when_the_nearest_have_answered_and_nobody_nearer_is_left() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.config.upkeep.bucket = 2;
+    bench.find(0x50, &[0x70]);
+    bench.answer(0x70, &[], &[0x58, 0x70]);
+    bench.answer(0x58, &[], &[0x54, 0x58]);
+    assert_eq!(bench.found(), None, "0x54 was named and is nearer");
+    bench.answer(0x54, &[], &[0x54, 0x58]);
+    assert_eq!(bench.found(), Some(Ok(vec![0x54, 0x58])));
+    assert_eq!(bench.asked(), [0x70, 0x58, 0x54]);
+}
+
+#[test]
+fn who_answers_that_it_is_not_responsible_is_asked_again_and_then_the_lookup_fails() {
+    let mut bench = Bench::new(OverlayKind::Ring);
+    bench.find(0x50, &[0x40]);
+    bench.answer(0x40, &[], &[0x60]);
+    bench.answer(0x60, &[], &[]);
+    for _ in 0..20 {
+        bench.wake();
+        if bench.asked().len() > 2 && bench.open.contains(&0x60) {
+            bench.answer(0x60, &[], &[]);
+        }
+    }
+    assert_eq!(bench.found(), Some(Err(LookupError::Unconfirmed)));
+    let times = bench.asked().iter().filter(|peer| **peer == 0x60).count();
+    assert!((2..=7).contains(&times), "{times}");
+}
+
+#[test]
+fn records_that_are_not_nearer_than_the_answerer_are_ignored() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.find(0x50, &[0x58]);
+    bench.answer(0x58, &[0xf0, 0xe0, 0x54], &[0x58]);
+    assert_eq!(bench.asked(), [0x58, 0x54]);
+}
+
+#[test]
+fn the_silent_are_not_asked_by_the_next_lookup_for_a_while() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.find(0x50, &[0x54, 0x58]);
+    bench.silence(0x54);
+    bench.answer(0x58, &[], &[0x58]);
+    assert_eq!(bench.found(), Some(Ok(vec![0x58])));
+    bench.find(0x51, &[0x54, 0x58]);
+    assert_eq!(bench.asked(), [0x54, 0x58, 0x58]);
+    bench.answer(0x58, &[], &[0x58]);
+    bench.now = bench.now + Duration::from_secs(4);
+    bench.find(0x51, &[0x54]);
+    assert_eq!(bench.asked(), [0x54, 0x58, 0x58, 0x54]);
+}
+
+#[test]
+fn a_silent_contact_holds_the_others_up_for_a_moment_only() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.config.upkeep.alpha = 1;
+    bench.find(0x50, &[0x54, 0x58]);
+    assert_eq!(bench.asked(), [0x54]);
+    bench.wake();
+    assert_eq!(bench.asked(), [0x54, 0x58]);
+    assert!(bench.now.since(START) < Duration::from_millis(500));
+}
+
+#[test]
+fn an_owner_that_never_answers_is_waited_for_until_the_deadline() {
+    let mut bench = Bench::new(OverlayKind::Ring);
+    bench.find(0x50, &[0x40]);
+    bench.answer(0x40, &[], &[0x60]);
+    while bench.found().is_none() {
+        bench.wake();
+    }
+    assert_eq!(bench.found(), Some(Err(LookupError::Unconfirmed)));
+    assert_eq!(bench.now.since(START), Duration::from_secs(10));
+}
+
+#[test]
+fn disjoint_paths_share_no_peer() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.config.upkeep.disjoint_paths = 2;
+    bench.config.upkeep.alpha = 1;
+    bench.find(0x50, &[0x70, 0x78]);
+    assert_eq!(bench.asked(), [0x70, 0x78], "each path asks its first");
+    bench.answer(0x70, &[], &[0x54, 0x70]);
+    bench.answer(0x78, &[], &[0x54, 0x5c, 0x78]);
+    assert_eq!(bench.asked(), [0x70, 0x78, 0x54, 0x5c], "0x54 belongs to the path that heard of it first");
+    bench.answer(0x54, &[], &[0x54]);
+    bench.answer(0x5c, &[], &[0x5c]);
+    assert_eq!(bench.found().and_then(Result::ok).and_then(|members| members.first().copied()), Some(0x54));
+}
+
+#[test]
+fn a_flood_of_names_keeps_the_shortlist_short() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.find(0x00, &[0xff]);
+    let names: Vec<u8> = (0..=0xfe).rev().collect();
+    bench.answer(0xff, &names, &names);
+    let search = bench.lookups.searches.values().next().expect("under way");
+    assert!(search.shortlist() <= 41, "{} of one answer", search.shortlist());
+}
+
+#[test]
+fn without_anybody_to_ask_a_lookup_ends_at_once() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.find(0x50, &[]);
+    assert_eq!(bench.found(), Some(Err(LookupError::Alone)));
+}
+
+#[test]
+fn over_the_limit_lookups_of_the_application_are_refused_and_upkeep_still_has_room() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.config.limits.lookups = 1;
+    bench.find(0x50, &[0x54]);
+    bench.find(0x51, &[0x54]);
+    assert_eq!(bench.found(), Some(Err(LookupError::Full)));
+    bench.find_for(Finder::Overlay, 0x52, &[0x54]);
+    assert_eq!(bench.lookups.searches.len(), 2);
+}
+
+#[test]
+fn a_client_with_another_id_than_the_target_is_not_what_was_looked_for() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.find(0x50, &[0x54]);
+    let reply = Found { closer: Vec::new(), responsible: vec![member(0x54)], attached: Some(client()) };
+    bench.reply(0x54, Some(Reply::Found(reply)));
+    let found = bench.results.pop().expect("ended").expect("found");
+    assert_eq!(found.exact, None);
+
+    bench.find_hash(client().id(), &[0x54]);
+    let reply = Found { closer: Vec::new(), responsible: vec![member(0x54)], attached: Some(client()) };
+    bench.reply(0x54, Some(Reply::Found(reply)));
+    let found = bench.results.pop().expect("ended").expect("found");
+    assert_eq!(found.exact, Some(client()));
+}
+
+const START: Instant = Instant(1_000_000);
+
+/// The lookups of a peer at 0x00 that knows nobody.
+struct Bench {
+    now: Instant,
+    me: Me,
+    config: Config,
+    overlay: Overlay,
+    lookups: Lookups,
+    links: Links,
+    rng: ChaCha8Rng,
+    asked: Vec<u8>,
+    /// Asked and not answered yet.
+    open: Vec<u8>,
+    number: u64,
+    results: Vec<Result<Lookup, LookupError>>,
+}
+
+impl Bench {
+    fn new(kind: OverlayKind) -> Self {
+        let me = Me { record: member(0), boot: 1 };
+        Self {
+            now: START,
+            config: Config { overlay: kind, ..Config::default() },
+            overlay: Overlay::new(kind, &me.record),
+            me,
+            lookups: Lookups::default(),
+            links: Links::default(),
+            rng: ChaCha8Rng::seed_from_u64(1),
+            asked: Vec::new(),
+            open: Vec::new(),
+            number: 0,
+            results: Vec::new(),
+        }
+    }
+
+    fn with(&mut self, act: impl FnOnce(&mut Lookups, &mut Context<'_>, &Overlay)) {
+        let (mut numbers, mut refusals, mut steps, mut out) = (Numbers::default(), Refusals::default(), VecDeque::new(), Outbox::default());
+        let mut cx = Context {
+            now: self.now,
+            clock: UnixTime(0),
+            me: &self.me,
+            config: &self.config,
+            links: &mut self.links,
+            rng: &mut self.rng,
+            numbers: &mut numbers,
+            refusals: &mut refusals,
+            steps: &mut steps,
+            out: &mut out,
+        };
+        act(&mut self.lookups, &mut cx, &self.overlay);
+        for step in steps {
+            match step {
+                Step::Ask { to, asker: Asker::Lookup(number), .. } => {
+                    let peer = to.id().to_bytes()[0];
+                    self.asked.push(peer);
+                    self.open.push(peer);
+                    self.number = number;
+                }
+                Step::Found { result, .. } => self.results.push(result),
+                _ => {}
+            }
+        }
+    }
+
+    fn find(&mut self, target: u8, seeds: &[u8]) {
+        self.find_for(Finder::Route, target, seeds);
+    }
+
+    fn find_for(&mut self, finder: Finder, target: u8, seeds: &[u8]) {
+        let seeds = members(seeds);
+        self.with(|lookups, cx, overlay| lookups.start(cx, overlay, id(target), &seeds, finder));
+    }
+
+    fn find_hash(&mut self, target: Hash, seeds: &[u8]) {
+        let seeds = members(seeds);
+        self.with(|lookups, cx, overlay| lookups.start(cx, overlay, target, &seeds, Finder::Route));
+    }
+
+    fn answer(&mut self, from: u8, closer: &[u8], responsible: &[u8]) {
+        let found = Found { closer: members(closer), responsible: members(responsible), attached: None };
+        self.reply(from, Some(Reply::Found(found)));
+    }
+
+    fn silence(&mut self, from: u8) {
+        self.reply(from, None);
+    }
+
+    fn reply(&mut self, from: u8, reply: Option<Reply>) {
+        self.open.retain(|peer| *peer != from);
+        let number = self.number;
+        self.with(|lookups, cx, overlay| lookups.on_answer(cx, overlay, number, &member(from), reply));
+    }
+
+    /// Lets the time come that the lookups want to be woken at.
+    fn wake(&mut self) {
+        self.now = self.lookups.next_timeout().unwrap_or(self.now);
+        self.with(|lookups, cx, overlay| lookups.on_wake(cx, overlay));
+    }
+
+    fn asked(&self) -> Vec<u8> {
+        self.asked.clone()
+    }
+
+    fn found(&self) -> Option<Result<Vec<u8>, LookupError>> {
+        let names = |lookup: &Lookup| lookup.responsible.iter().map(|record| record.id().to_bytes()[0]).collect();
+        self.results.last().map(|result| result.as_ref().map(names).map_err(|error| *error))
+    }
+}
+
+/// A point of the circle, by its first byte.
+fn id(at: u8) -> Hash {
+    let mut bytes = [0; 32];
+    bytes[0] = at;
+    Hash::from_bytes(bytes)
+}
+
+fn member(at: u8) -> SignedRecord {
+    record(IdKind::Data, Role::Member, Some(id(at)), vec![format!("10.0.0.{}:4000", at.max(1)).parse().expect("an address")])
+}
+
+fn members(ids: &[u8]) -> Vec<SignedRecord> {
+    ids.iter().map(|at| member(*at)).collect()
+}
+
+fn client() -> SignedRecord {
+    record(IdKind::Key, Role::Client, None, Vec::new())
+}
+
+fn record(kind: IdKind, role: Role, data: Option<Hash>, addresses: Vec<cicada_wire::Address>) -> SignedRecord {
+    let identity = Identity::from_seed(&[7; 32]);
+    let key = identity.public();
+    let record =
+        Record { key, kind, role, addresses, capabilities: Capabilities::default(), sequence: 0, expires: UnixTime(u64::MAX), data };
+    SignedRecord::sign(record, &identity).expect("consistent")
+}
