@@ -330,7 +330,8 @@ mod tests {
     #[test]
     fn the_defaults_hold_and_a_limit_that_lets_nothing_through_is_refused_by_its_name() {
         assert_eq!(Config::default().check(), Ok(()));
-        let changes: [(&str, fn(&mut Limits)); 5] = [
+        type Change = (&'static str, fn(&mut Limits));
+        let changes: [Change; 5] = [
             ("limits.links", |limits| limits.links = 0),
             ("limits.half_open", |limits| limits.half_open = 1),
             ("limits.delivery_bytes", |limits| limits.delivery_bytes = 0),

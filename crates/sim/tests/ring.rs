@@ -235,7 +235,7 @@ struct Routes {
 
 /// Greedy routes over the links that stand, between all pairs of members.
 fn routes(world: &World, members: &[PeerIndex]) -> Routes {
-    let links_of = |who: PeerIndex| world.node(who).expect("it lives").links().members().map(|link| link.peer()).collect();
+    let links_of = |who: PeerIndex| world.node(who).expect("it lives").links().members().map(cicada_proto::links::Link::peer).collect();
     let links: BTreeMap<Hash, Vec<Hash>> = members.iter().map(|who| (world.id(*who), links_of(*who))).collect();
     let (mut hops, mut arrived, mut stuck) = (0, 0, 0);
     for from in links.keys() {

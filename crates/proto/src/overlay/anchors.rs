@@ -3,52 +3,56 @@
 //!
 //! The list itself is not touched: honest peers must agree on it.
 
-use crate::{config::Config, scope::Scope};
+use crate::{config::Limits, lists::Subnet};
 use cicada_wire::{Address, Hash};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 /// The first [`ANCHORS`] members after the first `list` of `clockwise` whose subnets are not crowded; nobody while the list is
 /// not crowded itself.
-pub(crate) fn anchors(clockwise: &[Hash], list: usize, address: impl Fn(Hash) -> Option<Address>, config: &Config) -> Vec<Hash> {
-    let list = list.min(clockwise.len());
-    let mut crowd: BTreeMap<Subnet, usize> = BTreeMap::new();
-    for id in &clockwise[..list] {
-        if let Some(subnet) = address(*id).and_then(Subnet::of) {
-            *crowd.entry(subnet).or_default() += 1;
-        }
-    }
-    let most = config.limits.members_per_subnet.min(list / 2).max(1);
-    let crowded = |subnet: Option<Subnet>| subnet.is_some_and(|subnet| crowd.get(&subnet).is_some_and(|count| *count > most));
-    if !crowd.keys().any(|subnet| crowded(Some(*subnet))) {
+pub(crate) fn anchors(clockwise: &[Hash], list: usize, address: impl Fn(Hash) -> Option<Address>, limits: &Limits) -> Vec<Hash> {
+    let capped = |id: &Hash| address(*id).map(Address::ip).filter(|ip| !limits.is_exempt(*ip));
+    let (list, beyond) = clockwise.split_at(list.min(clockwise.len()));
+    let listed: Vec<IpAddr> = list.iter().filter_map(capped).collect();
+    let most = limits.members_per_subnet.min(list.len() / 2).max(1);
+    let is_crowded = |ip: &IpAddr| {
+        let subnet = Subnet::around(*ip);
+        listed.iter().filter(|other| subnet.contains(**other)).count() > most
+    };
+    if !listed.iter().any(is_crowded) {
         return Vec::new();
     }
-    clockwise[list..].iter().copied().filter(|id| !crowded(address(*id).and_then(Subnet::of))).take(ANCHORS).collect()
-}
-
-/// A /24 of IPv4 or a /48 of IPv6.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Subnet {
-    V4([u8; 3]),
-    V6([u8; 6]),
-}
-
-impl Subnet {
-    /// `None` for loopback and private addresses, which are exempt.
-    fn of(address: Address) -> Option<Self> {
-        match Scope::of(address.ip()) {
-            Scope::Loopback | Scope::Private => None,
-            Scope::Public => Some(match address.ip() {
-                IpAddr::V4(ip) => {
-                    let [a, b, c, _] = ip.octets();
-                    Self::V4([a, b, c])
-                }
-                IpAddr::V6(ip) => {
-                    let [a, b, c, d, e, f, ..] = ip.octets();
-                    Self::V6([a, b, c, d, e, f])
-                }
-            }),
-        }
-    }
+    beyond.iter().filter(|id| !capped(id).is_some_and(|ip| is_crowded(&ip))).take(ANCHORS).copied().collect()
 }
 
 const ANCHORS: usize = 4; // guess: enough that one of them lives
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cicada_wire::U256;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn beyond_a_crowd_the_next_members_of_other_subnets_are_held() {
+        let crowd = ["9.9.9.1", "9.9.9.2", "9.9.9.3", "8.8.8.1", "9.9.9.4", "8.8.8.2", "7.7.7.1", "9.9.9.5"];
+        assert_eq!(anchored(&crowd, 4), ["8.8.8.2", "7.7.7.1"]);
+    }
+
+    #[test]
+    fn a_list_of_many_subnets_needs_no_anchors() {
+        assert_eq!(anchored(&["9.9.9.1", "8.8.8.1", "7.7.7.1", "6.6.6.1", "5.5.5.1"], 4), [""; 0]);
+    }
+
+    #[test]
+    fn exempt_addresses_are_no_crowd() {
+        assert_eq!(anchored(&["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "8.8.8.1"], 4), [""; 0]);
+    }
+
+    fn anchored<'a>(ips: &[&'a str], list: usize) -> Vec<&'a str> {
+        let id = |place: usize| Hash(U256::power_of_two(place as u32).expect("a small number"));
+        let by_id: BTreeMap<Hash, &'a str> = ips.iter().enumerate().map(|(place, ip)| (id(place), *ip)).collect();
+        let address = |id: Hash| Some(format!("{}:2000", by_id[&id]).parse().expect("an address"));
+        let clockwise: Vec<Hash> = by_id.keys().copied().collect();
+        anchors(&clockwise, list, address, &Limits::default()).iter().map(|id| by_id[id]).collect()
+    }
+}

@@ -48,6 +48,7 @@ use upkeep::{Stabilise, Telling};
 #[derive(Debug)]
 pub struct Ring {
     me: SignedRecord,
+    draws: Vec<Hash>,
     /// Proven, and on the ring.
     known: BTreeMap<Hash, Known>,
     /// What follows from `known`.
@@ -73,6 +74,7 @@ struct Known {
 impl Ring {
     pub(crate) fn new(me: SignedRecord) -> Self {
         Self {
+            draws: shape::draws(me.id()),
             me,
             known: BTreeMap::new(),
             shape: Shape::default(),
@@ -388,7 +390,7 @@ impl Ring {
     /// Draws the consequences of a change of the set.
     fn reshape(&mut self, cx: &mut Context<'_>) {
         self.drop_spares(cx);
-        let shape = Shape::of(self.me.id(), &self.known, cx.config);
+        let shape = Shape::of(self.me.id(), &self.draws, &self.known, cx.config);
         if shape == self.shape {
             return;
         }

@@ -2,12 +2,12 @@
 
 use super::Known;
 use crate::{
-    config::Config,
+    config::{Config, Limits},
     event::Place,
     geometry::{CELLS, Geometry},
-    overlay::Rank,
+    overlay::{Rank, anchors::anchors, caps::have_room},
 };
-use cicada_wire::{Hash, Offset, U256};
+use cicada_wire::{Hash, Offset, SignedRecord, U256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who is what to this peer.
@@ -33,30 +33,24 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn of(me: Hash, known: &BTreeMap<Hash, Known>, config: &Config) -> Self {
+    /// `draws`: see [`draws`].
+    pub(super) fn of(me: Hash, draws: &[Hash], known: &BTreeMap<Hash, Known>, config: &Config) -> Self {
         let full = config.upkeep.successors;
         let clockwise: Vec<Hash> = known.range(me..).chain(known.range(..me)).map(|(id, _)| *id).collect();
         let successors: Vec<Hash> = clockwise.iter().copied().take(full).collect();
-        let mut fingers = BTreeMap::new();
-        for id in &clockwise {
-            if let Some(cell) = Geometry::Ring.cell(me, *id) {
-                fingers.entry(cell).or_insert(*id);
-            }
-        }
+        let anchors = anchors(&clockwise, full, |id| known.get(&id).and_then(|known| known.peer.record().announced()), &config.limits);
         let mut shape = Self {
             predecessor: clockwise.last().copied(),
             before: clockwise.iter().rev().copied().take(BEFORE).collect(),
+            fingers: fingers(me, &clockwise, &successors, known, &config.limits),
             successors,
-            fingers,
-            anchors: Vec::new(),
+            anchors,
             points: Vec::new(),
             long: Vec::new(),
             full,
         };
-        shape.points = shape.long_points(me);
+        shape.points = shape.long_points(me, draws);
         shape.long = shape.points.iter().filter_map(|point| first_at(*point, known)).collect();
-        shape.anchors =
-            super::super::anchors::anchors(&clockwise, full, |id| known.get(&id).and_then(|known| known.peer.record().announced()), config);
         shape
     }
 
@@ -184,22 +178,47 @@ impl Shape {
         self.successors.last().and_then(|last| Geometry::Ring.cell(me, *last)).unwrap_or(CELLS)
     }
 
-    /// The points at which long links are wanted: drawn once for all from our id, evenly over the cells and evenly in each.
-    fn long_points(&self, me: Hash) -> Vec<Hash> {
+    /// The points at which long links are wanted: evenly over the cells beyond the list and evenly in each.
+    fn long_points(&self, me: Hash, draws: &[Hash]) -> Vec<Hash> {
         let lowest = self.lowest_cell(me);
         if lowest >= CELLS {
             return Vec::new();
         }
-        (0..LONG_LINKS)
-            .map(|number| {
-                let drawn = Hash::of([&me.to_bytes()[..], b"long", &[number]].concat());
-                let cell = CELLS - 1 - (u32::from(drawn.to_bytes()[0]) * (CELLS - lowest)) / 256;
-                let within = Hash::of(drawn.to_bytes()).0.shifted_right(CELLS - cell);
-                let start = U256::power_of_two(cell).unwrap_or(U256::ZERO);
-                Geometry::Ring.at(me, Offset(start.saturating_add(within)))
-            })
-            .collect()
+        let point = |drawn: &Hash| {
+            let cell = CELLS - 1 - (u32::from(drawn.to_bytes()[31]) * (CELLS - lowest)) / 256;
+            let start = U256::power_of_two(cell).unwrap_or(U256::ZERO);
+            Geometry::Ring.at(me, Offset(start.saturating_add(drawn.0.shifted_right(CELLS - cell))))
+        };
+        draws.iter().map(point).collect()
     }
+}
+
+/// What a peer's long links are drawn from: once for all from its id, so that it wants the same ones tomorrow.
+pub(super) fn draws(me: Hash) -> Vec<Hash> {
+    (0..LONG_LINKS).map(|number| Hash::of([&me.to_bytes()[..], b"long", &[number]].concat())).collect()
+}
+
+/// The first member of each cell; beyond the list, of those that the caps have room for, far to near.
+fn fingers(me: Hash, clockwise: &[Hash], list: &[Hash], known: &BTreeMap<Hash, Known>, limits: &Limits) -> BTreeMap<u32, Hash> {
+    let mut cells: BTreeMap<u32, Vec<Hash>> = BTreeMap::new();
+    for id in clockwise {
+        if let Some(cell) = Geometry::Ring.cell(me, *id) {
+            cells.entry(cell).or_default().push(*id);
+        }
+    }
+    let mut held: Vec<&SignedRecord> = Vec::new();
+    let mut fingers = BTreeMap::new();
+    for (cell, members) in cells.iter().rev() {
+        let records = members.iter().filter_map(|id| known.get(id).map(|known| (*id, known.peer.record())));
+        for (id, record) in records {
+            if list.contains(&id) || have_room(limits, record, held.iter().copied()) {
+                held.push(record);
+                fingers.insert(*cell, id);
+                break;
+            }
+        }
+    }
+    fingers
 }
 
 /// The first known member at or after `point`.
