@@ -169,14 +169,20 @@ impl Search {
         true
     }
 
-    /// Keeps the shortlist short: the farthest that was not asked yet gives way to someone nearer.
+    /// Keeps the shortlist short: the farthest that was not asked yet gives way to someone nearer, or to a better owner (which on
+    /// the ring is the farthest of all, since it lies behind the key).
     fn make_room(&mut self, newcomer: Hash) -> bool {
         if self.contacts.len() < CONTACTS {
             return true;
         }
-        let fresh = self.contacts.iter().filter(|(_, contact)| matches!(contact.state, State::Fresh) && !contact.named);
+        let claimant = self.claimant().map(|(id, _)| id);
+        let owns = claimant.is_none_or(|claimant| self.claim(newcomer) < self.claim(claimant));
+        let gives_way = |contact: &Contact| matches!(contact.state, State::Fresh) && !contact.named;
+        let fresh = self.contacts.iter().filter(|(id, contact)| gives_way(contact) && (owns || Some(**id) != claimant));
         let farthest = fresh.map(|(id, _)| *id).max_by_key(|id| self.approach(*id));
-        let Some(farthest) = farthest.filter(|farthest| self.approach(newcomer) < self.approach(*farthest)) else { return false };
+        let Some(farthest) = farthest.filter(|farthest| owns || self.approach(newcomer) < self.approach(*farthest)) else {
+            return false;
+        };
         self.contacts.remove(&farthest).is_some()
     }
 

@@ -145,6 +145,17 @@ fn a_flood_of_names_keeps_the_shortlist_short() {
 }
 
 #[test]
+fn on_the_ring_a_full_shortlist_takes_in_the_owner_though_it_lies_behind_the_key() {
+    let mut bench = Bench::new(OverlayKind::Ring);
+    let seeds: Vec<u8> = (0x60..=0xff).chain(0x01..=0x4f).collect();
+    bench.find(0x50, &seeds);
+    let search = bench.lookups.searches.values().next().expect("under way");
+    assert!(search.shortlist() < seeds.len(), "it is full");
+    bench.answer(0x4f, &[], &[0x55]);
+    assert_eq!(bench.asked().last(), Some(&0x55));
+}
+
+#[test]
 fn without_anybody_to_ask_a_lookup_ends_at_once() {
     let mut bench = Bench::new(OverlayKind::Tree);
     bench.find(0x50, &[]);
