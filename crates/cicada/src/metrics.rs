@@ -221,7 +221,9 @@ impl Meters {
             | Frame::Data(..)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_)
-            | Frame::Opaque(_) => {}
+            | Frame::Opaque(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => {}
         }
     }
 

@@ -10,11 +10,12 @@
 //! [`MAX_PARKED`] extends wait for their bodies.
 //!
 //! Who gets which part is `geometry/shares`; one message here is `recent`; handing over and replacing is `hand`, for others
-//! `favour`.
+//! `favour`, what is told and fetched afterwards `repair`.
 
 mod favour;
 mod hand;
 mod recent;
+mod repair;
 
 use crate::{
     context::Context,
@@ -33,6 +34,7 @@ use cicada_wire::{Frame, Hash, IdKind, Kind, MAX_EXCLUDED, MAX_HOPS, Mutable, Re
 use favour::Favour;
 use hand::Errand;
 use recent::{Part, Recent};
+use repair::Repair;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
@@ -49,6 +51,7 @@ pub(crate) struct Broadcaster {
     favours: BTreeMap<Ticket, Favour>,
     timers: BTreeSet<(Instant, Timer)>,
     parked: VecDeque<Parked>,
+    repair: Repair,
     bytes: usize,
 }
 
@@ -136,7 +139,7 @@ impl Broadcaster {
         payload: Bytes,
     ) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
-        let ticket = task.ticket;
+        let (ticket, key) = (task.ticket, MessageKey::of(&task.header.fixed));
         let result = check_task(cx, overlay.geometry(), link, &task, &payload).and_then(|reach| {
             if task.extend {
                 self.take_extend(cx, overlay, link, task, reach)
@@ -145,7 +148,10 @@ impl Broadcaster {
             }
         });
         let refusal = match result {
-            Ok(Answer::Taken) => None,
+            Ok(Answer::Taken) => {
+                self.repair.heard(cx, key, from);
+                None
+            }
             Ok(Answer::Later) => return,
             Err(refusal) => {
                 cx.refuse(Some(from), refusal);
@@ -173,12 +179,13 @@ impl Broadcaster {
             check_time(cx, task.header.fixed.made_at)?;
         }
         if let Some(recent) = self.recent.get_mut(&key) {
-            recent.exclude(&task.excluded);
+            recent.exclude(&task);
         } else {
             self.make_room(cx, payload.len())?;
             let mut hop = task.header.hop.clone();
             hop.hop_limit = hop.hop_limit.saturating_sub(1);
-            let recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), task.excluded.into_iter().collect());
+            let mut recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), BTreeSet::new());
+            recent.exclude(&task);
             self.keep(cx, key, recent);
         }
         // On its way before the application sees it.
@@ -212,7 +219,7 @@ impl Broadcaster {
     /// Does what a task without a body asks for.
     fn follow(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, task: &Task, reach: Reach) -> Result<Answer, Refusal> {
         if let Some(recent) = self.recent.get_mut(&key) {
-            recent.exclude(&task.excluded);
+            recent.exclude(task);
         }
         if let Some(wanted) = task.header.hop.route.first() {
             return self.do_favour(cx, overlay, key, *wanted, reach);
@@ -239,6 +246,7 @@ impl Broadcaster {
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        self.repair_on_wake(cx);
         while self.parked.front().is_some_and(|parked| parked.until <= cx.now) {
             self.parked.pop_front();
         }
@@ -259,21 +267,23 @@ impl Broadcaster {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let parked = self.parked.front().map(|parked| parked.until);
         let timer = self.timers.first().map(|(due, _)| *due);
-        [parked, timer].into_iter().flatten().min()
+        [parked, timer, self.repair.next_timeout()].into_iter().flatten().min()
     }
 
     // --- Memory
 
-    fn keep(&mut self, cx: &Context<'_>, key: MessageKey, mut recent: Recent) {
+    fn keep(&mut self, cx: &mut Context<'_>, key: MessageKey, mut recent: Recent) {
         recent.forget_at = cx.now + KEPT;
         self.bytes += recent.payload.len();
         self.timers.insert((recent.forget_at, Timer::Forget(key)));
+        self.repair.keep(cx, key, &recent.fixed);
         self.recent.insert(key, recent);
     }
 
     fn forget(&mut self, cx: &mut Context<'_>, key: MessageKey) {
         self.tell(cx, key);
         self.forget_favours(key);
+        self.repair.forget(key);
         if let Some(recent) = self.recent.remove(&key) {
             self.bytes -= recent.payload.len();
             self.timers.remove(&(recent.forget_at, Timer::Forget(key)));
@@ -367,7 +377,7 @@ fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, p
     if payload.len() > cx.config.limits.message_bytes {
         return Err(Refusal::TooLarge);
     }
-    if task.excluded.contains(&cx.me.id()) {
+    if task.excluded.contains(&cx.me.id()) || task.offset != 0 {
         return Err(Refusal::Unexpected);
     }
     let limit = match task.header.hop.route.first() {

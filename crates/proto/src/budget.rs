@@ -20,6 +20,8 @@ pub(crate) struct Budgets {
     peers: Share,
     origins: Share,
     broadcasts: Share,
+    offers_of_peers: Buckets<Hash>,
+    pulls_of_peers: Buckets<Hash>,
     questions_of_peers: Buckets<Hash>,
     questions_of_members: Buckets<Hash>,
     questions_of_ips: Buckets<IpAddr>,
@@ -72,6 +74,8 @@ impl Budgets {
                 self.peers.take(now, from, per_peer(limits), cost)
                     && (task.extend || self.broadcasts.take(now, task.header.fixed.origin.id(), per_broadcaster(limits), cost))
             }
+            Frame::Digest(digest) => self.offers_of_peers.take(now, from, limits.offers_per_peer, digest.ids.len().max(1) as u64),
+            Frame::Pull(_) => self.pulls_of_peers.take(now, from, limits.pulls_per_peer, 1),
             Frame::Opaque(payload) => self.peers.take(now, from, per_peer(limits), (1, payload.len() as u64)),
             Frame::Reply(..)
             | Frame::Changed(_)

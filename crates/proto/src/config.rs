@@ -121,6 +121,10 @@ pub struct Limits {
     pub broadcasts_per_origin: Rate,
     /// Bytes of those.
     pub broadcast_bytes_per_origin: Rate,
+    /// Broadcasts that one link may offer by digest, each time it names one.
+    pub offers_per_peer: Rate,
+    /// Broadcasts that one link may ask for.
+    pub pulls_per_peer: Rate,
     /// Questions that one link may bring.
     pub questions_per_peer: Rate,
     /// Questions by datagram that are answered, those of members not counted.
@@ -184,6 +188,8 @@ impl Default for Limits {
             bytes_per_origin: Rate::new(2 << 30, 2 << 30),            // guess: above what a relay passes on
             broadcasts_per_origin: Rate::new(200, 1000),              // guess: each is up to 16 copies at every peer
             broadcast_bytes_per_origin: Rate::new(64 << 20, 1 << 30), // guess: the longest message at once
+            offers_per_peer: Rate::new(1000, 8192),                   // guess: 200 broadcasts a second, each offered five times
+            pulls_per_peer: Rate::new(500, 4096),                     // guess: all bodies that a peer keeps, at once
             questions_per_peer: Rate::new(500, 1000),                 // guess: 64 lookups at once
             questions: Rate::new(2000, 4000),                         // guess: 5 % of a core
             questions_per_ip: Rate::new(100, 400),                    // guess
@@ -215,7 +221,7 @@ impl Limits {
     }
 
     /// Rates by name: each must let something through.
-    fn rates(&self) -> [(&'static str, Rate); 16] {
+    fn rates(&self) -> [(&'static str, Rate); 18] {
         [
             ("limits.handshakes", self.handshakes),
             ("limits.handshakes_per_ip", self.handshakes_per_ip),
@@ -229,6 +235,8 @@ impl Limits {
             ("limits.bytes_per_origin", self.bytes_per_origin),
             ("limits.broadcasts_per_origin", self.broadcasts_per_origin),
             ("limits.broadcast_bytes_per_origin", self.broadcast_bytes_per_origin),
+            ("limits.offers_per_peer", self.offers_per_peer),
+            ("limits.pulls_per_peer", self.pulls_per_peer),
             ("limits.questions_per_peer", self.questions_per_peer),
             ("limits.questions", self.questions),
             ("limits.questions_per_ip", self.questions_per_ip),
@@ -265,6 +273,8 @@ pub struct Upkeep {
     pub record_lifetime: Duration,
     /// A link that nobody needs is closed after this long.
     pub idle_link: Duration,
+    /// Whether this peer tells others which broadcasts it has, so that they fetch what they missed.
+    pub repair: bool,
 }
 
 impl Default for Upkeep {
@@ -282,6 +292,7 @@ impl Default for Upkeep {
             liveness: Duration::from_secs(2),                   // guess
             record_lifetime: Duration::from_secs(24 * 60 * 60), // guess
             idle_link: Duration::from_secs(60),                 // guess
+            repair: true,
         }
     }
 }

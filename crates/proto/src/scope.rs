@@ -55,7 +55,9 @@ pub(crate) fn retain_frame(frame: &mut Frame, keep: Keep<'_>) -> usize {
         | Frame::HopVerdict(_)
         | Frame::Task(..)
         | Frame::TaskVerdict(_)
-        | Frame::Opaque(_) => 0,
+        | Frame::Opaque(_)
+        | Frame::Digest(_)
+        | Frame::Pull(_) => 0,
     }
 }
 
@@ -73,7 +75,9 @@ pub(crate) fn is_allowed(frame: &Frame, informer: SocketAddr) -> bool {
         | Frame::HopVerdict(_)
         | Frame::Task(..)
         | Frame::TaskVerdict(_)
-        | Frame::Opaque(_) => true,
+        | Frame::Opaque(_)
+        | Frame::Digest(_)
+        | Frame::Pull(_) => true,
     }
 }
 

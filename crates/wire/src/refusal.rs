@@ -72,6 +72,8 @@ pub enum Refusal {
     Seen,
     /// The message is from too far in the past or the future.
     WrongTime,
+    /// The message asked for is not held, or not for the asker.
+    NotHeld,
 }
 
 use Refusal as R;
@@ -111,6 +113,7 @@ const TABLE: &[(Refusal, u16, &str)] = &[
     (R::NotAdmissible, 69, "reach not admissible"),
     (R::Seen, 70, "seen already"),
     (R::WrongTime, 71, "wrong time"),
+    (R::NotHeld, 72, "not held"),
 ];
 
 impl Refusal {

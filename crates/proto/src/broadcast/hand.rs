@@ -117,6 +117,9 @@ impl Broadcaster {
     pub(crate) fn on_verdict(&mut self, cx: &mut Context<'_>, overlay: &Overlay, link: LinkId, verdict: &TaskVerdict) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         // A verdict that comes too late is nobody's fault: it cannot be told from one for an open task of another peer.
+        if self.repair.on_verdict(cx, from, verdict.ticket) {
+            return;
+        }
         if self.on_favour_verdict(cx, overlay, from, verdict.ticket, verdict.refusal.is_none()) {
             return;
         }
@@ -140,6 +143,7 @@ impl Broadcaster {
 
     /// A link is up, or its other end was proven: a task may have waited for it.
     pub(crate) fn on_link_up(&mut self, cx: &mut Context<'_>, _overlay: &Overlay, link: LinkId) {
+        self.repair.on_link_up(cx, link);
         let Some(peer) = cx.links.link(link).map(Link::peer).filter(|peer| usable(cx, *peer)) else { return };
         let waiting = self.errands.iter().filter(|(_, errand)| errand.to == peer && matches!(errand.stage, Stage::Dialling(_)));
         let waiting: Vec<(Ticket, MessageKey)> = waiting.map(|(ticket, errand)| (*ticket, errand.key)).collect();
@@ -151,6 +155,7 @@ impl Broadcaster {
     /// A link is down: what it was handed goes to others.
     pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, overlay: &Overlay, down: LinkId, peer: Hash, reason: Refusal) {
         self.on_favour_link_down(cx, overlay, down);
+        self.repair.on_link_down(cx, down, peer);
         if cx.links.to_peer(peer).is_none() {
             self.fail_where(cx, overlay, Fault::Unavailable, |errand| errand.to == peer && matches!(errand.stage, Stage::Dialling(_)));
         }

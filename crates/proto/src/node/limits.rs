@@ -67,6 +67,7 @@ impl Machines {
                 receipt: header.fixed.kind == Kind::Receipt,
                 refusal: Some(refusal),
             }),
+            Frame::Pull(pull) => Frame::TaskVerdict(TaskVerdict { ticket: pull.ticket, refusal: Some(refusal) }),
             Frame::Task(task, _) => Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: Some(refusal) }),
             Frame::Reply(..)
             | Frame::Changed(_)
@@ -76,7 +77,8 @@ impl Machines {
             | Frame::Goodbye(_)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_)
-            | Frame::Opaque(_) => return false,
+            | Frame::Opaque(_)
+            | Frame::Digest(_) => return false,
         };
         cx.out.frame(link, answer);
         false

@@ -154,6 +154,8 @@ impl Machines {
                 self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, id, task, payload);
             }
             Frame::TaskVerdict(verdict) => self.broadcaster.on_verdict(cx, &self.overlay, id, &verdict),
+            Frame::Digest(digest) => self.broadcaster.on_digest(cx, id, &digest),
+            Frame::Pull(pull) => self.broadcaster.on_pull(cx, id, &pull),
             Frame::Opaque(payload) => {
                 self.mark_used(cx, id);
                 cx.out.event(Event::Opaque { from: record, payload });

@@ -24,7 +24,7 @@ fn up_to(from: u8, last: u8) -> Reach {
 fn task(ticket: u64, reach: Reach) -> Task {
     let mut header = unicast(0x05, id(0), 1);
     (header.fixed.kind, header.fixed.target, header.hop.reach) = (Kind::Broadcast, None, Some(reach));
-    Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false }
+    Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false, avoided: vec![], offset: 0 }
 }
 
 fn extend(ticket: u64, reach: Reach) -> Frame {
@@ -134,7 +134,7 @@ fn the_part_of_a_silent_delegate_goes_to_the_one_before_it() {
     let replaced = desk.tasks();
     let before = Reach(up_to(0x40, 0x80).0.wrapping_sub(U256::ONE));
     assert_eq!(summary(&replaced), [(id(0x40), before, true)]);
-    assert_eq!(replaced[0].1.excluded, [id(0x60)], "nobody else need try it");
+    assert_eq!(replaced[0].1.avoided, [id(0x60)], "nobody else need try it");
 }
 
 #[test]

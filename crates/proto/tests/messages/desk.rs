@@ -187,6 +187,25 @@ impl Desk {
         verdicts
     }
 
+    /// What is offered: to whom, and which.
+    pub(crate) fn digests(&mut self) -> Vec<(Hash, Vec<ShortId>)> {
+        let digests = self.said.iter().filter_map(|(to, frame)| match frame {
+            Frame::Digest(digest) => Some((*to, digest.ids.clone())),
+            _ => None,
+        });
+        let digests = digests.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::Digest(_)));
+        digests
+    }
+
+    /// What is asked for, and of whom.
+    pub(crate) fn pulls(&mut self) -> Vec<(Hash, Pull)> {
+        let pulls = self.said.iter().filter_map(|(to, frame)| if let Frame::Pull(pull) = frame { Some((*to, *pull)) } else { None });
+        let pulls = pulls.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::Pull(_)));
+        pulls
+    }
+
     /// How many messages the application has got.
     pub(crate) fn delivered(&self) -> usize {
         self.events.iter().filter(|event| matches!(event, Event::Delivered(_))).count()

@@ -2,4 +2,5 @@
 
 mod broadcast;
 mod desk;
+mod repair;
 mod unicast;

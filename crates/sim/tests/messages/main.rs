@@ -2,5 +2,6 @@
 
 mod broadcast;
 mod clients;
+mod repair;
 mod swarm;
 mod unicast;

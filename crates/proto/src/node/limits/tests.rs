@@ -193,8 +193,14 @@ fn header(origin: &SignedRecord, number: u32, target: Option<Hash>, length: usiz
 }
 
 fn broadcast(origin: &SignedRecord, number: u32, length: usize) -> Frame {
-    let task =
-        Task { ticket: Ticket(u64::from(number)), header: header(origin, number, None, length), excluded: Vec::new(), extend: false };
+    let task = Task {
+        ticket: Ticket(u64::from(number)),
+        header: header(origin, number, None, length),
+        excluded: Vec::new(),
+        extend: false,
+        avoided: Vec::new(),
+        offset: 0,
+    };
     Frame::Task(task, Bytes::from(vec![0; length]))
 }
 
