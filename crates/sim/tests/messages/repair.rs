@@ -1,9 +1,9 @@
 //! What delegates that fail left out, those who have it offer, and those who lack it fetch.
 
-use crate::swarm::{OVERLAYS, config, swarm, world};
+use crate::swarm::{OVERLAYS, config, world};
 use cicada_proto::Config;
 use cicada_sim::{Kind, Latency, Network, Packet, PeerIndex, Verdict, World};
-use cicada_wire::{Digest, Frame, OverlayKind, ShortId};
+use cicada_wire::Frame;
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc, time::Duration};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
