@@ -45,6 +45,8 @@ pub(crate) struct Desk {
     said: Vec<(Hash, Frame)>,
     pub(crate) events: Vec<Event>,
     next: u64,
+    /// Whether the others answer when they are asked whether they live.
+    pub(crate) answers: bool,
 }
 
 impl Desk {
@@ -56,7 +58,7 @@ impl Desk {
         config.member_ids = IdKind::Data;
         let me = Me { record: record(ME, Role::Member, Capabilities::default()), boot: 1 };
         let node = Node::new(me, config, [3; 32], clock).expect("the configuration agrees with itself");
-        Self { node, now: Instant(1_000_000), links: BTreeMap::new(), said: Vec::new(), events: Vec::new(), next: 0 }
+        Self { node, now: Instant(1_000_000), links: BTreeMap::new(), said: Vec::new(), events: Vec::new(), next: 0, answers: false }
     }
 
     /// A node with links to these members.
@@ -127,6 +129,12 @@ impl Desk {
         let mut replies = Vec::new();
         for transmit in out.transmits {
             match transmit {
+                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Ping) } if self.answers => {
+                    replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Pong) });
+                }
+                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Neighbours(_)) } if self.answers => {
+                    replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Neighbours(Neighbours::default())) });
+                }
                 Transmit::Frame { link, frame } => self.said.extend(self.links.get(&link).map(|peer| (*peer, frame))),
                 Transmit::Close { link, reason } => {
                     self.links.remove(&link);
