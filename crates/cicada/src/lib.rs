@@ -26,6 +26,7 @@
 //! next is decided in `cicada-proto`; here are the clock, the socket and the links.
 
 mod bind;
+mod body;
 mod builder;
 mod driver;
 mod entrance;

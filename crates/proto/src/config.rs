@@ -190,7 +190,7 @@ impl Default for Limits {
             proofs: Rate::new(500, 1000),                             // measured: 0.1 ms each, so 5 % of a core
             bans: 4096,                                               // guess
             known_members: 256,                                       // guess: some of them are still there after months
-            message_bytes: 256 * 1024,
+            message_bytes: 16 * 1024 * 1024,
             deliveries: 1024,                  // guess
             delivery_bytes: 64 * 1024 * 1024,  // guess
             in_flight: 4096,                   // guess
