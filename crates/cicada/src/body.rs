@@ -238,3 +238,6 @@ const KEPT_BYTES: usize = 512 * 1024; // guess: above what a link takes before i
 
 /// Readers hand on this much at once.
 pub(crate) const PIECE_BYTES: usize = 64 * 1024; // guess
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,7 @@ pub use target::{HostPort, Target};
 
 pub use cicada_proto::{
     Ack, Event, HopOutcome, PathReport, Receipt, Refusals, Route,
-    config::{ConfigError, Limits, Rate, Upkeep},
+    config::{Bound, ConfigError, Limits, Rate, Upkeep},
     event::{Place, Table, TableEntry},
     lists::{Ban, Subnet, Who, WhoError},
 };

@@ -125,6 +125,26 @@ impl Desk {
         self.input(Input::Frame { link, frame });
     }
 
+    /// A peer begins to say something long.
+    pub(crate) fn hear_of(&mut self, from: Hash, head: Frame, body: BodyId, length: usize) {
+        let link = self.link_to(from);
+        let read = Frame::parse_head(&head.to_bytes(), head.len_bytes() + length);
+        assert_eq!(read.map(|(head, _)| head), Ok(head.clone()), "the test says what the wire allows");
+        self.input(Input::Arriving { link, head, body, length });
+    }
+
+    pub(crate) fn arrived(&mut self, body: BodyId, payload: Bytes) {
+        self.input(Input::Arrived { body, payload });
+    }
+
+    pub(crate) fn broken(&mut self, body: BodyId) {
+        self.input(Input::Broken { body });
+    }
+
+    pub(crate) fn streamed(&mut self, stream: StreamId, complete: bool) {
+        self.input(Input::Streamed { stream, complete });
+    }
+
     pub(crate) fn command(&mut self, command: impl FnOnce(Operation) -> Command) {
         self.next += 1;
         let operation = Operation(self.next);
