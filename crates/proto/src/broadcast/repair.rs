@@ -14,14 +14,15 @@
 mod offers;
 mod wants;
 
-use super::{Broadcaster, hand::usable};
+use super::{Broadcaster, hand::usable, recent::Recent};
 use crate::{
     context::Context,
     links::{Link, LinkId},
     seen::{MessageKey, Window, remember_until},
     time::Instant,
 };
-use cicada_wire::{Digest, Frame, Hash, Immutable, MAX_DIGEST, Pull, Reach, Refusal, Role, ShortId, TaskVerdict, Ticket};
+use bytes::Bytes;
+use cicada_wire::{Digest, Frame, Hash, MAX_DIGEST, Pull, Reach, Refusal, Role, ShortId, TaskVerdict, Ticket};
 use offers::{Held, Offers};
 use rand::Rng;
 use std::collections::BTreeSet;
@@ -43,14 +44,39 @@ fn short(key: MessageKey) -> ShortId {
 
 impl Repair {
     /// A body is held from now on.
-    pub(super) fn keep(&mut self, cx: &mut Context<'_>, key: MessageKey, fixed: &Immutable) {
+    pub(super) fn keep(&mut self, cx: &mut Context<'_>, key: MessageKey, recent: &Recent) {
         let id = short(key);
-        self.known.insert(cx.now, id, (), remember_until(cx, fixed.made_at), cx.config.limits.seen);
+        self.known.insert(cx.now, id, (), remember_until(cx, recent.fixed.made_at), cx.config.limits.seen);
         let (was_wanted, questions) = self.wants.got(cx, id);
         ask(cx, questions);
         let offers = cx.config.upkeep.repair && (is_member(cx) || key.origin == cx.me.id());
         if offers {
-            self.offers.keep(cx.now, id, Held::new(cx.now, key, was_wanted));
+            self.offers.keep(id, Held::new(cx.now, key, was_wanted));
+            if recent.payload.arriving().is_none() {
+                self.offers.arrived(cx.now, id);
+            }
+        }
+    }
+
+    /// All of a body that was arriving is here.
+    pub(super) fn arrived(&mut self, cx: &Context<'_>, key: MessageKey) {
+        self.offers.arrived(cx.now, short(key));
+    }
+
+    /// Who is known to have the message.
+    pub(super) fn offerers_of(&self, key: MessageKey) -> BTreeSet<Hash> {
+        self.offers.held.get(&short(key)).map(|held| held.know.clone()).unwrap_or_default()
+    }
+
+    /// A body broke off, and is forgotten: it is asked of those who have it.
+    pub(super) fn lost(&mut self, cx: &mut Context<'_>, key: MessageKey, offerers: BTreeSet<Hash>) {
+        let id = short(key);
+        self.known.remove(&id);
+        for from in offerers {
+            if self.wants.offered(id, from) {
+                let questions = self.wants.next_of(cx, from);
+                ask(cx, questions);
+            }
         }
     }
 
@@ -143,15 +169,16 @@ impl Broadcaster {
         if held.pulls >= PULLS || !held.served.insert(link) {
             return Err(Refusal::OverBudget);
         }
+        let key = held.key;
         held.pulls += 1;
         held.told.insert(from);
         let task = recent.task(cx.me.id(), pull.ticket, Reach::ME, None, false);
-        let payload = recent.payload.clone();
         if let Some(link) = cx.links.link_mut(link) {
             link.used = cx.now;
         }
         // Nobody waits for its verdict: if the body is lost with the link, its other end asks elsewhere.
-        cx.out.frame(link, Frame::Task(task, payload));
+        let stream = cx.hand(link, Frame::Task(task, Bytes::new()), &recent.payload);
+        self.streams.extend(stream.map(|stream| (stream, key)));
         Ok(())
     }
 
@@ -171,7 +198,7 @@ impl Broadcaster {
     /// Names what a newcomer, or somebody who comes back, may have missed.
     fn offer_missed(&mut self, cx: &mut Context<'_>, link: LinkId) {
         let Some((peer, since)) = cx.links.link(link).filter(|link| link.is_member()).map(|link| (link.peer(), link.since)) else { return };
-        let held = self.repair.offers.held.iter().filter(|(_, held)| held.ripe <= cx.now);
+        let held = self.repair.offers.held.iter().filter(|(_, held)| held.is_ripe(cx.now));
         let missing = held.filter(|(_, held)| {
             // What is older than the link was perhaps handed to an earlier start of the peer, or got lost on an earlier link.
             self.may_lack(held, peer) && (held.since + offers::SPREADS < since || !self.was_handed(held, peer))

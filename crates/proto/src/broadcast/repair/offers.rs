@@ -32,8 +32,10 @@ struct Fresh {
 pub(super) struct Held {
     pub(super) key: MessageKey,
     pub(super) since: Instant,
-    /// From when on it is named.
-    pub(super) ripe: Instant,
+    /// Whether others behind us are likely to lack it too.
+    pulled: bool,
+    /// From when on it is named; none while it is arriving.
+    ripe: Option<Instant>,
     /// In how many rounds it was named.
     rounds: usize,
     /// Linked peers that have it: they handed it to us, or say so.
@@ -46,20 +48,43 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(now: Instant, key: MessageKey, pulled: bool) -> Self {
-        let ripe = now + if pulled { AFTER_PULL } else { SPREADS };
-        Self { key, since: now, ripe, rounds: 0, know: BTreeSet::new(), told: BTreeSet::new(), pulls: 0, served: BTreeSet::new() }
+        Self {
+            key,
+            since: now,
+            pulled,
+            ripe: None,
+            rounds: 0,
+            know: BTreeSet::new(),
+            told: BTreeSet::new(),
+            pulls: 0,
+            served: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn is_ripe(&self, now: Instant) -> bool {
+        self.ripe.is_some_and(|ripe| ripe <= now)
     }
 }
 
 impl Offers {
-    pub(super) fn keep(&mut self, now: Instant, id: ShortId, held: Held) {
-        if held.ripe < now + SPREADS {
-            self.pulled = Some(self.pulled.map_or(held.ripe, |due| due.min(held.ripe)));
-        } else {
-            let since = self.fresh.map_or(now, |fresh| fresh.since);
-            self.fresh = Some(Fresh { since, due: held.ripe.min(since + LONGEST_BATCH) });
-        }
+    /// A body is held, or begins to arrive.
+    pub(super) fn keep(&mut self, id: ShortId, held: Held) {
         self.held.insert(id, held);
+    }
+
+    /// All of a body is here.
+    pub(super) fn arrived(&mut self, now: Instant, id: ShortId) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        if held.pulled {
+            let ripe = now + AFTER_PULL;
+            held.ripe = Some(ripe);
+            self.pulled = Some(self.pulled.map_or(ripe, |due| due.min(ripe)));
+        } else {
+            let ripe = now + SPREADS;
+            held.ripe = Some(ripe);
+            let since = self.fresh.map_or(now, |fresh| fresh.since);
+            self.fresh = Some(Fresh { since, due: ripe.min(since + LONGEST_BATCH) });
+        }
     }
 
     pub(super) fn forget(&mut self, id: ShortId) {
@@ -128,8 +153,8 @@ impl Offers {
 
     /// What is to be named now, at most `most`; those that were named least come first.
     pub(super) fn ripe(&self, now: Instant, most: usize) -> Vec<ShortId> {
-        let ripe = self.held.iter().filter(|(_, held)| held.ripe <= now && held.rounds < ROUNDS);
-        let mut ripe: Vec<(usize, Instant, ShortId)> = ripe.map(|(id, held)| (held.rounds, held.ripe, *id)).collect();
+        let ripe = self.held.iter().filter(|(_, held)| held.is_ripe(now) && held.rounds < ROUNDS);
+        let mut ripe: Vec<(usize, Option<Instant>, ShortId)> = ripe.map(|(id, held)| (held.rounds, held.ripe, *id)).collect();
         ripe.sort_unstable();
         ripe.into_iter().take(most).map(|(_, _, id)| id).collect()
     }
@@ -153,7 +178,7 @@ impl Offers {
         }
         self.pulled = self.pulled.filter(|due| *due > now);
         // What was not ripe, or more than one round names.
-        let unnamed = self.held.values().filter(|held| held.rounds == 0).map(|held| held.ripe).max();
+        let unnamed = self.held.values().filter(|held| held.rounds == 0).filter_map(|held| held.ripe).max();
         self.fresh = unnamed.map(|ripe| Fresh { since: now, due: ripe.max(now + LEAST_PAUSE) });
     }
 }
