@@ -19,15 +19,22 @@ pub(crate) struct Body {
 }
 
 struct State {
-    /// What is here, in order.
-    pieces: VecDeque<Bytes>,
-    /// Where the first of them begins.
-    begins: usize,
-    /// Where the last of them ends.
+    here: Here,
+    /// How much has arrived.
     ends: usize,
     /// How far the fastest reader is.
     read: usize,
     fate: Fate,
+}
+
+/// What is here of it.
+enum Here {
+    /// Its latest pieces, and where the first of them begins.
+    Pieces { pieces: VecDeque<Bytes>, begins: usize },
+    /// All that has arrived, in one buffer, so that no byte is held twice.
+    Growing(BytesMut),
+    /// All of it.
+    Whole(Bytes),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +71,7 @@ pub(crate) enum Room {
 
 impl Body {
     pub(crate) fn new(length: usize) -> Self {
-        let state = State { pieces: VecDeque::new(), begins: 0, ends: 0, read: 0, fate: Fate::Passing };
+        let state = State { here: Here::nothing(), ends: 0, read: 0, fate: Fate::Passing };
         Self { state: Mutex::new(state), changed: watch::Sender::new(()), length }
     }
 
@@ -117,8 +124,11 @@ impl Body {
         let mut state = self.state();
         state.ends += piece.len();
         match state.fate {
-            Fate::Passing | Fate::Collected => state.pieces.push_back(piece),
+            Fate::Passing | Fate::Collected => state.here.write(piece),
             Fate::Discarded | Fate::Broken => {}
+        }
+        if state.ends >= self.length {
+            state.here.end();
         }
         drop(state);
         self.changed.send_replace(());
@@ -129,7 +139,7 @@ impl Body {
         let mut state = self.state();
         if state.ends < self.length {
             state.fate = Fate::Broken;
-            state.pieces.clear();
+            state.here = Here::nothing();
         }
         drop(state);
         self.changed.send_replace(());
@@ -140,8 +150,11 @@ impl Body {
     /// All of it is to be kept.
     pub(crate) fn collect(&self) {
         let mut state = self.state();
-        if state.fate == Fate::Passing && state.begins == 0 {
+        if state.fate == Fate::Passing && state.here.collect(self.length) {
             state.fate = Fate::Collected;
+            if state.ends >= self.length {
+                state.here.end();
+            }
         }
         drop(state);
         self.changed.send_replace(());
@@ -151,25 +164,17 @@ impl Body {
     pub(crate) fn discard(&self) {
         let mut state = self.state();
         state.fate = Fate::Discarded;
-        state.pieces.clear();
+        state.here = Here::nothing();
         drop(state);
         self.changed.send_replace(());
     }
 
     /// All of it, if it was collected and is whole.
     pub(crate) fn whole(&self) -> Option<Bytes> {
-        let mut state = self.state();
-        if state.fate != Fate::Collected || state.ends < self.length {
-            return None;
+        match &self.state().here {
+            Here::Whole(whole) => Some(whole.clone()),
+            Here::Pieces { .. } | Here::Growing(_) => None,
         }
-        if state.pieces.len() != 1 {
-            let mut whole = BytesMut::with_capacity(self.length);
-            for piece in state.pieces.drain(..) {
-                whole.extend_from_slice(&piece);
-            }
-            state.pieces.push_back(whole.freeze());
-        }
-        state.pieces.front().cloned()
     }
 
     // --- Readers
@@ -183,11 +188,11 @@ impl Body {
         loop {
             {
                 let state = self.state();
-                if state.fate == Fate::Broken || state.fate == Fate::Discarded || offset < state.begins {
+                if state.fate == Fate::Broken || state.fate == Fate::Discarded {
                     return Piece::Broken;
                 }
                 if offset < state.ends {
-                    return state.piece(offset).map_or(Piece::Broken, Piece::Bytes);
+                    return state.here.after(offset).map_or(Piece::Broken, Piece::Bytes);
                 }
             }
             let _ = changes.changed().await;
@@ -198,34 +203,70 @@ impl Body {
     pub(crate) fn read(&self, offset: usize) {
         let mut state = self.state();
         state.read = state.read.max(offset);
-        if state.fate == Fate::Passing {
-            state.let_go();
-        }
+        let read = state.read;
+        state.here.let_go(read);
         drop(state);
         self.changed.send_replace(());
     }
 }
 
-impl State {
-    fn piece(&self, offset: usize) -> Option<Bytes> {
-        let mut begins = self.begins;
-        for piece in &self.pieces {
-            let ends = begins + piece.len();
-            if offset < ends {
-                let from = offset - begins;
-                return Some(piece.slice(from..piece.len().min(from + PIECE_BYTES)));
-            }
-            begins = ends;
-        }
-        None
+impl Here {
+    fn nothing() -> Self {
+        Self::Pieces { pieces: VecDeque::new(), begins: 0 }
     }
 
-    fn let_go(&mut self) {
-        while let Some(first) = self.pieces.front()
-            && self.begins + first.len() + KEPT_BYTES <= self.read
+    fn write(&mut self, piece: Bytes) {
+        match self {
+            Self::Pieces { pieces, .. } => pieces.push_back(piece),
+            Self::Growing(buffer) => buffer.extend_from_slice(&piece),
+            Self::Whole(_) => {}
+        }
+    }
+
+    /// From now on nothing is let go, if nothing was before.
+    fn collect(&mut self, length: usize) -> bool {
+        let Self::Pieces { pieces, begins: 0 } = self else { return false };
+        let mut buffer = BytesMut::with_capacity(length);
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+        }
+        *self = Self::Growing(buffer);
+        true
+    }
+
+    /// No more will come.
+    fn end(&mut self) {
+        if let Self::Growing(buffer) = self {
+            *self = Self::Whole(buffer.split().freeze());
+        }
+    }
+
+    /// Some of what comes after the first `offset` bytes, unless that was let go.
+    fn after(&self, offset: usize) -> Option<Bytes> {
+        match self {
+            Self::Pieces { pieces, begins } => {
+                let mut at = offset.checked_sub(*begins)?;
+                for piece in pieces {
+                    if at < piece.len() {
+                        return Some(piece.slice(at..piece.len().min(at + PIECE_BYTES)));
+                    }
+                    at -= piece.len();
+                }
+                None
+            }
+            Self::Growing(buffer) => Some(Bytes::copy_from_slice(buffer.get(offset..buffer.len().min(offset + PIECE_BYTES))?)),
+            Self::Whole(whole) => Some(whole.slice(offset..whole.len().min(offset + PIECE_BYTES))),
+        }
+    }
+
+    /// The fastest reader has had this much: what it will not ask for again goes.
+    fn let_go(&mut self, read: usize) {
+        let Self::Pieces { pieces, begins } = self else { return };
+        while let Some(first) = pieces.front()
+            && *begins + first.len() + KEPT_BYTES <= read
         {
-            self.begins += first.len();
-            self.pieces.pop_front();
+            *begins += first.len();
+            pieces.pop_front();
         }
     }
 }

@@ -74,3 +74,8 @@ pub use cicada_wire::{
     Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PublicKey, Refusal,
     Role, SecretTooShort, SignedRecord,
 };
+
+/// The examples of the README are compiled with those of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -166,8 +166,6 @@ pub(super) async fn receive(network: Arc<Network>, id: LinkId, mut recv: RecvStr
         // It may have ended already.
         let _ = recv.stop(code);
     }
-    // Made in one piece here, where nobody waits for it.
-    body.whole();
     let _ = network.news.send(News::Ended(number, matches!(result, Ok(Arrived::Whole)))).await;
     match result {
         Ok(Arrived::Whole | Arrived::Unneeded | Arrived::Stalled) => Ok(()),

@@ -146,7 +146,7 @@ fn without_repair_a_fifth_that_acknowledge_and_drop_leave_others_out() {
     }
 }
 
-/// The figures of docs/decisions/0006: `CICADA_FIGURES=1000` makes them, in a swarm of that size.
+/// The figures of docs/decisions/0007: `CICADA_FIGURES=1000` makes them, in a swarm of that size.
 #[test]
 fn without_faults_repair_sends_no_copies() {
     let figures: Option<usize> = std::env::var("CICADA_FIGURES").ok().map(|count| count.parse().expect("a number of peers"));
@@ -271,4 +271,4 @@ fn a_quiet_swarm_offers_nothing() {
 }
 
 /// Bodies sent to each peer that gets it, however many drop theirs.
-const MOST_COPIES: f64 = 1.5; // measured: see docs/decisions/0006
+const MOST_COPIES: f64 = 1.5; // measured: see docs/decisions/0007
