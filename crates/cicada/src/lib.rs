@@ -26,6 +26,7 @@
 //! next is decided in `cicada-proto`; here are the clock, the socket and the links.
 
 mod bind;
+mod body;
 mod builder;
 mod driver;
 mod entrance;
@@ -65,7 +66,7 @@ pub use target::{HostPort, Target};
 
 pub use cicada_proto::{
     Ack, Event, HopOutcome, PathReport, Receipt, Refusals, Route,
-    config::{ConfigError, Limits, Rate, Upkeep},
+    config::{Bound, ConfigError, Limits, Rate, Upkeep},
     event::{Place, Table, TableEntry},
     lists::{Ban, Subnet, Who, WhoError},
 };

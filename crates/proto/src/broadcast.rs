@@ -12,17 +12,20 @@
 //! Who gets which part is `geometry/shares`; one message here is `recent`; handing over and replacing is `hand`, for others
 //! `favour`.
 
+mod bodies;
 mod favour;
 mod hand;
 mod recent;
 
 use crate::{
+    body::{Body, StreamId},
     context::Context,
     deliver::Deliveries,
-    event::{Delivery, Event, SendError},
+    event::{Event, SendError},
     geometry::{Geometry, Growth, Heir},
     input::Operation,
     links::{Link, LinkId},
+    outbox::Transmit,
     overlay::Overlay,
     route::{immutable, message_id},
     seen::{MessageKey, Window, check_time, remember_until},
@@ -47,6 +50,8 @@ pub(crate) struct Broadcaster {
     covered: Window<MessageKey, Reach>,
     errands: BTreeMap<Ticket, Errand>,
     favours: BTreeMap<Ticket, Favour>,
+    /// Long bodies on their way over links.
+    streams: BTreeMap<StreamId, MessageKey>,
     timers: BTreeSet<(Instant, Timer)>,
     parked: VecDeque<Parked>,
     bytes: usize,
@@ -96,7 +101,7 @@ impl Broadcaster {
         let fixed = immutable(cx, Kind::Broadcast, None, message, payload.len());
         let key = MessageKey::of(&fixed);
         let hop = Mutable { hop_limit: MAX_HOPS, ..Mutable::default() };
-        let mut recent = Recent::new(fixed, hop, payload, excluded.into_iter().collect());
+        let mut recent = Recent::new(fixed, hop, Body::Whole(payload), excluded.into_iter().collect());
         recent.operation = Some(operation);
         self.keep(cx, key, recent);
         self.timers.insert((cx.now + TELL, Timer::Tell(key)));
@@ -133,11 +138,11 @@ impl Broadcaster {
         deliveries: &mut Deliveries,
         link: LinkId,
         task: Task,
-        payload: Bytes,
+        payload: Body,
     ) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         let ticket = task.ticket;
-        let result = check_task(cx, overlay.geometry(), link, &task, &payload).and_then(|reach| {
+        let result = check_task(cx, overlay.geometry(), link, &task, payload.len()).and_then(|reach| {
             if task.extend {
                 self.take_extend(cx, overlay, link, task, reach)
             } else {
@@ -161,7 +166,7 @@ impl Broadcaster {
         overlay: &Overlay,
         deliveries: &mut Deliveries,
         task: Task,
-        payload: Bytes,
+        payload: Body,
         reach: Reach,
     ) -> Result<Answer, Refusal> {
         let key = MessageKey::of(&task.header.fixed);
@@ -185,8 +190,10 @@ impl Broadcaster {
         self.cover(cx, overlay, key, reach);
         if covered.is_none() {
             self.hand_to_clients(cx, overlay, key);
-            let (message, origin, path) = (key.message, task.header.fixed.origin, task.header.hop.path);
-            deliveries.deliver(cx, Delivery { message, origin, payload, broadcast: true, path });
+            match payload {
+                Body::Whole(payload) => self.deliver(cx, deliveries, key, payload),
+                Body::Arriving { body, .. } => cx.out.transmits.push_back(Transmit::Collect { body }),
+            }
         }
         self.unpark(cx, overlay, key);
         Ok(Answer::Taken)
@@ -235,7 +242,7 @@ impl Broadcaster {
 
     /// This peer leaves: whether tasks still wait.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.errands.is_empty() || !self.favours.is_empty()
+        !self.errands.is_empty() || !self.favours.is_empty() || !self.streams.is_empty()
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
@@ -276,8 +283,10 @@ impl Broadcaster {
         self.forget_favours(key);
         if let Some(recent) = self.recent.remove(&key) {
             self.bytes -= recent.payload.len();
+            cx.out.transmits.extend(recent.payload.arriving().map(|body| Transmit::Discard { body }));
             self.timers.remove(&(recent.forget_at, Timer::Forget(key)));
         }
+        self.abandon(cx, key);
         let open: Vec<(Ticket, Instant)> =
             self.errands.iter().filter(|(_, errand)| errand.key == key).map(|(ticket, errand)| (*ticket, errand.due)).collect();
         for (ticket, due) in open {
@@ -291,7 +300,7 @@ impl Broadcaster {
         let limits = &cx.config.limits;
         let (messages, bytes) = (limits.in_flight, limits.in_flight_bytes);
         while self.recent.len() >= messages || self.bytes.saturating_add(length) > bytes {
-            let settled = self.recent.iter().filter(|(_, recent)| recent.is_settled());
+            let settled = self.recent.iter().filter(|(_, recent)| recent.is_settled() && recent.payload.arriving().is_none());
             let oldest = settled.min_by_key(|(_, recent)| recent.forget_at).map(|(key, _)| *key);
             self.forget(cx, oldest.ok_or(Refusal::OverBudget)?);
         }
@@ -361,10 +370,10 @@ enum Answer {
 }
 
 /// Checks a task against who hands it over: the reach that it asks for.
-fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, payload: &Bytes) -> Result<Reach, Refusal> {
+fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, length: usize) -> Result<Reach, Refusal> {
     let Some(link) = cx.links.link(link) else { return Err(Refusal::Unexpected) };
     let reach = task.header.hop.reach.ok_or(Refusal::Malformed)?;
-    if payload.len() > cx.config.limits.message_bytes {
+    if length > cx.config.limits.message_bytes {
         return Err(Refusal::TooLarge);
     }
     if task.excluded.contains(&cx.me.id()) {

@@ -58,6 +58,12 @@ impl<K: Ord + Copy, V> Window<K, V> {
         self.get(now, key).is_some()
     }
 
+    pub(crate) fn remove(&mut self, key: &K) {
+        if let Some((until, _)) = self.entries.remove(key) {
+            self.order.remove(&(until, *key));
+        }
+    }
+
     fn forget_old(&mut self, now: Instant) {
         while let Some((until, key)) = self.order.first().copied() {
             if until > now {

@@ -1,6 +1,6 @@
 //! What is said on a link.
 //!
-//! A frame is a CBOR value, followed by the payload where it carries one. The link gives frames their boundaries.
+//! A frame is a CBOR value, its head, followed by the payload where it carries one. The link gives frames their boundaries.
 
 use crate::{
     codec::{ParseError, encode},
@@ -265,9 +265,61 @@ impl Frame {
         let mut decoder = Decoder::new(bytes);
         let body: Body = decoder.decode()?;
         let payload = bytes.slice(decoder.position()..);
+        let length = payload.len();
         let frame = Self::join(body, payload)?;
-        frame.check().map_err(ParseError::malformed)?;
+        frame.check(length).map_err(ParseError::malformed)?;
         Ok(frame)
+    }
+
+    /// The bytes of [`Self::to_bytes`] before the payload.
+    #[must_use]
+    pub fn head_bytes(&self) -> Bytes {
+        encode(&self.split().0).into()
+    }
+
+    /// Reads the head of a frame of `length` bytes in all, of which `bytes` are the first: at least [`crate::MAX_HEADER_BYTES`], if there
+    /// are as many. Returns the frame without its payload, and where the payload begins.
+    ///
+    /// # Errors
+    /// When the bytes begin no frame, or one that carries no payload.
+    pub fn parse_head(bytes: &[u8], length: usize) -> Result<(Self, usize), ParseError> {
+        let mut decoder = Decoder::new(bytes);
+        let body: Body = decoder.decode()?;
+        let begins = decoder.position();
+        match body {
+            Body::Data(_) | Body::Task(_) | Body::Opaque => {}
+            Body::Query(..)
+            | Body::Reply(..)
+            | Body::Changed(_)
+            | Body::Hint(_)
+            | Body::Introduce(_)
+            | Body::Unify(_)
+            | Body::Goodbye(_)
+            | Body::HopVerdict(_)
+            | Body::TaskVerdict(_) => return Err(ParseError::malformed("a payload where there should be none")),
+        }
+        let frame = Self::join(body, Bytes::new())?;
+        frame.check(length.saturating_sub(begins)).map_err(ParseError::malformed)?;
+        Ok((frame, begins))
+    }
+
+    /// The same frame with this payload, if it is of a kind that carries one.
+    #[must_use]
+    pub fn with_payload(self, payload: Bytes) -> Self {
+        match self {
+            Self::Data(header, _) => Self::Data(header, payload),
+            Self::Task(task, _) => Self::Task(task, payload),
+            Self::Opaque(_) => Self::Opaque(payload),
+            Self::Query(..)
+            | Self::Reply(..)
+            | Self::Changed(_)
+            | Self::Hint(_)
+            | Self::Introduce(_)
+            | Self::Unify(_)
+            | Self::Goodbye(_)
+            | Self::HopVerdict(_)
+            | Self::TaskVerdict(_) => self,
+        }
     }
 
     /// Whether the frame carries so much payload that control frames may overtake it.
@@ -322,20 +374,21 @@ impl Frame {
         if payload.is_empty() { Ok(frame) } else { Err(ParseError::malformed("a payload where there should be none")) }
     }
 
-    fn check(&self) -> Result<(), &'static str> {
+    /// `length` is that of the payload, of which not all need be here.
+    fn check(&self, length: usize) -> Result<(), &'static str> {
         match self {
             Self::Query(_, query) => query.check(),
             Self::Reply(_, reply) => reply.check(),
             Self::Changed(neighbours) => neighbours.check(),
             Self::Introduce(introduction) => introduction.check(),
             Self::Goodbye(goodbye) => goodbye.neighbours.check(),
-            Self::Data(header, payload) => {
+            Self::Data(header, _) => {
                 if header.fixed.target.is_none() {
                     return Err("a broadcast that is no task");
                 }
-                check_payload(header, payload)
+                check_payload(header, length)
             }
-            Self::Task(task, payload) => task.check(payload),
+            Self::Task(task, _) => task.check(length),
             Self::Hint(_) | Self::Unify(_) | Self::HopVerdict(_) | Self::TaskVerdict(_) | Self::Opaque(_) => Ok(()),
         }
     }
@@ -374,7 +427,7 @@ impl Introduction {
 }
 
 impl Task {
-    fn check(&self, payload: &Bytes) -> Result<(), &'static str> {
+    fn check(&self, length: usize) -> Result<(), &'static str> {
         if self.header.fixed.target.is_some() || self.header.hop.reach.is_none() {
             return Err("a task that is no share of a broadcast");
         }
@@ -383,15 +436,15 @@ impl Task {
         }
         if self.extend {
             self.header.check()?;
-            return if payload.is_empty() { Ok(()) } else { Err("a payload where there should be none") };
+            return if length == 0 { Ok(()) } else { Err("a payload where there should be none") };
         }
-        check_payload(&self.header, payload)
+        check_payload(&self.header, length)
     }
 }
 
-fn check_payload(header: &Header, payload: &Bytes) -> Result<(), &'static str> {
+fn check_payload(header: &Header, length: usize) -> Result<(), &'static str> {
     header.check()?;
-    if header.fixed.length == payload.len() as u64 { Ok(()) } else { Err("a payload of another length than its header says") }
+    if header.fixed.length == length as u64 { Ok(()) } else { Err("a payload of another length than its header says") }
 }
 
 /// Payloads above this travel on streams of their own, below control frames in priority.

@@ -1,6 +1,7 @@
 //! One broadcast while its body is kept.
 
 use crate::{
+    body::Body,
     context::Context,
     geometry::{Candidates, Share},
     input::Operation,
@@ -8,7 +9,6 @@ use crate::{
     overlay::Overlay,
     time::Instant,
 };
-use bytes::Bytes;
 use cicada_wire::{Hash, Header, Immutable, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Task, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Recent {
     pub(super) fixed: Immutable,
     hop: Mutable,
-    pub(super) payload: Bytes,
+    pub(super) payload: Body,
     /// Who is not to have it.
     pub(super) excluded: BTreeSet<Hash>,
     /// Delegates that failed here, and which of them others are told to keep away from.
@@ -84,7 +84,7 @@ pub(super) enum Fault {
 }
 
 impl Recent {
-    pub(super) fn new(fixed: Immutable, mut hop: Mutable, payload: Bytes, excluded: BTreeSet<Hash>) -> Self {
+    pub(super) fn new(fixed: Immutable, mut hop: Mutable, payload: Body, excluded: BTreeSet<Hash>) -> Self {
         // Routes are for favours only, and those end here.
         hop.route.clear();
         Self {
@@ -99,6 +99,11 @@ impl Recent {
             operation: None,
             forget_at: Instant::default(),
         }
+    }
+
+    /// The relays that it visited, as they say.
+    pub(super) fn path(&self) -> &[Hash] {
+        &self.hop.path
     }
 
     /// A later task leaves out others than the first.

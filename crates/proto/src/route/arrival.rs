@@ -6,6 +6,7 @@ use super::{
     custody::relayed,
 };
 use crate::{
+    body::Body,
     context::Context,
     deliver::Deliveries,
     event::Delivery,
@@ -24,7 +25,7 @@ impl Router {
         deliveries: &mut Deliveries,
         link: LinkId,
         header: Header,
-        payload: Bytes,
+        payload: Body,
     ) {
         let Some(record) = cx.links.link(link).map(|link| link.record.clone()) else { return };
         let (from, role, key) = (record.id(), record.record().role, CopyKey::of(&header));
@@ -37,12 +38,17 @@ impl Router {
         } else if payload.len() > cx.config.limits.message_bytes {
             Err(Refusal::TooLarge)
         } else if header.fixed.target == Some(cx.me.id()) {
-            let receipt_to = self.arrive(cx, map, deliveries, from, &header, payload);
-            // A receipt says all that a verdict would, if it goes to whoever waits for that; one at its end needs none.
-            if receipt_to != Some(from) && !key.receipt {
-                cx.out.frame(link, Frame::HopVerdict(key.verdict(None)));
+            match payload {
+                Body::Whole(payload) => {
+                    let receipt_to = self.arrive(cx, map, deliveries, from, &header, payload);
+                    // A receipt says all that a verdict would, if it goes to whoever waits for that; one at its end needs none.
+                    if receipt_to != Some(from) && !key.receipt {
+                        cx.out.frame(link, Frame::HopVerdict(key.verdict(None)));
+                    }
+                    return self.hear_news(cx, map);
+                }
+                Body::Arriving { body, .. } => self.begin_arrival(cx, map, deliveries, from, &header, body),
             }
-            return self.hear_news(cx, map);
         } else {
             self.relay(cx, map, from, header, payload)
         };
@@ -54,7 +60,7 @@ impl Router {
     }
 
     /// Takes a message over to hand it on.
-    fn relay(&mut self, cx: &mut Context<'_>, map: &Map<'_>, from: Hash, header: Header, payload: Bytes) -> Result<(), Refusal> {
+    fn relay(&mut self, cx: &mut Context<'_>, map: &Map<'_>, from: Hash, header: Header, payload: Body) -> Result<(), Refusal> {
         let (key, me) = (CopyKey::of(&header), cx.me.id());
         if cx.me.record.record().role != Role::Member {
             return Err(Refusal::NoRoute);
@@ -126,7 +132,13 @@ impl Router {
     }
 
     /// Delivers a message unless it was delivered before.
-    fn accept(&mut self, cx: &mut Context<'_>, deliveries: &mut Deliveries, header: &Header, payload: Bytes) -> Result<(), Refusal> {
+    pub(super) fn accept(
+        &mut self,
+        cx: &mut Context<'_>,
+        deliveries: &mut Deliveries,
+        header: &Header,
+        payload: Bytes,
+    ) -> Result<(), Refusal> {
         let fixed = &header.fixed;
         let key = MessageKey::of(fixed);
         if self.seen.contains(cx.now, &key) {
@@ -157,7 +169,7 @@ impl Router {
         let origin = about.fixed.origin.id();
         let fixed = immutable(cx, Kind::Receipt, Some(origin), about.fixed.message, payload.len());
         let hop = Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, ..Mutable::default() };
-        let mut copy = Copy::new(Header { fixed, hop }, payload, Previous::Here);
+        let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);
         copy.back = Some(from);
         self.custody.take(cx, map, copy).unwrap_or_else(|refusal| {
             cx.refuse(Some(origin), refusal);

@@ -224,7 +224,7 @@ fn bodies_are_bounded_and_those_in_use_stay() {
 #[test]
 fn what_cannot_be_sent_is_told_before_anything_is_sent() {
     let mut desk = delegate();
-    desk.command(|operation| Command::Broadcast { operation, payload: vec![0; 256 * 1024 + 1].into(), excluded: vec![] });
+    desk.command(|operation| Command::Broadcast { operation, payload: vec![0; 16 * 1024 * 1024 + 1].into(), excluded: vec![] });
     desk.command(|operation| Command::Broadcast { operation, payload: hello(), excluded: vec![id(1); MAX_EXCLUDED + 1] });
     let errors: Vec<_> = desk
         .events

@@ -1,7 +1,9 @@
 //! One node, and hand-made peers at the other ends of its links: what it says to each can be read off.
 
 use bytes::Bytes;
-use cicada_proto::{Command, Config, Event, Input, Instant, Job, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, Transmit};
+use cicada_proto::{
+    Body, BodyId, Command, Config, Event, Input, Instant, Job, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, StreamId, Transmit,
+};
 use cicada_wire::*;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -43,8 +45,18 @@ pub(crate) struct Desk {
     links: BTreeMap<LinkId, Hash>,
     /// What was said, to whom, and not read yet.
     said: Vec<(Hash, Frame)>,
+    pub(crate) bodies: Bodies,
     pub(crate) events: Vec<Event>,
     next: u64,
+}
+
+/// What the node wants of payloads that travel piece by piece.
+#[derive(Default)]
+pub(crate) struct Bodies {
+    pub(crate) streams: Vec<(StreamId, Body)>,
+    pub(crate) abandoned: Vec<StreamId>,
+    pub(crate) collected: Vec<BodyId>,
+    pub(crate) discarded: Vec<BodyId>,
 }
 
 impl Desk {
@@ -56,7 +68,15 @@ impl Desk {
         config.member_ids = IdKind::Data;
         let me = Me { record: record(ME, Role::Member, Capabilities::default()), boot: 1 };
         let node = Node::new(me, config, [3; 32], clock).expect("the configuration agrees with itself");
-        Self { node, now: Instant(1_000_000), links: BTreeMap::new(), said: Vec::new(), events: Vec::new(), next: 0 }
+        Self {
+            node,
+            now: Instant(1_000_000),
+            links: BTreeMap::new(),
+            said: Vec::new(),
+            bodies: Bodies::default(),
+            events: Vec::new(),
+            next: 0,
+        }
     }
 
     /// A node with links to these members.
@@ -105,6 +125,26 @@ impl Desk {
         self.input(Input::Frame { link, frame });
     }
 
+    /// A peer begins to say something long.
+    pub(crate) fn hear_of(&mut self, from: Hash, head: Frame, body: BodyId, length: usize) {
+        let link = self.link_to(from);
+        let read = Frame::parse_head(&head.to_bytes(), head.len_bytes() + length);
+        assert_eq!(read.map(|(head, _)| head), Ok(head.clone()), "the test says what the wire allows");
+        self.input(Input::Arriving { link, head, body, length });
+    }
+
+    pub(crate) fn arrived(&mut self, body: BodyId, payload: Bytes) {
+        self.input(Input::Arrived { body, payload });
+    }
+
+    pub(crate) fn broken(&mut self, body: BodyId) {
+        self.input(Input::Broken { body });
+    }
+
+    pub(crate) fn streamed(&mut self, stream: StreamId, complete: bool) {
+        self.input(Input::Streamed { stream, complete });
+    }
+
     pub(crate) fn command(&mut self, command: impl FnOnce(Operation) -> Command) {
         self.next += 1;
         let operation = Operation(self.next);
@@ -128,6 +168,13 @@ impl Desk {
         for transmit in out.transmits {
             match transmit {
                 Transmit::Frame { link, frame } => self.said.extend(self.links.get(&link).map(|peer| (*peer, frame))),
+                Transmit::Stream { stream, link, head, body } => {
+                    self.said.extend(self.links.get(&link).map(|peer| (*peer, head)));
+                    self.bodies.streams.push((stream, body));
+                }
+                Transmit::Abandon { stream } => self.bodies.abandoned.push(stream),
+                Transmit::Collect { body } => self.bodies.collected.push(body),
+                Transmit::Discard { body } => self.bodies.discarded.push(body),
                 Transmit::Close { link, reason } => {
                     self.links.remove(&link);
                     replies.push(Input::LinkDown { link, reason });

@@ -2,4 +2,5 @@
 
 mod broadcast;
 mod desk;
+mod long;
 mod unicast;

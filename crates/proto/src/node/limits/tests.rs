@@ -105,6 +105,7 @@ impl Rig {
                 Transmit::Datagram { to, datagram } => self.datagrams.push((to, datagram)),
                 Transmit::Dial { .. } => self.dials += 1,
                 Transmit::Close { link, reason } => self.closed.push((link, reason)),
+                Transmit::Stream { .. } | Transmit::Abandon { .. } | Transmit::Collect { .. } | Transmit::Discard { .. } => {}
             }
         }
         for event in out.events {
