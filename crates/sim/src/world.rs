@@ -8,7 +8,8 @@ use crate::{
     trace::{Trace, TraceLevel},
     transport::{Arrival, Links},
 };
-use cicada_proto::{Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, Transmit, event::Delivery};
+use cicada_proto::{
+    config::Families,Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, Transmit, event::Delivery};
 use cicada_wire::{Address, Datagram, Refusal, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -116,9 +117,13 @@ impl World {
         let who = PeerIndex(self.peers.len());
         let name = options.name.clone().unwrap_or_else(|| format!("p{}", who.0));
         let socket = options.socket.unwrap_or_else(|| private_address(who.0));
-        let config = options.config.clone().unwrap_or_else(|| self.config.clone());
+        let mut config = options.config.clone().unwrap_or_else(|| self.config.clone());
+        let sockets = [Some(socket), options.other].into_iter().flatten();
+        config.families = sockets.clone().fold(Families::NONE, |families, socket| families.and(Families::of_ip(socket.ip())));
         let record = peer::record_of(&options, &name, socket, &config, self.clock());
-        assert!(self.by_address.insert(socket, who).is_none(), "{socket} is taken");
+        for socket in sockets {
+            assert!(self.by_address.insert(socket, who).is_none(), "{socket} is taken");
+        }
         self.trace.name(record.id(), &name);
         if let Some(address) = record.announced() {
             self.trace.name(address.id(), &name);
@@ -126,6 +131,7 @@ impl World {
         self.peers.push(SimPeer {
             name,
             socket,
+            other: options.other,
             swarm: options.swarm,
             config,
             record,

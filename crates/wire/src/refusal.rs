@@ -72,6 +72,8 @@ pub enum Refusal {
     Seen,
     /// The message is from too far in the past or the future.
     WrongTime,
+    /// No member of the address family that the responsible peer sees has this id; one that sees both should look among the others.
+    OtherFamily,
 }
 
 use Refusal as R;
@@ -111,6 +113,7 @@ const TABLE: &[(Refusal, u16, &str)] = &[
     (R::NotAdmissible, 69, "reach not admissible"),
     (R::Seen, 70, "seen already"),
     (R::WrongTime, 71, "wrong time"),
+    (R::OtherFamily, 72, "not in this address family"),
 ];
 
 impl Refusal {

@@ -2,5 +2,6 @@
 
 mod broadcast;
 mod clients;
+mod families;
 mod swarm;
 mod unicast;

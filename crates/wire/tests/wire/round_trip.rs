@@ -96,6 +96,7 @@ fn the_largest_header_stays_under_its_limit() {
         last: true,
         reach: Some(Reach::ALL),
         detours: u8::MAX,
+        absent: u8::MAX,
     };
     let task = Task { ticket: Ticket(u64::MAX), header: Header { fixed, hop }, excluded: vec![far; MAX_EXCLUDED], extend: true };
     let frame = Frame::Task(task, bytes::Bytes::new());
