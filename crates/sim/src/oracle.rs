@@ -120,7 +120,7 @@ impl World {
         members
     }
 
-    fn table(&self, who: PeerIndex) -> Table {
+    pub fn table(&self, who: PeerIndex) -> Table {
         self.node(who).map(Node::table).unwrap_or_default()
     }
 

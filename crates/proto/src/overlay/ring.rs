@@ -145,7 +145,8 @@ impl Ring {
     }
 
     pub(crate) fn rank(&self, peer: Hash, _others: &[Hash]) -> Rank {
-        self.shape.rank(self.id(), peer)
+        let known = self.known.get(&peer).map(|known| Families::of(known.peer.record()));
+        self.shape.rank(self.id(), peer, known.unwrap_or_default())
     }
 
     pub(crate) fn table(&self) -> Table {

@@ -51,6 +51,10 @@ pub(super) fn next(cx: &Context<'_>, map: &Map<'_>, copy: &Copy) -> Next {
     if copy.header.hop.last && !walk.absent.meet(walk.ours) {
         return walk.known().unwrap_or_else(|| walk.nobody());
     }
+    if copy.previous == Previous::Here && copy.choice == Choice::Nearer && is_placed(cx, map) && map.overlay.owns(target) {
+        // Everybody would send it back to us.
+        return walk.nobody();
+    }
     if let Some(relay) = copy.header.hop.route.first() {
         return walk.along_source_route(*relay);
     }
@@ -186,6 +190,9 @@ impl<'a> Walk<'a> {
         let Some(owner) = owner.filter(|owner| owner.id() != self.cx.me.id()) else {
             return (self.copy.choice == Choice::Nearer && overlay.owns(self.target)).then(|| self.nobody());
         };
+        if self.had_it_before(owner.id()) {
+            return Some(self.nobody());
+        }
         let closer = overlay.closer(self.target, MAX_DIALS).into_iter().map(|member| member.record().clone());
         let member = std::iter::once(owner).chain(closer).find(|member| self.is_open(member.id()))?;
         let last = self.offset(member.id()) >= self.offset(self.cx.me.id());
@@ -207,9 +214,14 @@ impl<'a> Walk<'a> {
         let owner = members.into_iter().min_by_key(|member| claim(member.id())).filter(|member| claim(member.id()) < claim(me));
         match owner {
             Some(owner) if self.is_open(owner.id()) => Some(self.dial(owner, true)),
-            Some(_) => None,
+            Some(owner) => self.had_it_before(owner.id()).then(|| self.nobody()),
             None => (self.copy.choice == Choice::Nearer).then(|| self.nobody()),
         }
+    }
+
+    /// Whether a copy that had to cross over was at this peer before it had to: then the target is not there.
+    fn had_it_before(&self, owner: Hash) -> bool {
+        self.absent != Families::NONE && self.was_at(owner) && !self.copy.tried.contains(&owner)
     }
 
     /// This peer is responsible, and the target is not here: then it is in no family that we see.
@@ -230,22 +242,34 @@ impl<'a> Walk<'a> {
         if absent { Next::Nowhere } else { Next::Nobody }
     }
 
-    /// We see no member that can know the target: to one that sees both families.
+    /// We see no member of one family that can know the target: to one that sees both.
     fn cross(&self) -> Next {
         if let Some(link) = self.links().min_by_key(|link| self.offset(link.peer())) {
             return self.hop(link.peer(), false, false);
         }
-        let mut members = self.map.overlay.members();
-        members.retain(|member| self.may_know(member.record()));
-        members.sort_by_key(|member| self.offset(member.id()));
-        if let Some(member) = members.iter().take(MAX_DIALS).find(|member| self.is_open(member.id())) {
-            return self.dial(member.record().clone(), false);
+        let mut bridges: Vec<SignedRecord> = self.map.overlay.members().iter().map(|member| member.record().clone()).collect();
+        bridges.retain(|member| self.may_know(member));
+        let geometry = self.map.overlay.geometry();
+        bridges.sort_by_key(|member| geometry.offset(self.cx.me.id(), member.id()));
+        // Those next to it have a link to it, however many others would like one.
+        if let Some(towards) = bridges.iter().find(|bridge| !self.was_at(bridge.id())).and_then(|bridge| self.towards(bridge.id())) {
+            return self.hop(towards, false, false);
+        }
+        if let Some(bridge) = bridges.iter().take(MAX_DIALS).find(|bridge| self.is_open(bridge.id())) {
+            return self.dial(bridge.clone(), false);
         }
         // Perhaps the copy was at all of them, before it was known that it has to cross over.
-        if members.iter().any(|member| self.was_at(member.id()) && !self.copy.tried.contains(&member.id())) {
+        if bridges.iter().any(|bridge| self.was_at(bridge.id()) && !self.copy.tried.contains(&bridge.id())) {
             return Next::OtherFamily;
         }
         self.nobody_at_all()
+    }
+
+    /// The linked member nearest to `bridge`, if it is nearer than we are.
+    fn towards(&self, bridge: Hash) -> Option<Hash> {
+        let offset = |id: Hash| self.map.overlay.geometry().offset(id, bridge);
+        let links = self.cx.links.members().map(Link::peer).filter(|peer| self.is_open(*peer));
+        links.min_by_key(|peer| offset(*peer)).filter(|peer| offset(*peer) < offset(self.cx.me.id()))
     }
 
     /// The way is blocked: back to where a receipt's message came from, else over a peer that is not nearer. An origin's further

@@ -133,3 +133,22 @@ fn a_broadcast_reaches_all_of_either_family() {
         }
     }
 }
+
+#[test]
+fn zz_debug() {
+    let overlay = OverlayKind::Ring;
+    let (mut world, peers) = mixed(21, overlay, &BRIDGES, &[Sees::Four, Sees::Six], 10);
+    world.trace_mut().set_level(cicada_sim::TraceLevel::Packets);
+    let mut operation = cicada_proto::Operation(0);
+    for from in &peers {
+        let target = world.random_key();
+        let _ = world.trace_mut().take();
+        operation = world.begin_send(*from, target, "x", over_the_overlay());
+        world.wait(operation, Duration::from_secs(11));
+        if world.sent(operation) != Some(Err(&SendError::NoSuchPeer { target })) { break; }
+    }
+    println!("{:?}", world.sent(operation));
+    for line in world.trace().text().lines().filter(|line| !line.contains("query") && !line.contains("reply")) {
+        println!("T {line}");
+    }
+}

@@ -119,9 +119,13 @@ impl Shape {
         self.kin.iter().filter_map(|kin| kin.successors.first()).find(|id| Some(*id) != first).copied()
     }
 
-    /// Whether `id` is next to us on either side among those of a family.
-    fn is_next_of_kin(&self, id: Hash) -> bool {
-        self.kin.iter().any(|kin| kin.predecessor == Some(id) || kin.successors.iter().take(ESSENTIAL).any(|next| *next == id))
+    /// Whether somebody who sees these families is, or would be, next to us on either side among those of one.
+    fn is_next_of_kin(&self, me: Hash, id: Hash, families: Families) -> bool {
+        let after = |id| Geometry::Ring.offset(me, id);
+        self.kin.iter().filter(|kin| kin.family.meet(families)).any(|kin| {
+            let next = kin.successors.get(ESSENTIAL - 1).is_none_or(|last| after(id) <= after(*last));
+            next || kin.predecessor.is_none_or(|predecessor| after(id) >= after(predecessor))
+        })
     }
 
     /// Whether `id` is before the end of the list.
@@ -168,11 +172,11 @@ impl Shape {
 
     /// Also of peers that are not known (yet): were a new neighbour turned away because all links are taken, the ring could not
     /// take it in.
-    pub(super) fn rank(&self, me: Hash, peer: Hash) -> Rank {
+    pub(super) fn rank(&self, me: Hash, peer: Hash, families: Families) -> Rank {
         let after = |id| Geometry::Ring.offset(me, id);
         let is_next = self.successors.get(ESSENTIAL - 1).is_none_or(|last| after(peer) <= after(*last));
         let is_before = self.before.get(ESSENTIAL - 1).is_none_or(|last| after(peer) >= after(*last));
-        if is_next || is_before || self.is_next_of_kin(peer) {
+        if is_next || is_before || self.is_next_of_kin(me, peer, families) {
             return Rank::Essential;
         }
         let cell = Geometry::Ring.cell(me, peer).unwrap_or_default();
