@@ -33,7 +33,8 @@ pub(crate) async fn bind(place: &HostPort, external: Option<SocketAddr>) -> Resu
     let announced = Address::new(announced).map_err(|reason| BindError::Announced { address: announced, reason })?;
     let other_family = if is_of_both_families(local) { other_family(announced, local.port()) } else { None };
     // A socket may speak a family that the machine has no way out by.
-    let families = other_family.into_iter().fold(Families::of_ip(announced.ip()), |families, other| families.and(Families::of_ip(other.ip())));
+    let families =
+        other_family.into_iter().fold(Families::of_ip(announced.ip()), |families, other| families.and(Families::of_ip(other.ip())));
     Ok(Bound { socket, local, announced, other_family, families })
 }
 

@@ -9,7 +9,8 @@ use crate::{
     transport::{Arrival, Links},
 };
 use cicada_proto::{
-    config::Families,Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, Transmit, event::Delivery};
+    Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, Transmit, config::Families, event::Delivery,
+};
 use cicada_wire::{Address, Datagram, Refusal, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

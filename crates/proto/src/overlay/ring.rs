@@ -136,7 +136,10 @@ impl Ring {
         let most = if view.are_both() { count } else { usize::MAX };
         let closer = self.closer(find.target, most).into_iter().map(|peer| peer.record().clone());
         let closer = closer.filter(|record| view.reach(record)).take(count).collect();
-        let responsible = self.responsible(find.target, most).into_iter().filter(|record| view.reach(record)).take(count).collect();
+        let of_kin: Vec<SignedRecord> =
+            self.shape.responsible_of_kin(self.id(), find.target, view).iter().filter_map(|id| self.record(*id).cloned()).collect();
+        let responsible = if of_kin.is_empty() { self.responsible(find.target, most) } else { of_kin };
+        let responsible = responsible.into_iter().filter(|record| view.reach(record)).take(count).collect();
         Found { closer, responsible, attached: None }
     }
 

@@ -136,19 +136,23 @@ fn a_broadcast_reaches_all_of_either_family() {
 
 #[test]
 fn zz_debug() {
-    let overlay = OverlayKind::Ring;
-    let (mut world, peers) = mixed(21, overlay, &BRIDGES, &[Sees::Four, Sees::Six], 10);
-    world.trace_mut().set_level(cicada_sim::TraceLevel::Packets);
-    let mut operation = cicada_proto::Operation(0);
+    let overlay = OverlayKind::Tree;
+    let (mut world, peers) = mixed(33, overlay, &BRIDGES, &[Sees::Four, Sees::Six, Sees::FourAndSix, Sees::Six], 8);
     for from in &peers {
-        let target = world.random_key();
+        let text = format!("from {}", world.name(*from));
+        world.trace_mut().set_level(cicada_sim::TraceLevel::Packets);
         let _ = world.trace_mut().take();
-        operation = world.begin_send(*from, target, "x", over_the_overlay());
-        world.wait(operation, Duration::from_secs(11));
-        if world.sent(operation) != Some(Err(&SendError::NoSuchPeer { target })) { break; }
+        world.broadcast(*from, text.clone());
+        world.run_for(Duration::from_secs(5));
+        let others: Vec<_> = peers.iter().copied().filter(|peer| peer != from).collect();
+        if world.reached(&others, text.as_bytes()) != (others.len(), 0) {
+            let missed: Vec<_> =
+                others.iter().filter(|peer| world.reached(&[**peer], text.as_bytes()).0 == 0).map(|peer| world.name(*peer)).collect();
+            println!("T missed {missed:?}");
+            break;
+        }
     }
-    println!("{:?}", world.sent(operation));
-    for line in world.trace().text().lines().filter(|line| !line.contains("query") && !line.contains("reply")) {
+    for line in world.trace().text().lines() {
         println!("T {line}");
     }
 }

@@ -50,7 +50,8 @@ impl Shape {
         let full = config.upkeep.successors;
         let clockwise: Vec<Hash> = known.range(me..).chain(known.range(..me)).map(|(id, _)| *id).collect();
         let successors: Vec<Hash> = clockwise.iter().copied().take(full).collect();
-        let anchors = anchors(&clockwise, full, |id| known.get(&id).and_then(|known| config.families.address(known.peer.record())), &config.limits);
+        let anchors =
+            anchors(&clockwise, full, |id| known.get(&id).and_then(|known| config.families.address(known.peer.record())), &config.limits);
         let mut shape = Self {
             predecessor: clockwise.last().copied(),
             before: clockwise.iter().rev().copied().take(BEFORE).collect(),
@@ -157,6 +158,16 @@ impl Shape {
             Some(place) => self.before[..=place].iter().rev().copied().chain([me]).chain(list.iter().copied()).collect(),
             None => Vec::new(),
         }
+    }
+
+    /// The same among those that see a family, as far as it is known for certain whom of them we stand between.
+    pub(super) fn responsible_of_kin(&self, me: Hash, key: Hash, view: Families) -> Vec<Hash> {
+        let Some(kin) = self.kin.iter().find(|kin| kin.family == view) else { return Vec::new() };
+        if kin.predecessor.is_none_or(|predecessor| is_within(predecessor, key, me)) {
+            return std::iter::once(me).chain(kin.successors.iter().copied()).collect();
+        }
+        let first = kin.successors.iter().position(|id| is_within(me, key, *id));
+        first.map_or(Vec::new(), |first| kin.successors[first..].to_vec())
     }
 
     // --- Links

@@ -2,7 +2,14 @@ use super::{
     Known,
     shape::{Shape, draws, is_within},
 };
-use crate::{config::Config, event::Place, geometry::Geometry, overlay::Rank, peer::Proven, time::Instant};
+use crate::{
+    config::{Config, Families},
+    event::Place,
+    geometry::Geometry,
+    overlay::Rank,
+    peer::Proven,
+    time::Instant,
+};
 use cicada_wire::{Capabilities, Hash, IdKind, PublicKey, Record, Role, Signature, SignedRecord, U256, UnixTime};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
