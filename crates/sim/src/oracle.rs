@@ -120,7 +120,7 @@ impl World {
         members
     }
 
-    pub fn table(&self, who: PeerIndex) -> Table {
+    fn table(&self, who: PeerIndex) -> Table {
         self.node(who).map(Node::table).unwrap_or_default()
     }
 

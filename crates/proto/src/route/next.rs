@@ -247,12 +247,14 @@ impl<'a> Walk<'a> {
         if let Some(link) = self.links().min_by_key(|link| self.offset(link.peer())) {
             return self.hop(link.peer(), false, false);
         }
-        let mut bridges: Vec<SignedRecord> = self.map.overlay.members().iter().map(|member| member.record().clone()).collect();
+        let linked = self.cx.links.members().map(|link| link.record.clone());
+        let mut bridges: Vec<SignedRecord> =
+            self.map.overlay.members().iter().map(|member| member.record().clone()).chain(linked).collect();
         bridges.retain(|member| self.may_know(member));
         let geometry = self.map.overlay.geometry();
         bridges.sort_by_key(|member| geometry.offset(self.cx.me.id(), member.id()));
         // Those next to it have a link to it, however many others would like one.
-        if let Some(towards) = bridges.iter().find(|bridge| !self.was_at(bridge.id())).and_then(|bridge| self.towards(bridge.id())) {
+        if let Some(towards) = bridges.iter().filter(|bridge| !self.was_at(bridge.id())).find_map(|bridge| self.towards(bridge.id())) {
             return self.hop(towards, false, false);
         }
         if let Some(bridge) = bridges.iter().take(MAX_DIALS).find(|bridge| self.is_open(bridge.id())) {
@@ -262,7 +264,12 @@ impl<'a> Walk<'a> {
         if bridges.iter().any(|bridge| self.was_at(bridge.id()) && !self.copy.tried.contains(&bridge.id())) {
             return Next::OtherFamily;
         }
-        self.nobody_at_all()
+        // None has room for us: somebody else may have a link to one.
+        let others = self.cx.links.members().map(Link::peer).filter(|peer| !bridges.is_empty() && self.is_open(*peer));
+        match others.min_by_key(|peer| self.offset(*peer)) {
+            Some(other) if self.copy.header.hop.detours < MAX_DETOURS && self.copy.tries < MAX_TRIES => self.hop(other, false, true),
+            Some(_) | None => self.nobody_at_all(),
+        }
     }
 
     /// The linked member nearest to `bridge`, if it is nearer than we are.

@@ -133,26 +133,3 @@ fn a_broadcast_reaches_all_of_either_family() {
         }
     }
 }
-
-#[test]
-fn zz_debug() {
-    let overlay = OverlayKind::Tree;
-    let (mut world, peers) = mixed(33, overlay, &BRIDGES, &[Sees::Four, Sees::Six, Sees::FourAndSix, Sees::Six], 8);
-    for from in &peers {
-        let text = format!("from {}", world.name(*from));
-        world.trace_mut().set_level(cicada_sim::TraceLevel::Packets);
-        let _ = world.trace_mut().take();
-        world.broadcast(*from, text.clone());
-        world.run_for(Duration::from_secs(5));
-        let others: Vec<_> = peers.iter().copied().filter(|peer| peer != from).collect();
-        if world.reached(&others, text.as_bytes()) != (others.len(), 0) {
-            let missed: Vec<_> =
-                others.iter().filter(|peer| world.reached(&[**peer], text.as_bytes()).0 == 0).map(|peer| world.name(*peer)).collect();
-            println!("T missed {missed:?}");
-            break;
-        }
-    }
-    for line in world.trace().text().lines() {
-        println!("T {line}");
-    }
-}
