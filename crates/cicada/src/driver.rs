@@ -3,6 +3,7 @@
 //! Everything reaches the node through bounded channels: wishes of the handles, news of the links, datagrams, verdicts of the
 //! hooks; and the clock. Nothing here waits for a link or for the application.
 
+mod bodies;
 mod memory;
 mod oversight;
 
@@ -19,6 +20,7 @@ use crate::{
     target::Candidate,
     wish::{SendDone, Waiting, Wish},
 };
+use bodies::Bodies;
 use cicada_proto::{
     Command, Delivery, Event, Input, Instant, Job, JobId, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, SendOptions, Transmit,
 };
@@ -66,6 +68,7 @@ pub(crate) struct Driver {
     /// Who we are, for links to be. Taken away when the peer ends.
     identified: Option<watch::Sender<Me>>,
     links: BTreeMap<LinkId, LinkHandle>,
+    bodies: Bodies,
     /// Dials and links.
     tasks: JoinSet<()>,
     waiting: BTreeMap<Operation, Waiting>,
@@ -104,6 +107,7 @@ impl Driver {
             network: Arc::new(network),
             identified: Some(identified),
             links: BTreeMap::new(),
+            bodies: Bodies::default(),
             tasks: JoinSet::new(),
             waiting: BTreeMap::new(),
             next_operation: 0,
@@ -210,6 +214,10 @@ impl Driver {
             while let Some(event) = self.out.events.pop_front() {
                 self.on_event(event);
             }
+            if let Some(news) = self.bodies.next_news() {
+                self.node.handle(self.now(), news, &mut self.out);
+                continue;
+            }
             let Some((job, work)) = self.out.jobs.pop_front() else { return };
             if let Some(result) = self.work(job, work) {
                 self.node.handle(self.now(), Input::JobDone { job, result }, &mut self.out);
@@ -311,14 +319,18 @@ impl Driver {
             News::Up(up, handle) => self.on_link_up(up, handle),
             News::Down(link, reason) => {
                 self.links.remove(&link);
-                self.meters.on_link_down(link);
                 self.reap();
                 self.handle(Input::LinkDown { link, reason });
+                self.end_bodies(link);
+                self.meters.on_link_down(link);
             }
             News::Frame(link, frame) => {
                 self.meters.on_frame(Direction::Received, link, &frame);
                 self.handle(Input::Frame { link, frame });
             }
+            News::Arriving { link, head, number, body } => self.on_arriving(link, head, number, body),
+            News::Ended(number, whole) => self.on_ended(number, whole),
+            News::Streamed { stream, complete, sent } => self.on_streamed(stream, complete, sent),
             News::DialFailed(dial, error) => {
                 self.reap();
                 self.handle(Input::DialFailed { dial, error });
@@ -372,6 +384,10 @@ impl Driver {
     fn transmit(&mut self, transmit: Transmit) {
         match transmit {
             Transmit::Frame { link, frame } => self.send_frame(link, frame),
+            Transmit::Stream { stream, link, head, body } => self.stream(stream, link, head, body),
+            Transmit::Abandon { stream } => self.abandon(stream),
+            Transmit::Collect { body } => self.collect(body),
+            Transmit::Discard { body } => self.discard(body),
             Transmit::Datagram { to, datagram } => self.send_datagram(to.socket(), &datagram),
             Transmit::Dial { dial, to, expected } => {
                 self.tasks.spawn(Arc::clone(&self.network).dial(dial, to, expected));

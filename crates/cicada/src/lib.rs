@@ -26,6 +26,7 @@
 //! next is decided in `cicada-proto`; here are the clock, the socket and the links.
 
 mod bind;
+mod body;
 mod builder;
 mod driver;
 mod entrance;
@@ -65,7 +66,7 @@ pub use target::{HostPort, Target};
 
 pub use cicada_proto::{
     Ack, Event, HopOutcome, PathReport, Receipt, Refusals, Route,
-    config::{ConfigError, Limits, Rate, Upkeep},
+    config::{Bound, ConfigError, Limits, Rate, Upkeep},
     event::{Place, Table, TableEntry},
     lists::{Ban, Subnet, Who, WhoError},
 };
@@ -73,3 +74,8 @@ pub use cicada_wire::{
     Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PublicKey, Refusal,
     Role, SecretTooShort, SignedRecord,
 };
+
+/// The examples of the README are compiled with those of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

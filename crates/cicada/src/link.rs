@@ -3,11 +3,14 @@
 //! Control frames travel in order on the stream of the hello. Bulk frames travel each on a stream of its own, with lower
 //! priority, a few at a time.
 
+mod bulk;
+
 use crate::{
     hello,
     network::{Network, News},
     node::RemoteNode,
 };
+pub(crate) use bulk::{Source, Stream};
 use bytes::{Bytes, BytesMut};
 use cicada_proto::{LinkId, LinkUp};
 use cicada_wire::{Frame, Refusal};
@@ -25,7 +28,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 /// The way to a link's queue. Dropping it ends the link after what was queued is flushed.
 pub(crate) struct LinkHandle {
     connection: Connection,
-    queue: mpsc::Sender<Frame>,
+    queue: mpsc::Sender<Outgoing>,
     bulk_bytes: Arc<AtomicUsize>,
     reason: Arc<OnceLock<Refusal>>,
 }
@@ -49,7 +52,16 @@ impl LinkHandle {
             return Queued::Dropped;
         }
         self.bulk_bytes.fetch_add(bulk, Ordering::Relaxed);
-        match self.queue.try_send(frame) {
+        self.enqueue(Outgoing::Frame(frame))
+    }
+
+    /// Queues a long frame. Never waits.
+    pub(crate) fn stream(&self, stream: Stream) -> Queued {
+        self.enqueue(Outgoing::Stream(stream))
+    }
+
+    fn enqueue(&self, outgoing: Outgoing) -> Queued {
+        match self.queue.try_send(outgoing) {
             // A link whose task has ended is about to be reported as down.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Queued::Yes,
             Err(mpsc::error::TrySendError::Full(_)) => Queued::Overflow,
@@ -125,6 +137,36 @@ async fn supervise(connection: &Connection, parts: &mut JoinSet<End>, reason: &O
     Refusal::Closing
 }
 
+/// Something to send.
+enum Outgoing {
+    Frame(Frame),
+    Stream(Stream),
+}
+
+/// What travels on streams of its own.
+#[derive(Default)]
+struct Bulk {
+    frames: VecDeque<Frame>,
+    sending: JoinSet<()>,
+    streams: VecDeque<Stream>,
+    streaming: JoinSet<()>,
+}
+
+impl Bulk {
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.sending.is_empty() && self.streams.is_empty() && self.streaming.is_empty()
+    }
+
+    /// Waits until one of those that are being sent has ended.
+    async fn next(&mut self) {
+        tokio::select! {
+            Some(_) = self.sending.join_next() => {}
+            Some(_) = self.streaming.join_next() => {}
+            else => {}
+        }
+    }
+}
+
 /// The way out.
 struct Outbound {
     connection: Connection,
@@ -134,31 +176,31 @@ struct Outbound {
 }
 
 impl Outbound {
-    async fn run(self, mut control: SendStream, mut frames: mpsc::Receiver<Frame>) -> End {
+    async fn run(self, mut control: SendStream, mut frames: mpsc::Receiver<Outgoing>) -> End {
         // Higher goes first; bulk has 0.
         let _ = control.set_priority(1);
-        let mut sending = JoinSet::new();
-        let mut waiting = VecDeque::new();
+        let mut bulk = Bulk::default();
         let mut batch = Vec::new();
         let mut open = true;
         let mut closed = std::pin::pin!(self.connection.closed());
         while open {
-            self.start_bulk(&mut sending, &mut waiting);
+            self.start_bulk(&mut bulk);
             tokio::select! {
                 count = frames.recv_many(&mut batch, BATCH_FRAMES) => {
                     open = count > 0;
-                    if let Err(error) = self.write(&mut control, &mut batch, &mut waiting).await {
+                    if let Err(error) = self.write(&mut control, &mut batch, &mut bulk).await {
                         return end_of_write(&self.connection, error).await;
                     }
                 }
-                Some(_) = sending.join_next() => {}
+                Some(_) = bulk.sending.join_next() => {}
+                Some(_) = bulk.streaming.join_next() => {}
                 error = &mut closed => return End::Theirs(hello::reason(&error)),
             }
         }
         let flush = async {
-            while !waiting.is_empty() || !sending.is_empty() {
-                self.start_bulk(&mut sending, &mut waiting);
-                sending.join_next().await;
+            while !bulk.is_empty() {
+                self.start_bulk(&mut bulk);
+                bulk.next().await;
             }
             if control.finish().is_ok() {
                 // Ends when the other end has it all.
@@ -170,14 +212,25 @@ impl Outbound {
         End::Ours(Refusal::Closing)
     }
 
-    fn start_bulk(&self, sending: &mut JoinSet<()>, waiting: &mut VecDeque<Frame>) {
-        while sending.len() < BULK_STREAMS as usize
-            && let Some(frame) = waiting.pop_front()
+    fn start_bulk(&self, bulk: &mut Bulk) {
+        while bulk.streaming.len() < LONG_STREAMS as usize
+            && let Some(stream) = bulk.streams.pop_front()
+        {
+            let (network, peer, connection) = (Arc::clone(&self.network), self.peer, self.connection.clone());
+            bulk.streaming.spawn(async move {
+                let id = stream.id;
+                let (complete, sent) = bulk::send(&network, peer, &connection, stream).await;
+                // A failure means that the peer has ended.
+                let _ = network.news.send(News::Streamed { stream: id, complete, sent }).await;
+            });
+        }
+        while bulk.sending.len() < (BULK_STREAMS - LONG_STREAMS) as usize
+            && let Some(frame) = bulk.frames.pop_front()
         {
             let bytes = self.encode(&frame);
             let connection = self.connection.clone();
             let queued = Arc::clone(&self.bulk_bytes);
-            sending.spawn(async move {
+            bulk.sending.spawn(async move {
                 let length = bytes.len();
                 // A failure is that of the connection, which the readers notice.
                 if let Err(error) = write_bulk(&connection, bytes).await {
@@ -189,15 +242,22 @@ impl Outbound {
     }
 
     /// Writes control frames in one go, and puts the bulk frames among them aside.
-    async fn write(&self, control: &mut SendStream, batch: &mut Vec<Frame>, waiting: &mut VecDeque<Frame>) -> Result<(), WriteError> {
+    async fn write(&self, control: &mut SendStream, batch: &mut Vec<Outgoing>, bulk: &mut Bulk) -> Result<(), WriteError> {
         let mut bytes = BytesMut::new();
-        for frame in batch.drain(..) {
-            if frame.is_bulk() {
-                waiting.push_back(frame);
-                continue;
-            }
+        for outgoing in batch.drain(..) {
+            let frame = match outgoing {
+                Outgoing::Stream(stream) => {
+                    bulk.streams.push_back(stream);
+                    continue;
+                }
+                Outgoing::Frame(frame) if frame.is_bulk() => {
+                    bulk.frames.push_back(frame);
+                    continue;
+                }
+                Outgoing::Frame(frame) => frame,
+            };
             let encoded = self.encode(&frame);
-            bytes.extend_from_slice(&length_prefix(&encoded));
+            bytes.extend_from_slice(&length_prefix(encoded.len()));
             bytes.extend_from_slice(&encoded);
         }
         if bytes.is_empty() { Ok(()) } else { control.write_chunk(bytes.freeze()).await }
@@ -205,16 +265,14 @@ impl Outbound {
 
     fn encode(&self, frame: &Frame) -> Bytes {
         let bytes = frame.to_bytes();
-        if let Some(hooks) = &self.network.hooks {
-            hooks.send(self.peer, bytes.clone());
-        }
+        self.network.show_sent(self.peer, &bytes);
         bytes
     }
 }
 
 async fn write_bulk(connection: &Connection, bytes: Bytes) -> Result<(), WriteError> {
     let mut stream = connection.open_uni().await.map_err(WriteError::ConnectionLost)?;
-    let length = Bytes::copy_from_slice(&length_prefix(&bytes));
+    let length = Bytes::copy_from_slice(&length_prefix(bytes.len()));
     stream.write_all_chunks(&mut [length, bytes]).await?;
     // Not finished already: it was made here.
     let _ = stream.finish();
@@ -223,9 +281,9 @@ async fn write_bulk(connection: &Connection, bytes: Bytes) -> Result<(), WriteEr
     Ok(())
 }
 
-fn length_prefix(bytes: &Bytes) -> [u8; 4] {
-    // Frames are bounded far below 2^32 by the limit on messages.
-    (bytes.len() as u32).to_be_bytes()
+fn length_prefix(length: usize) -> [u8; 4] {
+    // Frames are bounded below 2^32 by the limit on messages.
+    (length as u32).to_be_bytes()
 }
 
 async fn end_of_write(connection: &Connection, error: WriteError) -> End {
@@ -262,7 +320,7 @@ async fn read_bulk(network: Arc<Network>, id: LinkId, connection: Connection) ->
     let lost = loop {
         tokio::select! {
             stream = connection.accept_uni() => match stream {
-                Ok(recv) => { streams.spawn(read_one(Arc::clone(&network), id, recv)); }
+                Ok(recv) => { streams.spawn(bulk::receive(Arc::clone(&network), id, recv)); }
                 Err(lost) => break lost,
             },
             Some(read) = streams.join_next() => {
@@ -275,14 +333,6 @@ async fn read_bulk(network: Arc<Network>, id: LinkId, connection: Connection) ->
     // What came whole before the end is read.
     while streams.join_next().await.is_some() {}
     End::Theirs(hello::reason(&lost))
-}
-
-async fn read_one(network: Arc<Network>, id: LinkId, mut recv: RecvStream) -> Result<(), Unreadable> {
-    if let Some(frame) = read_frame(&mut recv, network.frame_bytes).await? {
-        // A failure means that the peer has ended.
-        let _ = network.news.send(News::Frame(id, frame)).await;
-    }
-    Ok(())
 }
 
 /// Why there is no frame.
@@ -317,6 +367,13 @@ impl From<ReadError> for Unreadable {
 /// Reads one frame; `None` at the end of the stream. The length is checked before anything is kept, and memory grows only with
 /// what has arrived.
 async fn read_frame(recv: &mut RecvStream, limit: usize) -> Result<Option<Frame>, Unreadable> {
+    match read_prefix(recv, limit).await? {
+        Some(length) => read_frame_after(recv, length).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn read_prefix(recv: &mut RecvStream, limit: usize) -> Result<Option<usize>, Unreadable> {
     let mut prefix = [0; 4];
     match recv.read_exact(&mut prefix).await {
         Ok(()) => {}
@@ -325,11 +382,12 @@ async fn read_frame(recv: &mut RecvStream, limit: usize) -> Result<Option<Frame>
         Err(ReadExactError::ReadError(error)) => return Err(error.into()),
     }
     let length = u32::from_be_bytes(prefix) as usize;
-    if length > limit {
-        return Err(Unreadable::Refused(Refusal::TooLarge));
-    }
+    if length > limit { Err(Unreadable::Refused(Refusal::TooLarge)) } else { Ok(Some(length)) }
+}
+
+async fn read_frame_after(recv: &mut RecvStream, length: usize) -> Result<Frame, Unreadable> {
     let bytes = read_bytes(recv, length).await?;
-    Frame::parse(&bytes).map(Some).map_err(|error| Unreadable::Refused(error.refusal))
+    Frame::parse(&bytes).map_err(|error| Unreadable::Refused(error.refusal))
 }
 
 async fn read_bytes(recv: &mut RecvStream, length: usize) -> Result<Bytes, Unreadable> {
@@ -349,6 +407,9 @@ async fn read_bytes(recv: &mut RecvStream, length: usize) -> Result<Bytes, Unrea
 /// Bulk frames under way at once on a link, in each direction.
 /// An end that sends the beginnings of large frames makes the other keep as many.
 pub(crate) const BULK_STREAMS: u32 = 16; // guess
+
+/// Those of them that are so long that they are handed on while they arrive.
+const LONG_STREAMS: u32 = 4; // guess: more would share what one can use
 
 /// Frames that wait for a link. More than this is more than the other end will ever take in time.
 const QUEUE_FRAMES: usize = 1024; // guess

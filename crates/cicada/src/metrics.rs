@@ -34,6 +34,12 @@ impl Traffic {
         self.payload_bytes += payload as u64;
     }
 
+    /// More of a payload whose message is counted.
+    fn count_more(&mut self, payload: usize) {
+        self.bytes += payload as u64;
+        self.payload_bytes += payload as u64;
+    }
+
     fn add(&mut self, other: Self) {
         self.messages += other.messages;
         self.bytes += other.bytes;
@@ -127,6 +133,11 @@ pub(crate) enum Direction {
     Received,
 }
 
+/// The name of a frame's kind.
+pub(crate) fn kind_of(frame: &Frame) -> &'static str {
+    kinds::of_frame(frame).0
+}
+
 /// What is counted, by the task that owns the node.
 #[derive(Default)]
 pub(crate) struct Meters {
@@ -192,6 +203,17 @@ impl Meters {
         self.follow(direction, link, frame);
     }
 
+    /// Counts what followed the head of a frame.
+    pub(crate) fn on_payload(&mut self, direction: Direction, link: LinkId, kind: &'static str, bytes: usize) {
+        self.kinds.entry((direction, kind)).or_default().count_more(bytes);
+        if let Some(meter) = self.links.get(&link).and_then(|peer| self.peers.get_mut(peer)) {
+            match direction {
+                Direction::Sent => meter.traffic.sent.count_more(bytes),
+                Direction::Received => meter.traffic.received.count_more(bytes),
+            }
+        }
+    }
+
     /// Notes what is handed over and what is acknowledged.
     fn follow(&mut self, direction: Direction, link: LinkId, frame: &Frame) {
         let sent = direction == Direction::Sent;
@@ -221,7 +243,9 @@ impl Meters {
             | Frame::Data(..)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_)
-            | Frame::Opaque(_) => {}
+            | Frame::Opaque(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => {}
         }
     }
 

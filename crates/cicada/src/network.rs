@@ -1,15 +1,18 @@
 //! Opening links: dials, arrivals, and what bounds them.
 
 use crate::{
+    body::Body,
     entrance::{Entrance, Passage},
     hello::{self, Greeted, Terms},
     hook_thread::HookThread,
     link::{self, LinkHandle},
+    node::RemoteNode,
     quinn_tasks::QuinnTasks,
     socket::SharedSocket,
     tls,
 };
-use cicada_proto::{DialError, DialId, LinkId, LinkUp, Me};
+use bytes::Bytes;
+use cicada_proto::{BodyId, DialError, DialId, LinkId, LinkUp, Me, StreamId};
 use cicada_wire::{Address, Frame, Identity, LinkSide, PublicKey, Refusal};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, TransportConfig, VarInt};
 use std::{
@@ -34,6 +37,12 @@ pub(crate) enum News {
     Down(LinkId, Refusal),
     /// A frame arrived.
     Frame(LinkId, Frame),
+    /// A long frame begins to arrive.
+    Arriving { link: LinkId, head: Frame, number: BodyId, body: Arc<Body> },
+    /// A payload has arrived, or will not.
+    Ended(BodyId, bool),
+    /// A long frame has left, or will not; and how much of its payload did.
+    Streamed { stream: StreamId, complete: bool, sent: usize },
     /// A dial came to nothing.
     DialFailed(DialId, DialError),
     /// Somebody knocks.
@@ -57,6 +66,7 @@ pub(crate) struct Network {
     pub(crate) entrance: Arc<Entrance>,
     local: SocketAddr,
     next_link: AtomicU64,
+    next_body: AtomicU64,
 }
 
 /// What a [`Network`] is made of.
@@ -103,6 +113,7 @@ impl Network {
             entrance: parts.entrance,
             local: parts.local,
             next_link: AtomicU64::new(0),
+            next_body: AtomicU64::new(0),
         })
     }
 
@@ -206,6 +217,18 @@ impl Network {
         while me.changed().await.is_ok() {}
     }
 
+    /// A number for a payload that begins to arrive.
+    pub(crate) fn next_body(&self) -> BodyId {
+        BodyId(self.next_body.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Shows the hooks what is sent to a peer: a frame, or of a long one its head and each piece of its payload.
+    pub(crate) fn show_sent(&self, to: RemoteNode, bytes: &Bytes) {
+        if let Some(hooks) = &self.hooks {
+            hooks.send(to, bytes.clone());
+        }
+    }
+
     async fn carry(self: Arc<Self>, connection: Connection, greeted: Greeted, side: LinkSide, dial: Option<DialId>) {
         let remote = connection.remote_address();
         let up = LinkUp {
@@ -226,7 +249,7 @@ fn transport() -> TransportConfig {
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(link::BULK_STREAMS))
-        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)
         .datagram_receive_buffer_size(None)
@@ -237,11 +260,14 @@ fn transport() -> TransportConfig {
     transport
 }
 
-/// What is on its way on one link. Many links end at one socket, whose buffer the system bounds.
-const RECEIVE_WINDOW_BYTES: u32 = 128 * 1024;
+/// What is on its way on one stream. Many links end at one socket, whose buffer the system bounds.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 
-/// What a link holds that was not acknowledged.
-const SEND_WINDOW_BYTES: u64 = 1024 * 1024; // guess
+/// The same for all streams of a link, so that long frames that wait for somebody leave room for the others.
+const RECEIVE_WINDOW_BYTES: u32 = 1024 * 1024; // the four longest, and as much again
+
+/// What a link holds that was not acknowledged. More than all streams together may take, so that none waits for another.
+const SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Until it is measured; sets when the first packet is sent again.
 const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100); // guess: most of the internet's are below

@@ -10,21 +10,25 @@
 //! [`MAX_PARKED`] extends wait for their bodies.
 //!
 //! Who gets which part is `geometry/shares`; one message here is `recent`; handing over and replacing is `hand`, for others
-//! `favour`.
+//! `favour`, what is told and fetched afterwards `repair`.
 
+mod bodies;
 mod families;
 mod favour;
 mod hand;
 mod recent;
+mod repair;
 
 use crate::{
+    body::{Body, StreamId},
     config::Families,
     context::Context,
     deliver::Deliveries,
-    event::{Delivery, Event, SendError},
+    event::{Event, SendError},
     geometry::{Geometry, Growth, Heir},
     input::Operation,
     links::{Link, LinkId},
+    outbox::Transmit,
     overlay::Overlay,
     route::{immutable, message_id},
     seen::{MessageKey, Window, check_time, remember_until},
@@ -35,6 +39,7 @@ use cicada_wire::{Frame, Hash, IdKind, Kind, MAX_EXCLUDED, MAX_HOPS, Mutable, Re
 use favour::Favour;
 use hand::Errand;
 use recent::{Part, Recent};
+use repair::Repair;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
@@ -49,8 +54,11 @@ pub(crate) struct Broadcaster {
     covered: Window<MessageKey, Reach>,
     errands: BTreeMap<Ticket, Errand>,
     favours: BTreeMap<Ticket, Favour>,
+    /// Long bodies on their way over links.
+    streams: BTreeMap<StreamId, MessageKey>,
     timers: BTreeSet<(Instant, Timer)>,
     parked: VecDeque<Parked>,
+    repair: Repair,
     bytes: usize,
 }
 
@@ -98,7 +106,7 @@ impl Broadcaster {
         let fixed = immutable(cx, Kind::Broadcast, None, message, payload.len());
         let key = MessageKey::of(&fixed);
         let hop = Mutable { hop_limit: MAX_HOPS, ..Mutable::default() };
-        let mut recent = Recent::new(fixed, hop, payload, excluded.into_iter().collect());
+        let mut recent = Recent::new(fixed, hop, Body::Whole(payload), excluded.into_iter().collect());
         recent.operation = Some(operation);
         self.keep(cx, key, recent);
         self.timers.insert((cx.now + TELL, Timer::Tell(key)));
@@ -139,11 +147,11 @@ impl Broadcaster {
         deliveries: &mut Deliveries,
         link: LinkId,
         task: Task,
-        payload: Bytes,
+        payload: Body,
     ) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
-        let ticket = task.ticket;
-        let result = check_task(cx, overlay.geometry(), link, &task, &payload).and_then(|reach| {
+        let (ticket, key) = (task.ticket, MessageKey::of(&task.header.fixed));
+        let result = check_task(cx, overlay.geometry(), link, &task, payload.len()).and_then(|reach| {
             if task.extend {
                 self.take_extend(cx, overlay, link, task, reach)
             } else {
@@ -151,7 +159,10 @@ impl Broadcaster {
             }
         });
         let refusal = match result {
-            Ok(Answer::Taken) => None,
+            Ok(Answer::Taken) => {
+                self.repair.heard(cx, key, from);
+                None
+            }
             Ok(Answer::Later) => return,
             Err(refusal) => {
                 cx.refuse(Some(from), refusal);
@@ -167,7 +178,7 @@ impl Broadcaster {
         overlay: &Overlay,
         deliveries: &mut Deliveries,
         task: Task,
-        payload: Bytes,
+        payload: Body,
         reach: Reach,
     ) -> Result<Answer, Refusal> {
         let key = MessageKey::of(&task.header.fixed);
@@ -179,20 +190,23 @@ impl Broadcaster {
             check_time(cx, task.header.fixed.made_at)?;
         }
         if let Some(recent) = self.recent.get_mut(&key) {
-            recent.exclude(&task.excluded);
+            recent.exclude(&task);
         } else {
             self.make_room(cx, payload.len())?;
             let mut hop = task.header.hop.clone();
             hop.hop_limit = hop.hop_limit.saturating_sub(1);
-            let recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), task.excluded.into_iter().collect());
+            let mut recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), BTreeSet::new());
+            recent.exclude(&task);
             self.keep(cx, key, recent);
         }
         // On its way before the application sees it.
         self.cover(cx, overlay, key, reach);
         if covered.is_none() {
             self.hand_to_clients(cx, overlay, key);
-            let (message, origin, path) = (key.message, task.header.fixed.origin, task.header.hop.path);
-            deliveries.deliver(cx, Delivery { message, origin, payload, broadcast: true, path });
+            match payload {
+                Body::Whole(payload) => self.deliver(cx, deliveries, key, payload),
+                Body::Arriving { body, .. } => cx.out.transmits.push_back(Transmit::Collect { body }),
+            }
         }
         self.unpark(cx, overlay, key);
         Ok(Answer::Taken)
@@ -218,7 +232,7 @@ impl Broadcaster {
     /// Does what a task without a body asks for.
     fn follow(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, task: &Task, reach: Reach) -> Result<Answer, Refusal> {
         if let Some(recent) = self.recent.get_mut(&key) {
-            recent.exclude(&task.excluded);
+            recent.exclude(task);
         }
         if let Some(wanted) = task.header.hop.route.first() {
             return self.do_favour(cx, overlay, key, *wanted, reach);
@@ -241,10 +255,11 @@ impl Broadcaster {
 
     /// This peer leaves: whether tasks still wait.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.errands.is_empty() || !self.favours.is_empty()
+        !self.errands.is_empty() || !self.favours.is_empty() || !self.streams.is_empty()
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        self.repair_on_wake(cx);
         while self.parked.front().is_some_and(|parked| parked.until <= cx.now) {
             self.parked.pop_front();
         }
@@ -265,25 +280,29 @@ impl Broadcaster {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let parked = self.parked.front().map(|parked| parked.until);
         let timer = self.timers.first().map(|(due, _)| *due);
-        [parked, timer].into_iter().flatten().min()
+        [parked, timer, self.repair.next_timeout()].into_iter().flatten().min()
     }
 
     // --- Memory
 
-    fn keep(&mut self, cx: &Context<'_>, key: MessageKey, mut recent: Recent) {
+    fn keep(&mut self, cx: &mut Context<'_>, key: MessageKey, mut recent: Recent) {
         recent.forget_at = cx.now + KEPT;
         self.bytes += recent.payload.len();
         self.timers.insert((recent.forget_at, Timer::Forget(key)));
+        self.repair.keep(cx, key, &recent);
         self.recent.insert(key, recent);
     }
 
     fn forget(&mut self, cx: &mut Context<'_>, key: MessageKey) {
         self.tell(cx, key);
         self.forget_favours(key);
+        self.repair.forget(key);
         if let Some(recent) = self.recent.remove(&key) {
             self.bytes -= recent.payload.len();
+            cx.out.transmits.extend(recent.payload.arriving().map(|body| Transmit::Discard { body }));
             self.timers.remove(&(recent.forget_at, Timer::Forget(key)));
         }
+        self.abandon(cx, key);
         let open: Vec<(Ticket, Instant)> =
             self.errands.iter().filter(|(_, errand)| errand.key == key).map(|(ticket, errand)| (*ticket, errand.due)).collect();
         for (ticket, due) in open {
@@ -297,7 +316,7 @@ impl Broadcaster {
         let limits = &cx.config.limits;
         let (messages, bytes) = (limits.in_flight, limits.in_flight_bytes);
         while self.recent.len() >= messages || self.bytes.saturating_add(length) > bytes {
-            let settled = self.recent.iter().filter(|(_, recent)| recent.is_settled());
+            let settled = self.recent.iter().filter(|(_, recent)| recent.is_settled() && recent.payload.arriving().is_none());
             let oldest = settled.min_by_key(|(_, recent)| recent.forget_at).map(|(key, _)| *key);
             self.forget(cx, oldest.ok_or(Refusal::OverBudget)?);
         }
@@ -384,13 +403,13 @@ enum Answer {
 }
 
 /// Checks a task against who hands it over: the reach that it asks for.
-fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, payload: &Bytes) -> Result<Reach, Refusal> {
+fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, length: usize) -> Result<Reach, Refusal> {
     let Some(link) = cx.links.link(link) else { return Err(Refusal::Unexpected) };
     let reach = task.header.hop.reach.ok_or(Refusal::Malformed)?;
-    if payload.len() > cx.config.limits.message_bytes {
+    if length > cx.config.limits.message_bytes {
         return Err(Refusal::TooLarge);
     }
-    if task.excluded.contains(&cx.me.id()) {
+    if task.excluded.contains(&cx.me.id()) || task.offset != 0 {
         return Err(Refusal::Unexpected);
     }
     let limit = match task.header.hop.route.first() {

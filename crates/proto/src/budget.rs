@@ -20,6 +20,8 @@ pub(crate) struct Budgets {
     peers: Share,
     origins: Share,
     broadcasts: Share,
+    offers_of_peers: Buckets<Hash>,
+    pulls_of_peers: Buckets<Hash>,
     questions_of_peers: Buckets<Hash>,
     questions_of_members: Buckets<Hash>,
     questions_of_ips: Buckets<IpAddr>,
@@ -52,27 +54,27 @@ impl Share {
 }
 
 impl Budgets {
-    /// Whether what arrived on the link to `from` is taken.
+    /// Whether what arrived on the link to `from`, with a payload of `length` bytes, is taken.
     ///
     /// # Errors
     /// [`Refusal::OverBudget`] if not.
-    pub(crate) fn frame(&mut self, cx: &Context<'_>, from: Hash, frame: &Frame) -> Result<(), Refusal> {
-        let (now, limits) = (cx.now, &cx.config.limits);
+    pub(crate) fn frame(&mut self, cx: &Context<'_>, from: Hash, frame: &Frame, length: usize) -> Result<(), Refusal> {
+        let (now, limits, cost) = (cx.now, &cx.config.limits, (1, length as u64));
         let taken = match frame {
             Frame::Query(..) => self.questions_of_peers.take(now, from, limits.questions_per_peer, 1),
-            Frame::Data(header, payload) => {
-                let cost = (1, payload.len() as u64);
+            Frame::Data(header, _) => {
                 let is_receipt = header.fixed.kind == Kind::Receipt;
                 // Each receipt is the answer to a message that was paid for.
                 self.peers.take(now, from, per_peer(limits), cost)
                     && (is_receipt || self.origins.take(now, header.fixed.origin.id(), per_origin(limits), cost))
             }
-            Frame::Task(task, payload) => {
-                let cost = (1, payload.len() as u64);
+            Frame::Task(task, _) => {
                 self.peers.take(now, from, per_peer(limits), cost)
                     && (task.extend || self.broadcasts.take(now, task.header.fixed.origin.id(), per_broadcaster(limits), cost))
             }
-            Frame::Opaque(payload) => self.peers.take(now, from, per_peer(limits), (1, payload.len() as u64)),
+            Frame::Digest(digest) => self.offers_of_peers.take(now, from, limits.offers_per_peer, digest.ids.len().max(1) as u64),
+            Frame::Pull(_) => self.pulls_of_peers.take(now, from, limits.pulls_per_peer, 1),
+            Frame::Opaque(_) => self.peers.take(now, from, per_peer(limits), cost),
             Frame::Reply(..)
             | Frame::Changed(_)
             | Frame::Hint(_)

@@ -183,6 +183,10 @@ pub struct Limits {
     pub broadcasts_per_origin: Rate,
     /// Bytes of those.
     pub broadcast_bytes_per_origin: Rate,
+    /// Broadcasts that one link may offer by digest, each time it names one.
+    pub offers_per_peer: Rate,
+    /// Broadcasts that one link may ask for.
+    pub pulls_per_peer: Rate,
     /// Questions that one link may bring.
     pub questions_per_peer: Rate,
     /// Questions by datagram that are answered, those of members not counted.
@@ -195,7 +199,7 @@ pub struct Limits {
     pub bans: usize,
     /// Members remembered from one start to the next, see `Builder::state`.
     pub known_members: usize,
-    /// The longest payload, in bytes.
+    /// The longest payload, in bytes; at most 1 GiB. `in_flight_bytes` and the bursts of bytes must hold one such.
     pub message_bytes: usize,
     /// Deliveries that the application has not taken yet.
     pub deliveries: usize,
@@ -246,13 +250,15 @@ impl Default for Limits {
             bytes_per_origin: Rate::new(2 << 30, 2 << 30),            // guess: above what a relay passes on
             broadcasts_per_origin: Rate::new(200, 1000),              // guess: each is up to 16 copies at every peer
             broadcast_bytes_per_origin: Rate::new(64 << 20, 1 << 30), // guess: the longest message at once
+            offers_per_peer: Rate::new(1000, 8192),                   // guess: 200 broadcasts a second, each offered five times
+            pulls_per_peer: Rate::new(500, 4096),                     // guess: all bodies that a peer keeps, at once
             questions_per_peer: Rate::new(500, 1000),                 // guess: 64 lookups at once
             questions: Rate::new(2000, 4000),                         // guess: 5 % of a core
             questions_per_ip: Rate::new(100, 400),                    // guess
             proofs: Rate::new(500, 1000),                             // measured: 0.1 ms each, so 5 % of a core
             bans: 4096,                                               // guess
             known_members: 256,                                       // guess: some of them are still there after months
-            message_bytes: 256 * 1024,
+            message_bytes: 16 * 1024 * 1024,
             deliveries: 1024,                  // guess
             delivery_bytes: 64 * 1024 * 1024,  // guess
             in_flight: 4096,                   // guess
@@ -277,7 +283,7 @@ impl Limits {
     }
 
     /// Rates by name: each must let something through.
-    fn rates(&self) -> [(&'static str, Rate); 16] {
+    fn rates(&self) -> [(&'static str, Rate); 18] {
         [
             ("limits.handshakes", self.handshakes),
             ("limits.handshakes_per_ip", self.handshakes_per_ip),
@@ -291,6 +297,8 @@ impl Limits {
             ("limits.bytes_per_origin", self.bytes_per_origin),
             ("limits.broadcasts_per_origin", self.broadcasts_per_origin),
             ("limits.broadcast_bytes_per_origin", self.broadcast_bytes_per_origin),
+            ("limits.offers_per_peer", self.offers_per_peer),
+            ("limits.pulls_per_peer", self.pulls_per_peer),
             ("limits.questions_per_peer", self.questions_per_peer),
             ("limits.questions", self.questions),
             ("limits.questions_per_ip", self.questions_per_ip),
@@ -327,6 +335,8 @@ pub struct Upkeep {
     pub record_lifetime: Duration,
     /// A link that nobody needs is closed after this long.
     pub idle_link: Duration,
+    /// Whether this peer tells others which broadcasts it has, so that they fetch what they missed.
+    pub repair: bool,
 }
 
 impl Default for Upkeep {
@@ -344,6 +354,7 @@ impl Default for Upkeep {
             liveness: Duration::from_secs(2),                   // guess
             record_lifetime: Duration::from_secs(24 * 60 * 60), // guess
             idle_link: Duration::from_secs(60),                 // guess
+            repair: true,
         }
     }
 }
@@ -354,7 +365,10 @@ impl Config {
     /// # Errors
     /// Names the field and what it should be.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let at_least = |field, value: usize, least| if value < least { Err(ConfigError { field, least }) } else { Ok(()) };
+        let at_least = |field, value: usize, least| {
+            let bound = Bound::AtLeast(least);
+            if value < least { Err(ConfigError { field, bound }) } else { Ok(()) }
+        };
         at_least("limits.links", self.limits.links, 4)?;
         at_least("limits.dials", self.limits.dials, 1)?;
         at_least("limits.half_open", self.limits.half_open, 2)?;
@@ -365,6 +379,18 @@ impl Config {
             at_least(field, usize::from(rate.per_second.min(rate.burst) > 0), 1)?;
         }
         at_least("limits.message_bytes", self.limits.message_bytes, 1)?;
+        if self.limits.message_bytes > MOST_MESSAGE_BYTES {
+            return Err(ConfigError { field: "limits.message_bytes", bound: Bound::AtMost(MOST_MESSAGE_BYTES) });
+        }
+        // Else the longest message could never be sent.
+        at_least("limits.in_flight_bytes", self.limits.in_flight_bytes, self.limits.message_bytes)?;
+        for (field, rate) in [
+            ("limits.bytes_per_peer", self.limits.bytes_per_peer),
+            ("limits.bytes_per_origin", self.limits.bytes_per_origin),
+            ("limits.broadcast_bytes_per_origin", self.limits.broadcast_bytes_per_origin),
+        ] {
+            at_least(field, usize::try_from(rate.burst).unwrap_or(usize::MAX), self.limits.message_bytes)?;
+        }
         at_least("limits.deliveries", self.limits.deliveries, 1)?;
         at_least("limits.in_flight", self.limits.in_flight, 1)?;
         at_least("upkeep.successors", self.upkeep.successors, 2)?;
@@ -374,16 +400,37 @@ impl Config {
     }
 }
 
-/// A setting is below what works.
+/// A setting is outside of what works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} must be at least {least}")]
+#[error("{field} must be {bound}")]
 #[non_exhaustive]
 pub struct ConfigError {
     /// Which setting.
     pub field: &'static str,
-    /// The least that works.
-    pub least: usize,
+    /// What works.
+    pub bound: Bound,
 }
+
+/// What works for a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// This or more.
+    AtLeast(usize),
+    /// This or less.
+    AtMost(usize),
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(least) => write!(f, "at least {least}"),
+            Self::AtMost(most) => write!(f, "at most {most}"),
+        }
+    }
+}
+
+/// The most that [`Limits::message_bytes`] can be.
+const MOST_MESSAGE_BYTES: usize = 1 << 30;
 
 #[cfg(test)]
 mod tests {
@@ -393,10 +440,13 @@ mod tests {
     fn the_defaults_hold_and_a_limit_that_lets_nothing_through_is_refused_by_its_name() {
         assert_eq!(Config::default().check(), Ok(()));
         type Change = (&'static str, fn(&mut Limits));
-        let changes: [Change; 5] = [
+        let changes: [Change; 8] = [
             ("limits.links", |limits| limits.links = 0),
             ("limits.half_open", |limits| limits.half_open = 1),
             ("limits.delivery_bytes", |limits| limits.delivery_bytes = 0),
+            ("limits.message_bytes", |limits| limits.message_bytes = (1 << 30) + 1),
+            ("limits.in_flight_bytes", |limits| limits.message_bytes = 65 << 20),
+            ("limits.broadcast_bytes_per_origin", |limits| limits.broadcast_bytes_per_origin = Rate::new(1000, 1000)),
             ("limits.proofs", |limits| limits.proofs = Rate::new(0, 10)),
             ("limits.bytes_per_peer", |limits| limits.bytes_per_peer = Rate::new(10, 0)),
         ];

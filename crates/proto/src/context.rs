@@ -1,15 +1,16 @@
 //! What every machine of a node works with while it handles one input.
 
 use crate::{
+    body::{Body, StreamId},
     config::Config,
-    links::{DialStart, Links},
-    outbox::{Job, JobId, Outbox},
+    links::{DialStart, LinkId, Links},
+    outbox::{Job, JobId, Outbox, Transmit},
     peer::Me,
     refusals::Refusals,
     step::Step,
     time::Instant,
 };
-use cicada_wire::{Address, Hash, PublicKey, Refusal, SignedRecord, Ticket, UnixTime};
+use cicada_wire::{Address, Frame, Hash, PublicKey, Refusal, SignedRecord, Ticket, UnixTime};
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
 
@@ -32,6 +33,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Numbers {
     ticket: u64,
     job: u64,
+    stream: u64,
 }
 
 impl Context<'_> {
@@ -63,6 +65,22 @@ impl Context<'_> {
     pub(crate) fn dial_for_message(&mut self, to: Address, expected: Option<PublicKey>) -> DialStart {
         self.links.need(self.now, to);
         self.dial(to, expected)
+    }
+
+    /// Sends a frame with this payload: all at once, or, if it is long, piece by piece.
+    pub(crate) fn hand(&mut self, link: LinkId, head: Frame, body: &Body) -> Option<StreamId> {
+        match body {
+            Body::Whole(payload) if !body.is_long() => {
+                self.out.frame(link, head.with_payload(payload.clone()));
+                None
+            }
+            Body::Whole(_) | Body::Arriving { .. } => {
+                self.numbers.stream += 1;
+                let stream = StreamId(self.numbers.stream);
+                self.out.transmits.push_back(Transmit::Stream { stream, link, head, body: body.clone() });
+                Some(stream)
+            }
+        }
     }
 
     /// Leaves a step for another machine of this node.

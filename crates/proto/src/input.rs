@@ -1,6 +1,7 @@
 //! What can happen to a node.
 
 use crate::{
+    body::{BodyId, StreamId},
     links::{DialId, LinkId},
     lists::Who,
     outbox::JobId,
@@ -34,6 +35,36 @@ pub enum Input {
         link: LinkId,
         /// What it says.
         frame: Frame,
+    },
+    /// A long frame begins to arrive. Unless the node says at once what to do with its payload, that is let go.
+    Arriving {
+        /// On which link.
+        link: LinkId,
+        /// The frame, without its payload.
+        head: Frame,
+        /// The payload.
+        body: BodyId,
+        /// How many bytes it will have.
+        length: usize,
+    },
+    /// A payload that the node had collected is whole.
+    Arrived {
+        /// Which.
+        body: BodyId,
+        /// All of it.
+        payload: Bytes,
+    },
+    /// A payload will not become whole: its link is gone, the other end gave it up, or it stopped arriving.
+    Broken {
+        /// Which.
+        body: BodyId,
+    },
+    /// The answer to [`crate::Transmit::Stream`], always.
+    Streamed {
+        /// Which.
+        stream: StreamId,
+        /// Whether the other end has all of it, or wants no more of it.
+        complete: bool,
     },
     /// A datagram arrived and was opened with the swarm's key.
     Datagram {

@@ -22,6 +22,7 @@ pub mod peer;
 pub mod time;
 
 mod attach;
+mod body;
 mod broadcast;
 mod budget;
 mod context;
@@ -39,6 +40,7 @@ mod scope;
 mod seen;
 mod step;
 
+pub use body::{Body, BodyId, LONG_BYTES, StreamId};
 pub use config::{Config, ConfigError};
 pub use event::{ConnectError, Delivery, Event, HopOutcome, LookupError, PathReport, Receipt, SendError};
 pub use geometry::Geometry;

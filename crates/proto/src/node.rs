@@ -3,6 +3,7 @@
 //! Each input goes to the machine that it concerns; what machines have to tell each other are `Step`s, passed on in order
 //! until none is left. Nothing else connects them.
 
+mod bodies;
 mod commands;
 mod limits;
 mod network;
@@ -237,7 +238,11 @@ impl Machines {
             Input::LinkUp(up) => self.on_link_up(cx, up),
             Input::LinkDown { link, reason } => self.on_link_down(cx, link, reason),
             Input::DialFailed { dial, error } => self.on_dial_failed(cx, dial, error),
-            Input::Frame { link, frame } => self.on_frame(cx, link, frame),
+            Input::Frame { link, frame } => self.on_whole_frame(cx, link, frame),
+            Input::Arriving { link, head, body, length } => self.on_arriving(cx, link, head, body, length),
+            Input::Arrived { body, payload } => self.on_arrived(cx, body, payload),
+            Input::Broken { body } => self.on_broken(cx, body),
+            Input::Streamed { stream, complete } => self.on_streamed(cx, stream, complete),
             Input::Datagram { from, datagram } => self.on_datagram(cx, from, datagram),
             Input::JobDone { job, result } => self.on_job_done(cx, job, result),
             Input::Command(command) => self.on_command(cx, command),

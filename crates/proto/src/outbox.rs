@@ -1,6 +1,7 @@
 //! What follows from an input: transmissions, events and jobs.
 
 use crate::{
+    body::{Body, BodyId, StreamId},
     event::Event,
     links::{DialId, LinkId},
 };
@@ -16,6 +17,32 @@ pub enum Transmit {
         link: LinkId,
         /// What to say.
         frame: Frame,
+    },
+    /// A long frame for a link, its payload as it arrives. Answered by `Streamed`, always.
+    Stream {
+        /// Its number.
+        stream: StreamId,
+        /// Which link.
+        link: LinkId,
+        /// What to say, without the payload.
+        head: Frame,
+        /// The payload.
+        body: Body,
+    },
+    /// Hand this payload on no longer; unless it has ended already.
+    Abandon {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Keep all of this payload. Answered by `Arrived` or `Broken`, unless it is discarded.
+    Collect {
+        /// Which.
+        body: BodyId,
+    },
+    /// This payload is not needed any more. Streams that have begun go on.
+    Discard {
+        /// Which.
+        body: BodyId,
     },
     /// A datagram.
     Datagram {

@@ -11,6 +11,7 @@
 //! Read on in `next` (which way), `custody` (hop by hop), `sending` (end to end).
 
 mod arrival;
+mod arriving;
 mod copy;
 mod custody;
 mod direct;
@@ -19,21 +20,24 @@ mod sending;
 
 use crate::{
     attach::Attachments,
+    body::{Body, BodyId, LONG_BYTES},
     context::Context,
     deliver::Deliveries,
     event::{Delivery, Event, HopOutcome, PathReport, Receipt, SendError},
     input::{Ack, DialError, Operation, Route, SendOptions},
     links::{Link, LinkId, RoundTrip},
+    outbox::Transmit,
     overlay::Overlay,
     seen::{MessageKey, Window},
     time::Instant,
 };
 pub(crate) use arrival::immutable;
+use arriving::Arrival;
 use bytes::Bytes;
 use cicada_wire::{Address, Frame, Hash, Header, HopVerdict, Kind, MAX_HOPS, MessageId, Mutable, Refusal, Status};
 use copy::{Choice, Copy, CopyKey, Previous};
+pub(crate) use custody::{AHEAD_BYTES, LEAST_PATIENCE, MOST_PATIENCE, at_slowest};
 use custody::{Custody, News};
-pub(crate) use custody::{LEAST_PATIENCE, MOST_PATIENCE, at_slowest};
 use rand::Rng;
 use sending::{Sending, Verdict};
 use std::{
@@ -66,6 +70,8 @@ pub(crate) struct Router {
     seen: Window<MessageKey, ()>,
     /// To whom links for later messages were wished lately.
     dialled: Window<Hash, ()>,
+    /// Long messages for this peer's application that are not whole yet.
+    arriving: BTreeMap<BodyId, Arrival>,
     /// From a message to its receipt, whoever the target.
     journey: RoundTrip,
 }
@@ -128,7 +134,7 @@ impl Router {
             return false;
         };
         let hop = Mutable { hop_limit: MAX_HOPS, copy: number, ..Mutable::default() };
-        let mut copy = Copy::new(Header { fixed: sending.fixed.clone(), hop }, sending.payload.clone(), Previous::Here);
+        let mut copy = Copy::new(Header { fixed: sending.fixed.clone(), hop }, Body::Whole(sending.payload.clone()), Previous::Here);
         copy.charged = false;
         copy.choice = match (direct, slot == 0 && number == 0) {
             (true, _) => Choice::Direct,
@@ -141,7 +147,7 @@ impl Router {
             tried.clear();
         }
         copy.tried = tried;
-        let usual = self.journey.timeout(LEAST_JOURNEY, MOST_JOURNEY);
+        let usual = self.journey.timeout(LEAST_JOURNEY, MOST_JOURNEY) + at_slowest(sending.payload.len());
         sending.wait_for_receipt(cx.now, usual);
         let result = self.custody.take(cx, map, copy);
         if let (Err(refusal), Some(sending)) = (result, self.sendings.get_mut(&message)) {
@@ -189,7 +195,7 @@ impl Router {
             return cx.refuse(Some(from), Refusal::Unexpected);
         }
         let (verdict, took) = sending.on_receipt(cx.now, from_target, status);
-        if let Some(took) = took {
+        if let Some(took) = took.filter(|_| sending.payload.len() <= LONG_BYTES) {
             self.journey.measured(took);
         }
         self.act(cx, message, verdict);
@@ -246,6 +252,7 @@ impl Router {
                 }
                 News::Taken { key } if self.is_own(cx, key) => self.end_unattended(cx, key.message, Ack::FirstHop),
                 News::Offered { .. } | News::Taken { .. } => {}
+                News::Unneeded { body } => cx.out.transmits.push_back(Transmit::Discard { body }),
                 News::DeadEnd { key, copy, refusal } => self.on_dead_end(cx, map, key, &copy, refusal),
             }
         }
@@ -329,7 +336,7 @@ impl Router {
 
     /// This peer leaves: whether messages of ours or receipts still wait, so that leaving should wait a moment.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.sendings.is_empty() || self.custody.is_busy()
+        !self.sendings.is_empty() || !self.arriving.is_empty() || self.custody.is_busy()
     }
 
     /// This peer has left: every send fails.
@@ -338,6 +345,7 @@ impl Router {
             cx.out.event(Event::SendFailed { operation: sending.operation, error: SendError::Closing });
         }
         self.timers.clear();
+        self.arriving.clear();
         self.custody.clear();
     }
 

@@ -56,7 +56,9 @@ pub(crate) fn retain_frame(frame: &mut Frame, keep: Keep<'_>) -> usize {
         | Frame::HopVerdict(_)
         | Frame::Task(..)
         | Frame::TaskVerdict(_)
-        | Frame::Opaque(_) => 0,
+        | Frame::Opaque(_)
+        | Frame::Digest(_)
+        | Frame::Pull(_) => 0,
     }
 }
 
@@ -74,7 +76,9 @@ pub(crate) fn is_allowed(frame: &Frame, families: Families, informer: SocketAddr
         | Frame::HopVerdict(_)
         | Frame::Task(..)
         | Frame::TaskVerdict(_)
-        | Frame::Opaque(_) => true,
+        | Frame::Opaque(_)
+        | Frame::Digest(_)
+        | Frame::Pull(_) => true,
     }
 }
 

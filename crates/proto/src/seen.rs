@@ -57,7 +57,7 @@ impl<K: Ord + Copy, V> Window<K, V> {
         self.get(now, key).is_some()
     }
 
-    fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         if let Some((until, _)) = self.entries.remove(key) {
             self.order.remove(&(until, *key));
         }

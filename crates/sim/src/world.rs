@@ -9,13 +9,14 @@ use crate::{
     transport::{Arrival, Links},
 };
 use cicada_proto::{
-    Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, Transmit, config::Families, event::Delivery,
+    Body, Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, StreamId, Transmit, config::Families,
+    event::Delivery,
 };
 use cicada_wire::{Address, Datagram, Refusal, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -355,11 +356,14 @@ impl World {
     }
 
     fn drain(&mut self, who: PeerIndex, out: &mut Outbox) {
+        let mut streamed = VecDeque::new();
         loop {
             while let Some(transmit) = out.transmits.pop_front() {
-                self.transmit(who, transmit);
+                streamed.extend(self.transmit(who, transmit));
             }
-            let reply = if let Some(event) = out.events.pop_front() {
+            let reply = if let Some(stream) = streamed.pop_front() {
+                Some(Input::Streamed { stream, complete: true })
+            } else if let Some(event) = out.events.pop_front() {
                 self.observe(who, event)
             } else if let Some((job, work)) = out.jobs.pop_front() {
                 Some(Input::JobDone { job, result: self.work(who, work) })
@@ -389,13 +393,22 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, who: PeerIndex, transmit: Transmit) {
+    /// Returns what has left as a stream: here payloads travel in one piece, however long.
+    fn transmit(&mut self, who: PeerIndex, transmit: Transmit) -> Option<StreamId> {
         match transmit {
+            Transmit::Stream { stream, link, head, body } => {
+                if let Body::Whole(payload) = body {
+                    self.send_frame(who, link, head.with_payload(payload));
+                }
+                return Some(stream);
+            }
+            Transmit::Abandon { .. } | Transmit::Collect { .. } | Transmit::Discard { .. } => {}
             Transmit::Frame { link, frame } => self.send_frame(who, link, frame),
             Transmit::Datagram { to, datagram } => self.send_datagram(who, to, datagram),
             Transmit::Dial { dial, to, expected } => self.dial(who, dial, to, expected),
             Transmit::Close { link, reason } => self.close(who, link, reason),
         }
+        None
     }
 
     /// Takes note of what a peer tells; returns what its shell says to that.

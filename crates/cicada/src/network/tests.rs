@@ -10,6 +10,7 @@ use cicada_wire::{
     Purpose, Query, Record, Role, SignedRecord, SwarmKeys, Ticket, UnixTime,
 };
 use quinn::{RecvStream, SendStream};
+use std::collections::BTreeMap;
 use tokio::{task::JoinSet, time::Instant};
 
 #[tokio::test]
@@ -55,7 +56,7 @@ async fn what_was_queued_before_a_close_arrives_before_it() {
         assert_eq!(to_b.handle.send(ping(number)), Queued::Yes);
     }
     for _ in 0..20 {
-        assert_eq!(to_b.handle.send(data(50_000)), Queued::Yes);
+        assert_eq!(to_b.handle.send(data(20_000)), Queued::Yes);
     }
     to_b.handle.close(Refusal::MadeRoom);
     let (mut pings, mut bulk) = (0, 0);
@@ -389,6 +390,8 @@ struct End {
     _identified: watch::Sender<Me>,
     network: Arc<Network>,
     news: mpsc::Receiver<News>,
+    /// Long frames whose payloads are arriving.
+    arriving: BTreeMap<BodyId, (Frame, Arc<Body>)>,
     datagrams: mpsc::Receiver<Received>,
     tasks: JoinSet<()>,
 }
@@ -427,6 +430,9 @@ fn name(news: &News) -> &'static str {
         News::Up(..) => "up",
         News::Down(..) => "down",
         News::Frame(..) => "frame",
+        News::Arriving { .. } => "arriving",
+        News::Ended(..) => "ended",
+        News::Streamed { .. } => "streamed",
         News::DialFailed(..) => "dial failed",
         News::Knock(..) => "knock",
         News::Refused(_) => "refused",
@@ -505,7 +511,7 @@ impl End {
         tasks.spawn(Network::accept(network.endpoint.clone(), entrance, news_in));
         let (told_in, told) = mpsc::channel(4096);
         tasks.spawn(answer_knocks(Arc::clone(&network), news, told_in));
-        Self { me, _identified: identified, network, news: told, datagrams, tasks }
+        Self { me, _identified: identified, network, news: told, arriving: BTreeMap::new(), datagrams, tasks }
     }
 
     fn address(&self) -> Address {
@@ -525,10 +531,21 @@ impl End {
         self.news.recv().await.expect("the network holds a sender")
     }
 
+    /// The next frame that is whole.
     async fn frame(&mut self) -> Frame {
-        match self.news().await {
-            News::Frame(_, frame) => frame,
-            other => panic!("{}", name(&other)),
+        loop {
+            match self.news().await {
+                News::Frame(_, frame) => return frame,
+                News::Arriving { head, number, body, .. } => {
+                    body.collect();
+                    self.arriving.insert(number, (head, body));
+                }
+                News::Ended(number, true) => {
+                    let (head, body) = self.arriving.remove(&number).expect("its head came first");
+                    return head.with_payload(body.whole().expect("collected"));
+                }
+                other => panic!("{}", name(&other)),
+            }
         }
     }
 
@@ -558,7 +575,7 @@ impl End {
         loop {
             match self.news().await {
                 News::Down(_, refusal) => return refusal,
-                News::Frame(..) => {}
+                News::Frame(..) | News::Arriving { .. } | News::Ended(..) => {}
                 other => panic!("{}", name(&other)),
             }
         }

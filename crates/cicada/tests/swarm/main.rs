@@ -3,4 +3,5 @@
 mod broadcasts;
 mod faults;
 mod harness;
+mod large;
 mod unicasts;

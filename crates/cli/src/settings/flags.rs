@@ -187,7 +187,7 @@ pub(crate) struct Cast {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Demo {
     /// How many peers
-    #[arg(long, value_name = "N", env = "CICADA_PEERS", default_value_t = 16,
+    #[arg(long, value_name = "N", env = "CICADA_PEERS", default_value_t = 32,
           value_parser = clap::value_parser!(u16).range(2..=256))]
     pub(crate) peers: u16,
     /// How many random pairs exchange a message and an answer

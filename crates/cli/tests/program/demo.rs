@@ -6,7 +6,16 @@ use crate::harness::Cicada;
 fn the_demo_keeps_every_promise_on_both_overlays() {
     for overlay in ["ring", "tree"] {
         let ended = Cicada::new(&format!("demo --overlay {overlay}")).finish().succeeded();
-        for step in ["join", "look up", "message and answer", "broadcast of 1 KiB", "leave", "Every promise was kept."] {
+        for step in [
+            "join",
+            "look up",
+            "message and answer",
+            "broadcast of 1 KiB",
+            "broadcast of 1 MiB",
+            "a quarter killed",
+            "leave",
+            "Every promise was kept.",
+        ] {
             assert!(ended.stdout.iter().any(|line| line.starts_with(step)), "{step} is missing: {ended:#?}");
         }
         assert!(!ended.stdout.iter().any(|line| line.contains(" NO ")), "{ended:#?}");

@@ -42,9 +42,9 @@ fn a_send_to_nobody_fails_in_bounded_time_with_its_line() {
 fn a_message_over_the_limit_is_refused_with_the_limit_and_its_line() {
     let folder = Folder::new();
     for command in ["BCAST", "SEND localhost 49610"] {
-        folder.write("big.conf", format!("# big\n{command} {}\n", "x".repeat(300_000)));
+        folder.write("big.conf", format!("# big\n{command} {}\n", "x".repeat(17 << 20)));
         let ended = Cicada::new("--interface 127.0.0.1 -p 0 big.conf").folder(&folder).finish();
-        let ended = ended.failed(1, "the message has 300000 bytes, the limit is ");
+        let ended = ended.failed(1, "the message has 17825792 bytes, the limit is ");
         assert!(ended.stderr.last().unwrap().starts_with("big.conf:2: "), "{ended:#?}");
     }
 }

@@ -5,17 +5,18 @@ use super::{
     recent::{Fate, Fault, Handed, Part, Recent},
 };
 use crate::{
+    body::Body,
     context::Context,
     geometry::{Heir, Region, Share},
     links::{DialStart, Link, LinkId},
     overlay::Overlay,
-    route::{LEAST_PATIENCE, MOST_PATIENCE, at_slowest},
+    route::{AHEAD_BYTES, LEAST_PATIENCE, MOST_PATIENCE, at_slowest},
     seen::MessageKey,
     step::Step,
     time::Instant,
 };
 use bytes::Bytes;
-use cicada_wire::{Address, Frame, Hash, Reach, Refusal, Role, TaskVerdict, Ticket};
+use cicada_wire::{Address, Frame, Hash, Reach, Refusal, Role, Task, TaskVerdict, Ticket};
 
 /// A task that is not acknowledged.
 #[derive(Debug)]
@@ -82,22 +83,23 @@ impl Broadcaster {
         };
         let task = recent.task(me, ticket, reach, besides, false);
         let payload = recent.payload.clone();
-        self.dispatch(cx, key, ticket, to, Frame::Task(task, payload));
+        self.dispatch(cx, key, to, task, &payload);
     }
 
-    fn dispatch(&mut self, cx: &mut Context<'_>, key: MessageKey, ticket: Ticket, to: Hash, frame: Frame) {
+    fn dispatch(&mut self, cx: &mut Context<'_>, key: MessageKey, to: Hash, task: Task, payload: &Body) {
         let Some(id) = cx.links.to_peer(to).map(|link| link.id) else { return };
         let Some(link) = cx.links.link_mut(id) else { return };
         link.used = cx.now;
-        let (length, content) = match &frame {
-            Frame::Task(task, _) if task.extend => (0, Content::None),
-            Frame::Task(_, payload) if payload.len() > SMALL_BYTES => (payload.len(), Content::LargeBody),
+        let (length, content) = match payload.len() {
+            _ if task.extend => (0, Content::None),
+            length if length > SMALL_BYTES => (length.min(AHEAD_BYTES), Content::LargeBody),
             _ => (0, Content::SmallBody),
         };
         let patience = link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(length);
         let stage = Stage::Sent { link: id, since: cx.now, content };
-        self.open(ticket, Errand { key, to, stage, due: cx.now + patience });
-        cx.out.frame(id, frame);
+        self.open(task.ticket, Errand { key, to, stage, due: cx.now + patience });
+        let stream = cx.hand(id, Frame::Task(task, Bytes::new()), payload);
+        self.streams.extend(stream.map(|stream| (stream, key)));
     }
 
     fn open(&mut self, ticket: Ticket, errand: Errand) {
@@ -118,6 +120,9 @@ impl Broadcaster {
     pub(crate) fn on_verdict(&mut self, cx: &mut Context<'_>, overlay: &Overlay, link: LinkId, verdict: &TaskVerdict) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         // A verdict that comes too late is nobody's fault: it cannot be told from one for an open task of another peer.
+        if self.repair.on_verdict(cx, from, verdict.ticket) {
+            return;
+        }
         if self.on_favour_verdict(cx, overlay, from, verdict.ticket, verdict.refusal.is_none()) {
             return;
         }
@@ -141,6 +146,7 @@ impl Broadcaster {
 
     /// A link is up, or its other end was proven: a task may have waited for it.
     pub(crate) fn on_link_up(&mut self, cx: &mut Context<'_>, _overlay: &Overlay, link: LinkId) {
+        self.repair.on_link_up(cx, link);
         let Some(peer) = cx.links.link(link).map(Link::peer).filter(|peer| usable(cx, *peer)) else { return };
         let waiting = self.errands.iter().filter(|(_, errand)| errand.to == peer && matches!(errand.stage, Stage::Dialling(_)));
         let waiting: Vec<(Ticket, MessageKey)> = waiting.map(|(ticket, errand)| (*ticket, errand.key)).collect();
@@ -152,6 +158,7 @@ impl Broadcaster {
     /// A link is down: what it was handed goes to others.
     pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, overlay: &Overlay, down: LinkId, peer: Hash, reason: Refusal) {
         self.on_favour_link_down(cx, overlay, down);
+        self.repair.on_link_down(cx, down, peer);
         if cx.links.to_peer(peer).is_none() {
             self.fail_where(cx, overlay, Fault::Unavailable, |errand| errand.to == peer && matches!(errand.stage, Stage::Dialling(_)));
         }
@@ -257,7 +264,7 @@ impl Broadcaster {
         }
         let ticket = cx.ticket();
         let task = recent.task(me, ticket, geometry.reach_of(&share), None, true);
-        self.dispatch(cx, key, ticket, to, Frame::Task(task, Bytes::new()));
+        self.dispatch(cx, key, to, task, &Body::Whole(Bytes::new()));
     }
 }
 

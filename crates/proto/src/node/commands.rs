@@ -101,9 +101,13 @@ impl Machines {
         match input {
             Input::Command(command) => refuse_command(cx, &command),
             Input::LinkUp(up) => cx.out.transmits.push_back(Transmit::Close { link: up.link, reason: Refusal::Closing }),
+            Input::Arriving { body, .. } => cx.out.transmits.push_back(Transmit::Discard { body }),
             Input::LinkDown { .. }
             | Input::DialFailed { .. }
             | Input::Frame { .. }
+            | Input::Arrived { .. }
+            | Input::Broken { .. }
+            | Input::Streamed { .. }
             | Input::Datagram { .. }
             | Input::JobDone { .. }
             | Input::Wake
@@ -129,7 +133,7 @@ fn refuse_command(cx: &mut Context<'_>, command: &Command) {
 /// For the bodies of a swarm's purpose in an overlay of bare nodes, and the reverse.
 pub(super) fn is_for_purpose(frame: &Frame, purpose: Purpose) -> bool {
     let of_swarm = match frame {
-        Frame::Data(..) | Frame::HopVerdict(_) | Frame::Task(..) | Frame::TaskVerdict(_) => true,
+        Frame::Data(..) | Frame::HopVerdict(_) | Frame::Task(..) | Frame::TaskVerdict(_) | Frame::Digest(_) | Frame::Pull(_) => true,
         Frame::Opaque(_) => false,
         Frame::Query(..)
         | Frame::Reply(..)

@@ -55,8 +55,8 @@ impl Machines {
     // --- Budgets
 
     /// Whether a frame is within its sender's and its origin's budgets; if not, the sender is told.
-    pub(super) fn afford(&mut self, cx: &mut Context<'_>, link: LinkId, from: Hash, frame: &Frame) -> bool {
-        let Err(refusal) = self.budgets.frame(cx, from, frame) else { return true };
+    pub(super) fn afford(&mut self, cx: &mut Context<'_>, link: LinkId, from: Hash, frame: &Frame, length: usize) -> bool {
+        let Err(refusal) = self.budgets.frame(cx, from, frame, length) else { return true };
         cx.refuse(Some(from), refusal);
         let answer = match frame {
             Frame::Query(ticket, _) => Frame::Reply(*ticket, Reply::Refused(refusal)),
@@ -67,6 +67,7 @@ impl Machines {
                 receipt: header.fixed.kind == Kind::Receipt,
                 refusal: Some(refusal),
             }),
+            Frame::Pull(pull) => Frame::TaskVerdict(TaskVerdict { ticket: pull.ticket, refusal: Some(refusal) }),
             Frame::Task(task, _) => Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: Some(refusal) }),
             Frame::Reply(..)
             | Frame::Changed(_)
@@ -76,7 +77,8 @@ impl Machines {
             | Frame::Goodbye(_)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_)
-            | Frame::Opaque(_) => return false,
+            | Frame::Opaque(_)
+            | Frame::Digest(_) => return false,
         };
         cx.out.frame(link, answer);
         false

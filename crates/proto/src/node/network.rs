@@ -5,6 +5,7 @@ use super::{
     commands::{is_for_purpose, sender_id},
 };
 use crate::{
+    body::Body,
     config::Families,
     context::Context,
     event::Event,
@@ -17,6 +18,7 @@ use crate::{
     scope,
     step::Step,
 };
+use bytes::Bytes;
 use cicada_wire::{
     Address, Datagram, Find, Found, Frame, Introduction, MAX_DATAGRAM_BYTES, Query, Refusal, Reply, Role, SignedRecord, SwarmKeys, Ticket,
 };
@@ -111,7 +113,26 @@ impl Machines {
         }
     }
 
-    pub(super) fn on_frame(&mut self, cx: &mut Context<'_>, id: LinkId, mut frame: Frame) {
+    pub(super) fn on_whole_frame(&mut self, cx: &mut Context<'_>, id: LinkId, frame: Frame) {
+        let body = match &frame {
+            Frame::Data(_, payload) | Frame::Task(_, payload) | Frame::Opaque(payload) => payload.clone(),
+            Frame::Query(..)
+            | Frame::Reply(..)
+            | Frame::Changed(_)
+            | Frame::Hint(_)
+            | Frame::Introduce(_)
+            | Frame::Unify(_)
+            | Frame::Goodbye(_)
+            | Frame::HopVerdict(_)
+            | Frame::TaskVerdict(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => Bytes::new(),
+        };
+        self.on_frame(cx, id, frame, Body::Whole(body));
+    }
+
+    /// `body` is the payload, if the frame is of a kind that carries one.
+    pub(super) fn on_frame(&mut self, cx: &mut Context<'_>, id: LinkId, mut frame: Frame, body: Body) {
         let now = cx.now;
         let Some(link) = cx.links.link_mut(id) else { return };
         link.heard = now;
@@ -125,7 +146,7 @@ impl Machines {
         if !scope::is_allowed(&frame, cx.config.families, remote) {
             return cx.refuse(Some(record.id()), Refusal::ForbiddenAddress);
         }
-        if !self.afford(cx, id, record.id(), &frame) {
+        if !self.afford(cx, id, record.id(), &frame, body.len()) {
             return;
         }
         for _ in 0..scope::retain_frame(&mut frame, &mut |told| self.may_hear(cx, record.id(), told)) {
@@ -141,20 +162,22 @@ impl Machines {
                 Some(member) => self.on_overlay_frame(cx, &member, frame),
                 None => cx.refuse(Some(record.id()), Refusal::Unexpected),
             },
-            Frame::Data(header, payload) => {
+            Frame::Data(header, _) => {
                 self.mark_used(cx, id);
                 let map = Map { overlay: &self.overlay, attachments: &self.attachments };
-                self.router.on_data(cx, &map, &mut self.deliveries, id, header, payload);
+                self.router.on_data(cx, &map, &mut self.deliveries, id, header, body);
             }
             Frame::HopVerdict(verdict) => {
                 let map = Map { overlay: &self.overlay, attachments: &self.attachments };
                 self.router.on_verdict(cx, &map, id, &verdict);
             }
-            Frame::Task(task, payload) => {
+            Frame::Task(task, _) => {
                 self.mark_used(cx, id);
-                self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, id, task, payload);
+                self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, id, task, body);
             }
             Frame::TaskVerdict(verdict) => self.broadcaster.on_verdict(cx, &self.overlay, id, &verdict),
+            Frame::Digest(digest) => self.broadcaster.on_digest(cx, id, &digest),
+            Frame::Pull(pull) => self.broadcaster.on_pull(cx, id, &pull),
             Frame::Opaque(payload) => {
                 self.mark_used(cx, id);
                 cx.out.event(Event::Opaque { from: record, payload });

@@ -280,7 +280,9 @@ impl Ring {
             | Frame::HopVerdict(_)
             | Frame::Task(..)
             | Frame::TaskVerdict(_)
-            | Frame::Opaque(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
+            | Frame::Opaque(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
         }
     }
 

@@ -6,6 +6,7 @@ use super::{
     custody::relayed,
 };
 use crate::{
+    body::Body,
     context::Context,
     deliver::Deliveries,
     event::Delivery,
@@ -24,7 +25,7 @@ impl Router {
         deliveries: &mut Deliveries,
         link: LinkId,
         header: Header,
-        payload: Bytes,
+        payload: Body,
     ) {
         let Some(record) = cx.links.link(link).map(|link| link.record.clone()) else { return };
         let (from, role, key) = (record.id(), record.record().role, CopyKey::of(&header));
@@ -34,9 +35,14 @@ impl Router {
         } else if payload.len() > cx.config.limits.message_bytes {
             Err(Refusal::TooLarge)
         } else if header.fixed.target == Some(cx.me.id()) {
-            cx.out.frame(link, Frame::HopVerdict(key.verdict(None)));
-            self.arrive(cx, map, deliveries, from, &header, payload);
-            return self.hear_news(cx, map);
+            match payload {
+                Body::Whole(payload) => {
+                    cx.out.frame(link, Frame::HopVerdict(key.verdict(None)));
+                    self.arrive(cx, map, deliveries, from, &header, payload);
+                    return self.hear_news(cx, map);
+                }
+                Body::Arriving { body, .. } => self.begin_arrival(cx, map, deliveries, from, &header, body),
+            }
         } else {
             self.relay(cx, map, from, header, payload)
         };
@@ -48,7 +54,7 @@ impl Router {
     }
 
     /// Takes a message over to hand it on.
-    fn relay(&mut self, cx: &mut Context<'_>, map: &Map<'_>, from: Hash, header: Header, payload: Bytes) -> Result<(), Refusal> {
+    fn relay(&mut self, cx: &mut Context<'_>, map: &Map<'_>, from: Hash, header: Header, payload: Body) -> Result<(), Refusal> {
         let (key, me) = (CopyKey::of(&header), cx.me.id());
         if cx.me.record.record().role != Role::Member {
             return Err(Refusal::NoRoute);
@@ -103,7 +109,13 @@ impl Router {
     }
 
     /// Delivers a message unless it was delivered before.
-    fn accept(&mut self, cx: &mut Context<'_>, deliveries: &mut Deliveries, header: &Header, payload: Bytes) -> Result<(), Refusal> {
+    pub(super) fn accept(
+        &mut self,
+        cx: &mut Context<'_>,
+        deliveries: &mut Deliveries,
+        header: &Header,
+        payload: Bytes,
+    ) -> Result<(), Refusal> {
         let fixed = &header.fixed;
         let key = MessageKey::of(fixed);
         if self.seen.contains(cx.now, &key) {
@@ -126,7 +138,7 @@ impl Router {
         let origin = about.fixed.origin.id();
         let fixed = immutable(cx, Kind::Receipt, Some(origin), about.fixed.message, payload.len());
         let hop = Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, ..Mutable::default() };
-        let mut copy = Copy::new(Header { fixed, hop }, payload, Previous::Here);
+        let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);
         copy.back = Some(from);
         if let Err(refusal) = self.custody.take(cx, map, copy) {
             cx.refuse(Some(origin), refusal);

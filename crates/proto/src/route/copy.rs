@@ -1,7 +1,10 @@
 //! One copy of a message, or of a receipt, while this peer answers for it.
 
-use crate::{links::LinkId, time::Instant};
-use bytes::Bytes;
+use crate::{
+    body::{Body, StreamId},
+    links::LinkId,
+    time::Instant,
+};
 use cicada_wire::{Address, Hash, Header, HopVerdict, Kind, MessageId, Refusal};
 use std::collections::BTreeSet;
 
@@ -57,7 +60,7 @@ pub(super) enum Choice {
 pub(super) struct Copy {
     /// As it is handed on.
     pub(super) header: Header,
-    pub(super) payload: Bytes,
+    pub(super) payload: Body,
     pub(super) previous: Previous,
     pub(super) choice: Choice,
     /// Hops that refused it, kept silent, or carry another copy.
@@ -67,6 +70,8 @@ pub(super) struct Copy {
     /// How many hops it was handed to here.
     pub(super) tries: usize,
     pub(super) state: State,
+    /// While its payload is on its way over a link.
+    pub(super) stream: Option<StreamId>,
     /// When the state is over.
     pub(super) due: Instant,
     /// Whether it counts against the limits here; if not, the message that it is a copy of does.
@@ -88,7 +93,7 @@ pub(super) enum State {
 
 impl Copy {
     /// A copy that nobody was tried for yet. Its time is set as soon as it stands somewhere.
-    pub(super) fn new(header: Header, payload: Bytes, previous: Previous) -> Self {
+    pub(super) fn new(header: Header, payload: Body, previous: Previous) -> Self {
         Self {
             header,
             payload,
@@ -98,8 +103,17 @@ impl Copy {
             back: None,
             tries: 0,
             state: State::Held,
+            stream: None,
             due: Instant::default(),
             charged: true,
+        }
+    }
+
+    /// How many bytes it holds at most.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.payload {
+            Body::Whole(bytes) => bytes.len(),
+            Body::Arriving { length, .. } => (*length).min(RELAYED_BYTES),
         }
     }
 
@@ -124,3 +138,6 @@ impl Copy {
         }
     }
 }
+
+/// What a relay holds of a payload that passes through: what it may read ahead, and what it keeps for another hop.
+const RELAYED_BYTES: usize = 1024 * 1024; // the windows of the shell

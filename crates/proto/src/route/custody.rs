@@ -9,7 +9,16 @@ use super::{
     copy::{Copy, CopyKey, Previous, State},
     next::{self, Hop, Next},
 };
-use crate::{config::Families, context::Context, links::LinkId, seen::Window, step::Step, time::Instant};
+use crate::{
+    body::{BodyId, StreamId},
+    config::Families,
+    context::Context,
+    links::LinkId,
+    seen::Window,
+    step::Step,
+    time::Instant,
+};
+use bytes::Bytes;
 use cicada_wire::{Address, Frame, Hash, MAX_HOPS, MessageId, Refusal, SignedRecord};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -24,6 +33,8 @@ pub(super) struct Custody {
     taken: BTreeSet<(Instant, CopyKey)>,
     /// Copies that were here, and who handed them to us: they do not come here again.
     handled: Window<CopyKey, Previous>,
+    /// Payloads on their way over links.
+    streams: BTreeMap<StreamId, CopyKey>,
     load: Load,
     news: VecDeque<News>,
 }
@@ -42,6 +53,8 @@ pub(super) enum News {
     Offered { key: CopyKey, to: Hash },
     /// The next hop has taken it over.
     Taken { key: CopyKey },
+    /// A payload that was arriving for it is not needed any more.
+    Unneeded { body: BodyId },
     /// There is no way on from here, or nobody to give it to.
     DeadEnd { key: CopyKey, copy: Box<Copy>, refusal: Refusal },
 }
@@ -58,7 +71,7 @@ impl Custody {
         // A link that another copy waits for is that one's first hop.
         copy.tried.extend(self.siblings(cx.me.id(), key).filter_map(Copy::waits_for));
         if copy.charged {
-            self.charge(cx, copy.payload.len())?;
+            self.charge(cx, copy.held_bytes())?;
         }
         self.note(cx, key, copy.previous);
         self.timers.insert((copy.due, key));
@@ -89,12 +102,33 @@ impl Custody {
                 if let Some(link) = cx.links.link_mut(link).filter(|_| small) {
                     link.round_trip.measured(cx.now.since(since));
                 }
-                let until = cx.now + KEPT;
-                self.set_due(key, until);
-                self.taken.insert((until, key));
+                self.wait_for_return(cx.now, key);
                 self.news.push_back(News::Taken { key });
             }
             (None, None) => {}
+        }
+    }
+
+    /// A payload has left over a link, or will not.
+    pub(super) fn on_streamed(&mut self, cx: &mut Context<'_>, map: &Map<'_>, stream: StreamId, complete: bool) {
+        let Some(key) = self.streams.remove(&stream) else { return };
+        let Some(copy) = self.copies.get_mut(&key).filter(|copy| copy.stream == Some(stream)) else { return };
+        copy.stream = None;
+        match &copy.state {
+            State::Taken { .. } if complete => self.wait_for_return(cx.now, key),
+            State::Taken { by } | State::Offered { to: by, .. } if !complete => {
+                let by = *by;
+                self.try_another(cx, map, key, by);
+            }
+            // Its verdict is on its way.
+            State::Held | State::Waiting { .. } | State::Offered { .. } | State::Taken { .. } => {}
+        }
+    }
+
+    /// A payload does not arrive: what is handed on of it ends by itself.
+    pub(super) fn on_broken(&mut self, body: BodyId) {
+        for key in self.those(|copy| copy.payload.is(body)) {
+            self.drop_copy(key);
         }
     }
 
@@ -186,6 +220,11 @@ impl Custody {
         self.handled.insert(cx.now, key, previous, cx.now + REMEMBERED, cx.config.limits.seen);
     }
 
+    /// Whether a copy here has this payload.
+    pub(super) fn holds_body(&self, body: BodyId) -> bool {
+        self.copies.values().any(|copy| copy.payload.is(body))
+    }
+
     /// Whether this copy is in our hands still.
     pub(super) fn holds(&self, key: CopyKey) -> bool {
         self.copies.contains_key(&key)
@@ -223,7 +262,7 @@ impl Custody {
                 Some(copy) if keep => {
                     copy.charged = true;
                     self.load.messages += 1;
-                    self.load.bytes += copy.payload.len();
+                    self.load.bytes += copy.held_bytes();
                 }
                 Some(_) => {
                     self.drop_copy(key);
@@ -269,7 +308,7 @@ impl Custody {
         let Some(link) = cx.links.to_peer(hop.peer).map(|link| link.id) else { return };
         let Some(link) = cx.links.link_mut(link) else { return };
         link.used = cx.now;
-        let patience = link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(copy.payload.len());
+        let patience = link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(copy.payload.len().min(AHEAD_BYTES));
         let link = link.id;
         copy.header.hop.detours += u8::from(hop.detour);
         copy.header.hop.absent |= hop.absent.bits();
@@ -280,9 +319,9 @@ impl Custody {
         }
         copy.tries += 1;
         copy.state = State::Offered { to: hop.peer, link, since: cx.now };
-        let payload = copy.payload.clone();
+        copy.stream = cx.hand(link, Frame::Data(header, Bytes::new()), &copy.payload);
+        self.streams.extend(copy.stream.map(|stream| (stream, key)));
         self.set_due(key, cx.now + patience);
-        cx.out.frame(link, Frame::Data(header, payload));
         self.news.push_back(News::Offered { key, to: hop.peer });
     }
 
@@ -318,14 +357,26 @@ impl Custody {
         copy.tried.extend(siblings);
         let (until, was_taken) = (copy.due, matches!(copy.state, State::Taken { .. }));
         copy.state = State::Held;
-        if was_taken {
-            self.taken.remove(&(until, key));
-        }
-        if let Err(refusal) = self.advance(cx, map, key)
+        self.taken.remove(&(until, key));
+        // Of what passed through, the beginning is not here any more: its origin tries again.
+        let has_passed = was_taken && copy.payload.arriving().is_some();
+        let advanced = if has_passed { Err(Refusal::NoRoute) } else { self.advance(cx, map, key) };
+        if let Err(refusal) = advanced
             && let Some(copy) = self.drop_copy(key)
         {
             self.news.push_back(News::DeadEnd { key, copy: Box::new(copy), refusal });
         }
+    }
+
+    /// A copy was taken over. From now on it can be handed back, and goes when there is no room; but not while its payload leaves.
+    fn wait_for_return(&mut self, now: Instant, key: CopyKey) {
+        let Some(copy) = self.copies.get(&key) else { return };
+        if copy.stream.is_some() {
+            return self.set_due(key, now + LONGEST_STREAM);
+        }
+        let until = now + KEPT;
+        self.set_due(key, until);
+        self.taken.insert((until, key));
     }
 
     // --- Book-keeping
@@ -354,8 +405,9 @@ impl Custody {
         self.timers.remove(&(copy.due, key));
         self.taken.remove(&(copy.due, key));
         if copy.charged {
-            self.discharge(copy.payload.len());
+            self.discharge(copy.held_bytes());
         }
+        self.news.extend(copy.payload.arriving().map(|body| News::Unneeded { body }));
         Some(copy)
     }
 }
@@ -387,6 +439,12 @@ pub(crate) const MOST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A copy that was taken over can be handed back for this long.
 const KEPT: Duration = Duration::from_secs(3); // guess: three silent hops behind the next
+
+/// A payload that has not left after this long never will.
+const LONGEST_STREAM: Duration = Duration::from_secs(600); // guess: the longest message at 2 MB/s
+
+/// What may be on its way over a link before the beginning of another payload.
+pub(crate) const AHEAD_BYTES: usize = 1024 * 1024; // guess
 
 /// A copy that was here is known again for this long.
 const REMEMBERED: Duration = Duration::from_secs(10); // guess: longer than a copy can wander about

@@ -73,7 +73,7 @@ pub(super) enum Verdict {
 impl Sending {
     pub(super) fn new(now: Instant, outgoing: super::Outgoing, fixed: Immutable) -> Self {
         let super::Outgoing { operation, target, address, payload, options } = outgoing;
-        let deadline = now + options.timeout.min(LONGEST);
+        let deadline = now + (options.timeout + super::at_slowest(payload.len())).min(LONGEST);
         Self {
             operation,
             target,
@@ -139,7 +139,7 @@ impl Sending {
             Trouble::Silence(times) => times,
             Trouble::NoRoute(_) | Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::NoLink(_) => 0,
         };
-        self.due = (now + (usual * 2u32.pow(times.min(3))).min(LONGEST_WAIT)).min(self.deadline);
+        self.due = (now + (usual * 2u32.pow(times.min(3))).min(LONGEST_WAIT.max(usual))).min(self.deadline);
     }
 
     /// Its time has come without a receipt. Whether that is because nothing at all was heard.

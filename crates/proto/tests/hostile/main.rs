@@ -84,6 +84,15 @@ impl Rig {
             match transmit {
                 Transmit::Dial { dial, .. } => self.dials.push(dial),
                 Transmit::Close { link, reason } => downs.push(Input::LinkDown { link, reason }),
+                Transmit::Stream { stream, head, body, .. } => {
+                    assert!(
+                        Frame::parse_head(&head.to_bytes(), head.len_bytes() + body.len()).is_ok(),
+                        "says what nobody can read: {head:?}"
+                    );
+                    downs.push(Input::Streamed { stream, complete: body.len() % 2 == 0 });
+                }
+                Transmit::Collect { body } => downs.push(Input::Broken { body }),
+                Transmit::Abandon { .. } | Transmit::Discard { .. } => {}
                 Transmit::Frame { frame, .. } => assert!(Frame::parse(&frame.to_bytes()).is_ok(), "says what nobody can read: {frame:?}"),
                 Transmit::Datagram { datagram, .. } => {
                     assert!(Datagram::parse(&datagram.to_bytes()).is_ok(), "says what nobody can read: {datagram:?}");

@@ -24,7 +24,7 @@ fn up_to(from: u8, last: u8) -> Reach {
 fn task(ticket: u64, reach: Reach) -> Task {
     let mut header = unicast(0x05, id(0), 1);
     (header.fixed.kind, header.fixed.target, header.hop.reach) = (Kind::Broadcast, None, Some(reach));
-    Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false }
+    Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false, avoided: vec![], offset: 0 }
 }
 
 fn extend(ticket: u64, reach: Reach) -> Frame {
@@ -134,7 +134,7 @@ fn the_part_of_a_silent_delegate_goes_to_the_one_before_it() {
     let replaced = desk.tasks();
     let before = Reach(up_to(0x40, 0x80).0.wrapping_sub(U256::ONE));
     assert_eq!(summary(&replaced), [(id(0x40), before, true)]);
-    assert_eq!(replaced[0].1.excluded, [id(0x60)], "nobody else need try it");
+    assert_eq!(replaced[0].1.avoided, [id(0x60)], "nobody else need try it");
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn bodies_are_bounded_and_those_in_use_stay() {
 #[test]
 fn what_cannot_be_sent_is_told_before_anything_is_sent() {
     let mut desk = delegate();
-    desk.command(|operation| Command::Broadcast { operation, payload: vec![0; 256 * 1024 + 1].into(), excluded: vec![] });
+    desk.command(|operation| Command::Broadcast { operation, payload: vec![0; 16 * 1024 * 1024 + 1].into(), excluded: vec![] });
     desk.command(|operation| Command::Broadcast { operation, payload: hello(), excluded: vec![id(1); MAX_EXCLUDED + 1] });
     let errors: Vec<_> = desk
         .events

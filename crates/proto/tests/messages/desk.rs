@@ -1,7 +1,9 @@
 //! One node, and hand-made peers at the other ends of its links: what it says to each can be read off.
 
 use bytes::Bytes;
-use cicada_proto::{Command, Config, Event, Input, Instant, Job, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, Transmit};
+use cicada_proto::{
+    Body, BodyId, Command, Config, Event, Input, Instant, Job, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, StreamId, Transmit,
+};
 use cicada_wire::*;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -48,8 +50,20 @@ pub(crate) struct Desk {
     links: BTreeMap<LinkId, Hash>,
     /// What was said, to whom, and not read yet.
     said: Vec<(Hash, Frame)>,
+    pub(crate) bodies: Bodies,
     pub(crate) events: Vec<Event>,
     next: u64,
+    /// Whether the others answer when they are asked whether they live.
+    pub(crate) answers: bool,
+}
+
+/// What the node wants of payloads that travel piece by piece.
+#[derive(Default)]
+pub(crate) struct Bodies {
+    pub(crate) streams: Vec<(StreamId, Body)>,
+    pub(crate) abandoned: Vec<StreamId>,
+    pub(crate) collected: Vec<BodyId>,
+    pub(crate) discarded: Vec<BodyId>,
 }
 
 impl Desk {
@@ -61,7 +75,16 @@ impl Desk {
         config.member_ids = IdKind::Data;
         let me = Me { record: record(ME, Role::Member, &[]), boot: 1 };
         let node = Node::new(me, config, [3; 32], clock).expect("the configuration agrees with itself");
-        Self { node, now: Instant(1_000_000), links: BTreeMap::new(), said: Vec::new(), events: Vec::new(), next: 0 }
+        Self {
+            node,
+            now: Instant(1_000_000),
+            links: BTreeMap::new(),
+            said: Vec::new(),
+            bodies: Bodies::default(),
+            events: Vec::new(),
+            next: 0,
+            answers: false,
+        }
     }
 
     /// A node with links to these members.
@@ -116,6 +139,26 @@ impl Desk {
         self.input(Input::Frame { link, frame });
     }
 
+    /// A peer begins to say something long.
+    pub(crate) fn hear_of(&mut self, from: Hash, head: Frame, body: BodyId, length: usize) {
+        let link = self.link_to(from);
+        let read = Frame::parse_head(&head.to_bytes(), head.len_bytes() + length);
+        assert_eq!(read.map(|(head, _)| head), Ok(head.clone()), "the test says what the wire allows");
+        self.input(Input::Arriving { link, head, body, length });
+    }
+
+    pub(crate) fn arrived(&mut self, body: BodyId, payload: Bytes) {
+        self.input(Input::Arrived { body, payload });
+    }
+
+    pub(crate) fn broken(&mut self, body: BodyId) {
+        self.input(Input::Broken { body });
+    }
+
+    pub(crate) fn streamed(&mut self, stream: StreamId, complete: bool) {
+        self.input(Input::Streamed { stream, complete });
+    }
+
     pub(crate) fn command(&mut self, command: impl FnOnce(Operation) -> Command) {
         self.next += 1;
         let operation = Operation(self.next);
@@ -138,7 +181,20 @@ impl Desk {
         let mut replies = Vec::new();
         for transmit in out.transmits {
             match transmit {
+                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Ping) } if self.answers => {
+                    replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Pong) });
+                }
+                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Neighbours(_)) } if self.answers => {
+                    replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Neighbours(Neighbours::default())) });
+                }
                 Transmit::Frame { link, frame } => self.said.extend(self.links.get(&link).map(|peer| (*peer, frame))),
+                Transmit::Stream { stream, link, head, body } => {
+                    self.said.extend(self.links.get(&link).map(|peer| (*peer, head)));
+                    self.bodies.streams.push((stream, body));
+                }
+                Transmit::Abandon { stream } => self.bodies.abandoned.push(stream),
+                Transmit::Collect { body } => self.bodies.collected.push(body),
+                Transmit::Discard { body } => self.bodies.discarded.push(body),
                 Transmit::Close { link, reason } => {
                     self.links.remove(&link);
                     replies.push(Input::LinkDown { link, reason });
@@ -196,6 +252,25 @@ impl Desk {
         let verdicts = verdicts.collect();
         self.said.retain(|(_, frame)| !matches!(frame, Frame::TaskVerdict(_)));
         verdicts
+    }
+
+    /// What is offered: to whom, and which.
+    pub(crate) fn digests(&mut self) -> Vec<(Hash, Vec<ShortId>)> {
+        let digests = self.said.iter().filter_map(|(to, frame)| match frame {
+            Frame::Digest(digest) => Some((*to, digest.ids.clone())),
+            _ => None,
+        });
+        let digests = digests.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::Digest(_)));
+        digests
+    }
+
+    /// What is asked for, and of whom.
+    pub(crate) fn pulls(&mut self) -> Vec<(Hash, Pull)> {
+        let pulls = self.said.iter().filter_map(|(to, frame)| if let Frame::Pull(pull) = frame { Some((*to, *pull)) } else { None });
+        let pulls = pulls.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::Pull(_)));
+        pulls
     }
 
     /// How many messages the application has got.

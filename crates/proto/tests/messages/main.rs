@@ -2,4 +2,6 @@
 
 mod broadcast;
 mod desk;
+mod long;
+mod repair;
 mod unicast;

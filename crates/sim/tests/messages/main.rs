@@ -3,5 +3,6 @@
 mod broadcast;
 mod clients;
 mod families;
+mod repair;
 mod swarm;
 mod unicast;

@@ -164,7 +164,7 @@ fn a_peer_that_is_alone_has_no_route_until_its_timeout() {
 #[test]
 fn a_message_over_the_limit_is_refused_before_it_is_queued() {
     let (mut world, peers) = swarm(9, config(OverlayKind::Ring, 16), 2);
-    let limit = 256 * 1024;
+    let limit = cicada_proto::Config::default().limits.message_bytes;
     let error = world.send(peers[0], peers[1], vec![0; limit + 1], SendOptions::default());
     assert_eq!(error, Err(SendError::TooLarge { length: limit + 1, limit }));
     assert!(world.send(peers[0], peers[1], vec![0; limit], SendOptions::default()).is_ok());
@@ -208,6 +208,7 @@ fn too_many_messages_under_way_are_full_and_room_comes_back() {
 #[test]
 fn bytes_under_way_are_bounded_too() {
     let mut config = config(OverlayKind::Ring, 16);
+    config.limits.message_bytes = 1000;
     config.limits.in_flight_bytes = 1000;
     let (mut world, peers) = swarm(12, config, 3);
     let target = world.id(peers[1]);

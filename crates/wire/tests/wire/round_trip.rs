@@ -13,6 +13,20 @@ proptest! {
     }
 
     #[test]
+    fn the_head_of_a_frame_says_where_its_payload_begins(frame in frames()) {
+        let (head, bytes) = (frame.head_bytes(), frame.to_bytes());
+        let carries = matches!(frame, Frame::Data(..) | Frame::Task(..) | Frame::Opaque(_));
+        match Frame::parse_head(&bytes[..bytes.len().min(MAX_HEADER_BYTES)], bytes.len()) {
+            Ok((read, begins)) => {
+                prop_assert!(carries);
+                prop_assert_eq!(&bytes[..begins], &head[..]);
+                prop_assert_eq!(read.with_payload(bytes.slice(begins..)), frame);
+            }
+            Err(_) => prop_assert!(!carries),
+        }
+    }
+
+    #[test]
     fn every_datagram_comes_back_as_it_was(datagram in datagrams()) {
         let bytes = datagram.to_bytes();
         prop_assert_eq!(datagram.len_bytes(), bytes.len());
@@ -98,7 +112,14 @@ fn the_largest_header_stays_under_its_limit() {
         detours: u8::MAX,
         absent: u8::MAX,
     };
-    let task = Task { ticket: Ticket(u64::MAX), header: Header { fixed, hop }, excluded: vec![far; MAX_EXCLUDED], extend: true };
+    let task = Task {
+        ticket: Ticket(u64::MAX),
+        header: Header { fixed, hop },
+        excluded: vec![far; MAX_EXCLUDED / 2],
+        extend: true,
+        avoided: vec![far; MAX_EXCLUDED / 2],
+        offset: u64::MAX,
+    };
     let frame = Frame::Task(task, bytes::Bytes::new());
     assert!(frame.len_bytes() <= MAX_HEADER_BYTES, "{} bytes", frame.len_bytes());
     assert_eq!(Frame::parse(&frame.to_bytes()), Ok(frame));

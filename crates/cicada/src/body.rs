@@ -1,0 +1,284 @@
+//! A payload while it arrives: one link writes, others read after it.
+//!
+//! It is held whole only if the node collects it. Otherwise it passes through: what the fastest reader has had for a while is let
+//! go, and the writer waits for that reader, so that the transport holds the sender back.
+
+use bytes::{Bytes, BytesMut};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+/// A payload that is arriving.
+pub(crate) struct Body {
+    state: Mutex<State>,
+    /// Tells readers and the writer that something has changed.
+    changed: watch::Sender<()>,
+    length: usize,
+}
+
+struct State {
+    here: Here,
+    /// How much has arrived.
+    ends: usize,
+    /// How far the fastest reader is.
+    read: usize,
+    fate: Fate,
+}
+
+/// What is here of it.
+enum Here {
+    /// Its latest pieces, and where the first of them begins.
+    Pieces { pieces: VecDeque<Bytes>, begins: usize },
+    /// All that has arrived, in one buffer, so that no byte is held twice.
+    Growing(BytesMut),
+    /// All of it.
+    Whole(Bytes),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// It passes through, or nobody has said yet what shall become of it.
+    Passing,
+    /// All of it is kept.
+    Collected,
+    /// Nobody needs it.
+    Discarded,
+    /// It will not become whole.
+    Broken,
+}
+
+/// What a reader gets.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// The next bytes.
+    Bytes(Bytes),
+    /// There are no more.
+    End,
+    /// It will not become whole, or the beginning is gone.
+    Broken,
+}
+
+/// What the writer may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Room {
+    /// Write this much.
+    Bytes(usize),
+    /// Stop: nobody needs more.
+    Unneeded,
+}
+
+impl Body {
+    pub(crate) fn new(length: usize) -> Self {
+        let state = State { here: Here::nothing(), ends: 0, read: 0, fate: Fate::Passing };
+        Self { state: Mutex::new(state), changed: watch::Sender::new(()), length }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Nothing in here can leave the state half changed.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // --- The writer
+
+    /// Waits until there is room. Cancel-safe.
+    pub(crate) async fn room(&self) -> Room {
+        let mut changes = self.changed.subscribe();
+        loop {
+            let room = {
+                let state = self.state();
+                match state.fate {
+                    Fate::Passing => (state.read + AHEAD_BYTES).saturating_sub(state.ends),
+                    Fate::Collected => usize::MAX,
+                    Fate::Discarded | Fate::Broken => return Room::Unneeded,
+                }
+            };
+            if room > 0 {
+                return Room::Bytes(room);
+            }
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Waits until nobody needs more of it. Cancel-safe.
+    pub(crate) async fn unneeded(&self) {
+        let mut changes = self.changed.subscribe();
+        while !matches!(self.state().fate, Fate::Discarded | Fate::Broken) {
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// How much has arrived.
+    pub(crate) fn written(&self) -> usize {
+        self.state().ends
+    }
+
+    /// Takes in what has arrived.
+    pub(crate) fn write(&self, piece: Bytes) {
+        let mut state = self.state();
+        state.ends += piece.len();
+        match state.fate {
+            Fate::Passing | Fate::Collected => state.here.write(piece),
+            Fate::Discarded | Fate::Broken => {}
+        }
+        if state.ends >= self.length {
+            state.here.end();
+        }
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// It will not become whole.
+    pub(crate) fn fail(&self) {
+        let mut state = self.state();
+        if state.ends < self.length {
+            state.fate = Fate::Broken;
+            state.here = Here::nothing();
+        }
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    // --- The node
+
+    /// All of it is to be kept.
+    pub(crate) fn collect(&self) {
+        let mut state = self.state();
+        if state.fate == Fate::Passing && state.here.collect(self.length) {
+            state.fate = Fate::Collected;
+            if state.ends >= self.length {
+                state.here.end();
+            }
+        }
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Nobody needs it any more.
+    pub(crate) fn discard(&self) {
+        let mut state = self.state();
+        state.fate = Fate::Discarded;
+        state.here = Here::nothing();
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// All of it, if it was collected and is whole.
+    pub(crate) fn whole(&self) -> Option<Bytes> {
+        match &self.state().here {
+            Here::Whole(whole) => Some(whole.clone()),
+            Here::Pieces { .. } | Here::Growing(_) => None,
+        }
+    }
+
+    // --- Readers
+
+    /// Waits for what comes after the first `offset` bytes. Cancel-safe.
+    pub(crate) async fn after(&self, offset: usize) -> Piece {
+        if offset >= self.length {
+            return Piece::End;
+        }
+        let mut changes = self.changed.subscribe();
+        loop {
+            {
+                let state = self.state();
+                if state.fate == Fate::Broken || state.fate == Fate::Discarded {
+                    return Piece::Broken;
+                }
+                if offset < state.ends {
+                    return state.here.after(offset).map_or(Piece::Broken, Piece::Bytes);
+                }
+            }
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// A reader has handed on the first `offset` bytes.
+    pub(crate) fn read(&self, offset: usize) {
+        let mut state = self.state();
+        state.read = state.read.max(offset);
+        let read = state.read;
+        state.here.let_go(read);
+        drop(state);
+        self.changed.send_replace(());
+    }
+}
+
+impl Here {
+    fn nothing() -> Self {
+        Self::Pieces { pieces: VecDeque::new(), begins: 0 }
+    }
+
+    fn write(&mut self, piece: Bytes) {
+        match self {
+            Self::Pieces { pieces, .. } => pieces.push_back(piece),
+            Self::Growing(buffer) => buffer.extend_from_slice(&piece),
+            Self::Whole(_) => {}
+        }
+    }
+
+    /// From now on nothing is let go, if nothing was before.
+    fn collect(&mut self, length: usize) -> bool {
+        let Self::Pieces { pieces, begins: 0 } = self else { return false };
+        let mut buffer = BytesMut::with_capacity(length);
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+        }
+        *self = Self::Growing(buffer);
+        true
+    }
+
+    /// No more will come.
+    fn end(&mut self) {
+        if let Self::Growing(buffer) = self {
+            *self = Self::Whole(buffer.split().freeze());
+        }
+    }
+
+    /// Some of what comes after the first `offset` bytes, unless that was let go.
+    fn after(&self, offset: usize) -> Option<Bytes> {
+        match self {
+            Self::Pieces { pieces, begins } => {
+                let mut at = offset.checked_sub(*begins)?;
+                for piece in pieces {
+                    if at < piece.len() {
+                        return Some(piece.slice(at..piece.len().min(at + PIECE_BYTES)));
+                    }
+                    at -= piece.len();
+                }
+                None
+            }
+            Self::Growing(buffer) => Some(Bytes::copy_from_slice(buffer.get(offset..buffer.len().min(offset + PIECE_BYTES))?)),
+            Self::Whole(whole) => Some(whole.slice(offset..whole.len().min(offset + PIECE_BYTES))),
+        }
+    }
+
+    /// The fastest reader has had this much: what it will not ask for again goes.
+    fn let_go(&mut self, read: usize) {
+        let Self::Pieces { pieces, begins } = self else { return };
+        while let Some(first) = pieces.front()
+            && *begins + first.len() + KEPT_BYTES <= read
+        {
+            *begins += first.len();
+            pieces.pop_front();
+        }
+    }
+}
+
+/// What is read of a payload that passes through before its reader has handed it on.
+const AHEAD_BYTES: usize = 256 * 1024; // guess: above what is on its way on a link
+
+/// What is kept of a payload that passes through for a reader that begins anew, should the first have failed.
+const KEPT_BYTES: usize = 512 * 1024; // guess: above what a link takes before its other end has answered
+
+/// Readers hand on this much at once.
+pub(crate) const PIECE_BYTES: usize = 64 * 1024; // guess
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Long payloads that come and go piece by piece.
+
+use super::Machines;
+use crate::{
+    body::{Body, BodyId, StreamId},
+    context::Context,
+    links::LinkId,
+    outbox::Transmit,
+    route::Map,
+};
+use bytes::Bytes;
+use cicada_wire::{Frame, Refusal};
+
+impl Machines {
+    /// A long frame begins. What no machine takes over is let go.
+    pub(super) fn on_arriving(&mut self, cx: &mut Context<'_>, link: LinkId, head: Frame, body: BodyId, length: usize) {
+        match head {
+            Frame::Data(..) | Frame::Task(..) => self.on_frame(cx, link, head, Body::Arriving { body, length }),
+            Frame::Query(..)
+            | Frame::Reply(..)
+            | Frame::Changed(_)
+            | Frame::Hint(_)
+            | Frame::Introduce(_)
+            | Frame::Unify(_)
+            | Frame::Goodbye(_)
+            | Frame::HopVerdict(_)
+            | Frame::TaskVerdict(_)
+            | Frame::Opaque(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => cx.refuse(cx.links.link(link).map(crate::links::Link::peer), Refusal::Unexpected),
+        }
+        if !self.router.holds_body(body) && !self.broadcaster.holds_body(body) {
+            cx.out.transmits.push_back(Transmit::Discard { body });
+        }
+    }
+
+    pub(super) fn on_arrived(&mut self, cx: &mut Context<'_>, body: BodyId, payload: Bytes) {
+        if self.broadcaster.holds_body(body) {
+            self.broadcaster.on_arrived(cx, &mut self.deliveries, body, payload);
+        } else {
+            let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+            self.router.on_arrived(cx, &map, &mut self.deliveries, body, payload);
+        }
+        self.go_on_leaving(cx);
+    }
+
+    pub(super) fn on_broken(&mut self, cx: &mut Context<'_>, body: BodyId) {
+        self.broadcaster.on_broken(cx, body);
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        self.router.on_broken(cx, &map, body);
+        self.go_on_leaving(cx);
+    }
+
+    pub(super) fn on_streamed(&mut self, cx: &mut Context<'_>, stream: StreamId, complete: bool) {
+        self.broadcaster.on_streamed(stream);
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        self.router.on_streamed(cx, &map, stream, complete);
+        self.go_on_leaving(cx);
+    }
+}

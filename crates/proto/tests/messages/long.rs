@@ -1,0 +1,204 @@
+//! Long payloads, which are handed on while they arrive.
+
+use crate::desk::{Desk, ME, id, status, unicast, verdict};
+use bytes::Bytes;
+use cicada_proto::{Body, BodyId, Command, Config, SendOptions, StreamId};
+use cicada_wire::*;
+use std::time::Duration;
+
+const LENGTH: usize = 1024 * 1024;
+const BODY: BodyId = BodyId(70);
+const OTHER: BodyId = BodyId(71);
+
+fn payload() -> Bytes {
+    Bytes::from(vec![7; LENGTH])
+}
+
+fn message(from: u8, target: Hash, number: u8, copy: u8) -> Frame {
+    let mut header = unicast(from, target, number);
+    header.fixed.length = LENGTH as u64;
+    header.hop.copy = copy;
+    Frame::Data(header, Bytes::new())
+}
+
+fn task(ticket: u64, number: u8) -> Frame {
+    let mut header = unicast(0x05, id(0), number);
+    let reach = Reach(id(0x90).0.wrapping_sub(id(ME).0));
+    (header.fixed.kind, header.fixed.target, header.hop.reach) = (Kind::Broadcast, None, Some(reach));
+    header.fixed.length = LENGTH as u64;
+    Frame::Task(Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false, avoided: vec![], offset: 0 }, Bytes::new())
+}
+
+fn config(bodies: usize) -> Config {
+    let mut config = Config::default();
+    config.limits.in_flight_bytes = bodies * LENGTH;
+    config.limits.message_bytes = LENGTH;
+    config
+}
+
+/// On the ring, one member behind us, three ahead.
+fn desk(bodies: usize) -> Desk {
+    Desk::linked_to(config(bodies), &[0x10, 0x40, 0x60, 0x80])
+}
+
+/// The streams that were begun: of which body.
+fn begun(desk: &mut Desk) -> Vec<(StreamId, Option<BodyId>)> {
+    let body = |body| if let Body::Arriving { body, .. } = body { Some(body) } else { None };
+    std::mem::take(&mut desk.bodies.streams).into_iter().map(|(stream, of)| (stream, body(of))).collect()
+}
+
+#[test]
+fn a_relay_hands_a_message_on_when_it_has_seen_its_head() {
+    let mut desk = desk(8);
+    desk.hear_of(id(0x10), message(0x10, id(0x61), 1, 0), BODY, LENGTH);
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+    let streams = begun(&mut desk);
+    assert_eq!(streams.iter().map(|(_, body)| *body).collect::<Vec<_>>(), [Some(BODY)]);
+    let [(to, header, _)] = &desk.data()[..] else { panic!("one next hop") };
+    assert_eq!(*to, id(0x60));
+    assert!(desk.bodies.collected.is_empty() && desk.bodies.discarded.is_empty());
+    // It is let go a moment after it has left and is taken over, not before.
+    desk.hear(*to, verdict(header, None));
+    desk.pass(Duration::from_secs(20));
+    assert!(desk.bodies.discarded.is_empty(), "it is still on its way");
+    desk.streamed(streams[0].0, true);
+    desk.pass(Duration::from_secs(20));
+    assert_eq!(desk.bodies.discarded, [BODY]);
+}
+
+#[test]
+fn a_relay_whose_next_hop_fails_midway_says_so_to_the_hop_before() {
+    let mut desk = desk(8);
+    desk.hear_of(id(0x10), message(0x10, id(0x61), 1, 0), BODY, LENGTH);
+    let [(stream, _)] = begun(&mut desk)[..] else { panic!("one stream") };
+    let [(to, header, _)] = &desk.data()[..] else { panic!("one next hop") };
+    desk.hear(*to, verdict(header, None));
+    desk.verdicts();
+    desk.streamed(stream, false);
+    assert_eq!(desk.verdicts(), [(id(0x10), Some(Refusal::NoRoute))]);
+    assert_eq!(desk.bodies.discarded, [BODY]);
+    assert_eq!(begun(&mut desk), []);
+}
+
+#[test]
+fn an_origin_whose_first_hop_fails_midway_begins_anew_by_another() {
+    let mut desk = desk(8);
+    let options = SendOptions::default();
+    desk.command(|operation| Command::Send { operation, target: id(0x85), address: None, payload: payload(), options });
+    let [(stream, None)] = begun(&mut desk)[..] else { panic!("one stream of what is whole") };
+    let [(first, header, _)] = &desk.data()[..] else { panic!("one first hop") };
+    let (first, header) = (*first, header.clone());
+    desk.hear(first, verdict(&header, None));
+    desk.streamed(stream, false);
+    let [(_, None)] = begun(&mut desk)[..] else { panic!("a second stream") };
+    let [(second, _, _)] = &desk.data()[..] else { panic!("another hop") };
+    assert_ne!(*second, first);
+}
+
+#[test]
+fn the_target_acknowledges_a_message_once_it_is_whole() {
+    let mut desk = desk(8);
+    desk.hear_of(id(0x10), message(0x10, id(ME), 1, 0), BODY, LENGTH);
+    assert_eq!((desk.verdicts(), &desk.bodies.collected[..]), (vec![(id(0x10), None)], &[BODY][..]));
+    assert!(desk.data().is_empty() && desk.delivered() == 0);
+    desk.arrived(BODY, payload());
+    assert_eq!(desk.delivered(), 1);
+    let [(to, _, receipt)] = &desk.data()[..] else { panic!("a receipt") };
+    assert_eq!((*to, status(receipt).refusal), (id(0x10), None));
+}
+
+#[test]
+fn what_breaks_off_is_neither_delivered_nor_acknowledged_and_another_copy_counts() {
+    let mut desk = desk(1);
+    desk.hear_of(id(0x10), message(0x10, id(ME), 1, 0), BODY, LENGTH);
+    desk.broken(BODY);
+    assert!(desk.data().is_empty() && desk.delivered() == 0);
+    // There is room for one only: what broke off counts no more.
+    desk.hear_of(id(0x10), message(0x10, id(ME), 1, 1), OTHER, LENGTH);
+    desk.arrived(OTHER, payload());
+    assert_eq!((desk.delivered(), desk.data().len()), (1, 1));
+}
+
+#[test]
+fn of_two_copies_that_arrive_at_once_the_one_that_is_whole_first_is_delivered_and_the_other_let_go() {
+    let mut desk = desk(8);
+    desk.hear_of(id(0x10), message(0x10, id(ME), 1, 0), BODY, LENGTH);
+    desk.hear_of(id(0x40), message(0x10, id(ME), 1, 1), OTHER, LENGTH);
+    desk.arrived(OTHER, payload());
+    assert_eq!((desk.delivered(), &desk.bodies.discarded[..]), (1, &[BODY][..]));
+    desk.hear_of(id(0x60), message(0x10, id(ME), 1, 2), BodyId(72), LENGTH);
+    assert_eq!((desk.delivered(), &desk.bodies.discarded[..]), (1, &[BODY, BodyId(72)][..]), "it has it already");
+}
+
+#[test]
+fn what_there_is_no_room_for_is_refused_at_its_head() {
+    let mut desk = desk(1);
+    desk.hear_of(id(0x10), message(0x10, id(ME), 1, 0), BODY, LENGTH);
+    desk.verdicts();
+    desk.hear_of(id(0x40), message(0x40, id(ME), 2, 0), OTHER, LENGTH);
+    assert_eq!(desk.verdicts(), [(id(0x40), Some(Refusal::OverBudget))]);
+    let Frame::Data(mut header, _) = message(0x60, id(ME), 3, 0) else { panic!("a message") };
+    header.fixed.length += 1;
+    desk.hear_of(id(0x60), Frame::Data(header, Bytes::new()), BodyId(72), LENGTH + 1);
+    assert_eq!(desk.verdicts(), [(id(0x60), Some(Refusal::TooLarge))]);
+    assert_eq!(desk.bodies.discarded, [OTHER, BodyId(72)]);
+}
+
+#[test]
+fn a_busy_application_is_told_of_before_a_long_message_has_come() {
+    let mut config = config(8);
+    config.limits.deliveries = 1;
+    let mut desk = Desk::linked_to(config, &[0x10, 0x40]);
+    desk.hear_of(id(0x10), message(0x10, id(ME), 1, 0), BODY, LENGTH);
+    desk.arrived(BODY, payload());
+    desk.data();
+    desk.hear_of(id(0x10), message(0x10, id(ME), 2, 0), OTHER, LENGTH);
+    let [(_, _, receipt)] = &desk.data()[..] else { panic!("a receipt") };
+    assert_eq!(status(receipt).refusal, Some(Refusal::Busy));
+    assert_eq!(desk.bodies.discarded, [OTHER]);
+}
+
+#[test]
+fn a_delegate_acknowledges_and_shares_a_broadcast_at_its_head_and_delivers_it_once_it_is_whole() {
+    let mut desk = desk(8);
+    desk.hear_of(id(0x10), task(1, 1), BODY, LENGTH);
+    assert_eq!((desk.task_verdicts(), &desk.bodies.collected[..]), (vec![(id(0x10), None)], &[BODY][..]));
+    assert_eq!(begun(&mut desk).iter().map(|(_, body)| *body).collect::<Vec<_>>(), [Some(BODY); 3]);
+    assert_eq!((desk.tasks().len(), desk.delivered()), (3, 0));
+    desk.arrived(BODY, payload());
+    assert_eq!(desk.delivered(), 1);
+}
+
+#[test]
+fn a_broadcast_that_breaks_off_is_taken_anew_from_somebody_else() {
+    let mut desk = desk(1);
+    desk.hear_of(id(0x10), task(1, 1), BODY, LENGTH);
+    desk.broken(BODY);
+    desk.task_verdicts();
+    desk.hear_of(id(0x10), task(2, 1), OTHER, LENGTH);
+    assert_eq!(desk.task_verdicts(), [(id(0x10), None)]);
+    desk.arrived(OTHER, payload());
+    assert_eq!(desk.delivered(), 1);
+}
+
+#[test]
+fn a_child_that_has_not_taken_a_broadcast_when_its_time_is_over_gets_no_more_of_it() {
+    let mut desk = desk(8);
+    desk.hear_of(id(0x10), task(1, 1), BODY, LENGTH);
+    let streams = begun(&mut desk);
+    for (to, task) in desk.tasks() {
+        desk.hear(to, Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: None }));
+    }
+    desk.arrived(BODY, payload());
+    desk.streamed(streams[0].0, true);
+    desk.streamed(streams[1].0, true);
+    desk.pass(Duration::from_secs(120));
+    assert_eq!(desk.bodies.abandoned, [streams[2].0]);
+}
+
+#[test]
+fn what_carries_no_message_cannot_be_long() {
+    let mut desk = desk(8);
+    desk.hear_of(id(0x10), Frame::Opaque(Bytes::new()), BODY, LENGTH);
+    assert_eq!(desk.bodies.discarded, [BODY]);
+}
