@@ -13,6 +13,7 @@
 //! `favour`, what is told and fetched afterwards `repair`.
 
 mod bodies;
+mod families;
 mod favour;
 mod hand;
 mod recent;
@@ -20,6 +21,7 @@ mod repair;
 
 use crate::{
     body::{Body, StreamId},
+    config::Families,
     context::Context,
     deliver::Deliveries,
     event::{Event, SendError},
@@ -109,9 +111,13 @@ impl Broadcaster {
         self.keep(cx, key, recent);
         self.timers.insert((cx.now + TELL, Timer::Tell(key)));
         if cx.me.record.record().role == Role::Member {
-            self.cover(cx, overlay, key, Reach::ALL);
+            if self.begin_at_a_bridge(cx, overlay, key) {
+                self.note_covered(cx, key, Reach::ALL);
+            } else {
+                self.cover(cx, overlay, key, Reach::ALL);
+            }
         } else {
-            self.covered.insert(cx.now, key, Reach::ALL, remember_until(cx, cx.clock), cx.config.limits.seen);
+            self.note_covered(cx, key, Reach::ALL);
             self.enter(cx, overlay, key);
         }
         self.tell_if_settled(cx, key);
@@ -327,20 +333,30 @@ impl Broadcaster {
         if covered.is_some_and(|covered| covered >= reach) {
             return;
         }
+        self.note_covered(cx, key, reach);
+        self.share_out(cx, overlay, key, covered.unwrap_or(Reach::ME), reach);
+    }
+
+    fn note_covered(&mut self, cx: &Context<'_>, key: MessageKey, reach: Reach) {
+        if let Some(recent) = self.recent.get(&key) {
+            let until = remember_until(cx, recent.fixed.made_at);
+            self.covered.insert(cx.now, key, reach, until, cx.config.limits.seen);
+        }
+    }
+
+    fn share_out(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, covered: Reach, reach: Reach) {
         let Some(recent) = self.recent.get(&key) else { return };
-        let until = remember_until(cx, recent.fixed.made_at);
-        self.covered.insert(cx.now, key, reach, until, cx.config.limits.seen);
-        let covered = covered.unwrap_or(Reach::ME);
-        let (geometry, me) = (overlay.geometry(), cx.me.id());
         let candidates = recent.candidates(cx, overlay);
         let room = FIRST_COPIES.saturating_sub(recent.copies);
         let task = Growth { covered, reach, standing: &recent.standing() };
-        let (shares, stretched) = geometry.shares(me, &task, &candidates, room, cx.rng);
+        let (shares, stretched) = families::shares(cx, overlay, &task, candidates, room);
         for share in shares {
             self.hand_out(cx, overlay, key, Part::Region(share));
         }
-        if let Heir::Extend { .. } = stretched {
-            self.replace(cx, overlay, key, stretched);
+        for heir in stretched {
+            if let Heir::Extend { .. } = heir {
+                self.replace(cx, overlay, key, heir);
+            }
         }
         self.tell_if_settled(cx, key);
     }
@@ -364,6 +380,13 @@ impl Broadcaster {
     /// A client's broadcast enters the swarm at one member, the root.
     fn enter(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey) {
         use rand::Rng;
+        if cx.me.record.record().role == Role::Member {
+            if !self.begin_at_a_bridge(cx, overlay, key) {
+                // Those that we see are better than none.
+                self.share_out(cx, overlay, key, Reach::ME, Reach::ALL);
+            }
+            return;
+        }
         let Some(recent) = self.recent.get(&key) else { return };
         let members: Vec<Hash> = cx.links.members().map(Link::peer).filter(|peer| !recent.is_out(*peer)).collect();
         if !members.is_empty() {
@@ -395,12 +418,16 @@ fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, l
         Some(wanted) if task.extend => geometry.passable(cx.me.id(), *wanted),
         Some(_) | None => geometry.admissible(cx.me.id(), link.peer()),
     };
+    let is_own = task.header.fixed.origin.id() == link.peer() && !task.extend;
+    let sees_less = cx.config.families.without(Families::of(&link.record)) != Families::NONE;
     match (link.record.record().role, cx.me.record.record().role) {
         (Role::Member, Role::Member) if reach <= limit => Ok(reach),
+        // Of those that it does not see we are the root.
+        (Role::Member, Role::Member) if is_own && sees_less => Ok(reach),
         (Role::Member, Role::Client | Role::Leaf) if reach == Reach::ME => Ok(reach),
         (Role::Member, Role::Member | Role::Client | Role::Leaf) => Err(Refusal::NotAdmissible),
         // A client hands its own broadcasts to a member, which begins as their root.
-        (Role::Client | Role::Leaf, Role::Member) if task.header.fixed.origin.id() == link.peer() && !task.extend => Ok(Reach::ALL),
+        (Role::Client | Role::Leaf, Role::Member) if is_own => Ok(Reach::ALL),
         (Role::Client | Role::Leaf, Role::Member | Role::Client | Role::Leaf) => Err(Refusal::Unexpected),
     }
 }

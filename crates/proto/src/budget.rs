@@ -114,7 +114,7 @@ impl Budgets {
     /// Whether something may be sent towards an address that a record claims.
     pub(crate) fn probe(&mut self, cx: &Context<'_>, record: &SignedRecord) -> bool {
         let (now, limits) = (cx.now, &cx.config.limits);
-        let Some(ip) = record.announced().map(cicada_wire::Address::ip) else { return true };
+        let Some(ip) = cx.address(record).map(cicada_wire::Address::ip) else { return true };
         if self.answered.contains(now, &record.id()) {
             return true;
         }

@@ -5,7 +5,7 @@ use crate::{
     lists::{Subnet, Who},
     scope::Scope,
 };
-use cicada_wire::{Capabilities, IdKind, OverlayKind, Purpose, SignedRecord};
+use cicada_wire::{Address, Capabilities, IdKind, OverlayKind, Purpose, SignedRecord};
 use std::{net::IpAddr, time::Duration};
 
 /// How a node behaves.
@@ -79,11 +79,73 @@ impl Default for Families {
 }
 
 impl Families {
-    /// Whether a peer can be sent to at the address that it announces. One that cannot is nobody's candidate here; messages
-    /// reach it over peers that have both families.
+    /// None.
+    pub const NONE: Self = Self { v4: false, v6: false };
+
+    /// IPv4.
+    pub const V4: Self = Self { v4: true, v6: false };
+
+    /// IPv6.
+    pub const V6: Self = Self { v4: false, v6: true };
+
+    /// That of one address.
+    #[must_use]
+    pub fn of_ip(ip: IpAddr) -> Self {
+        if ip.to_canonical().is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// Those that a member can send to and be reached in: those of its addresses.
+    #[must_use]
+    pub fn of(record: &SignedRecord) -> Self {
+        let addresses = record.record().addresses.iter();
+        addresses.fold(Self::NONE, |families, address| families.and(Self::of_ip(address.ip())))
+    }
+
+    /// As a header writes them. Unknown bits are ignored.
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        Self { v4: bits & 1 != 0, v6: bits & 2 != 0 }
+    }
+
+    /// See [`Self::from_bits`].
+    pub(crate) fn bits(self) -> u8 {
+        u8::from(self.v4) | (u8::from(self.v6) << 1)
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { v4: self.v4 || other.v4, v6: self.v6 || other.v6 }
+    }
+
+    /// These without those.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self { v4: self.v4 && !other.v4, v6: self.v6 && !other.v6 }
+    }
+
+    /// Whether one of these is one of those.
+    #[must_use]
+    pub fn meet(self, other: Self) -> bool {
+        (self.v4 && other.v4) || (self.v6 && other.v6)
+    }
+
+    /// Whether these are both.
+    #[must_use]
+    pub fn are_both(self) -> bool {
+        self.v4 && self.v6
+    }
+
+    /// Where a peer can be sent to: at the address that it announces, or, if that is of another family, at the first listed one
+    /// that is of ours. A peer without one is nobody's candidate here; messages reach it over peers that have both families.
+    #[must_use]
+    pub fn address(self, record: &SignedRecord) -> Option<Address> {
+        record.record().addresses.iter().copied().find(|address| self.meet(Self::of_ip(address.ip())))
+    }
+
+    /// Whether a peer can be sent to.
     #[must_use]
     pub fn reach(self, record: &SignedRecord) -> bool {
-        record.announced().is_some_and(|address| if address.ip().is_ipv4() { self.v4 } else { self.v6 })
+        self.address(record).is_some()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     step::Step,
     time::Instant,
 };
-use cicada_wire::{Address, Frame, Hash, PublicKey, Refusal, Ticket, UnixTime};
+use cicada_wire::{Address, Frame, Hash, PublicKey, Refusal, SignedRecord, Ticket, UnixTime};
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
 
@@ -50,6 +50,11 @@ impl Context<'_> {
         let id = JobId(self.numbers.job);
         self.out.jobs.push_back((id, job));
         id
+    }
+
+    /// Where this peer can send to another, see [`crate::config::Families::address`].
+    pub(crate) fn address(&self, record: &SignedRecord) -> Option<Address> {
+        self.config.families.address(record)
     }
 
     pub(crate) fn dial(&mut self, to: Address, expected: Option<PublicKey>) -> DialStart {

@@ -39,7 +39,7 @@ impl Questions {
     /// Asks `to`. Ends with `Answered` or `Unanswered`, always.
     pub(crate) fn ask(&mut self, cx: &mut Context<'_>, to: SignedRecord, query: Query, asker: Asker) {
         let linked = cx.links.to_peer(to.id()).filter(|link| link.closing.is_none()).map(|link| link.id);
-        let reachable = to.announced().filter(|_| cx.config.families.reach(&to));
+        let reachable = cx.address(&to);
         let via = match (linked, reachable) {
             (Some(link), _) => Via::Link(link),
             (None, Some(address)) if by_datagram(&query) => Via::Datagram(address),

@@ -14,7 +14,7 @@ use cicada_proto::{
     links::{DialId, LinkId},
 };
 use cicada_wire::{Address, Datagram, Frame, HopVerdict, Kind, LinkSide, PublicKey, Refusal, TaskVerdict};
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 /// All links there ever were; a link's number is its place.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ struct Link {
     /// The dialler's end, then the listener's.
     ends: [End; 2],
     dial: DialId,
+    /// The address that was dialled.
+    to: SocketAddr,
     dialled: Instant,
     /// Since when the two do not hear each other.
     cut: Option<Instant>,
@@ -75,6 +77,9 @@ impl World {
     pub(crate) fn send_datagram(&mut self, from: PeerIndex, to: Address, datagram: Datagram) {
         self.peers[from.0].cost.datagram(&datagram);
         let Some(receiver) = self.by_address.get(&to.socket()).copied() else { return };
+        if self.peers[from.0].socket_beside(to.socket()).is_none() {
+            return;
+        }
         let lost = !self.hear(from, receiver) || self.network.loses(&mut self.rng);
         let delay = self.network.delay(&mut self.rng);
         let verdict = self.rules.judge(&Passing { now: self.now, from, to: receiver, packet: Packet::Datagram(&datagram) });
@@ -98,7 +103,7 @@ impl World {
             let words = self.trace.words().datagram(&datagram);
             self.trace_passing(from, receiver, "~>", &words);
         }
-        let from = self.peers[from.0].socket;
+        let Some(from) = self.peers[from.0].socket_beside(to.socket()) else { return };
         self.give(receiver, Input::Datagram { from, datagram });
     }
 
@@ -109,7 +114,8 @@ impl World {
             self.tell_trace(who, &words);
         }
         let round_trip = self.network.reliable_delay(&mut self.rng) + self.network.reliable_delay(&mut self.rng);
-        let Some(listener) = self.by_address.get(&to.socket()).copied() else {
+        let listener = self.by_address.get(&to.socket()).copied();
+        let Some(listener) = listener.filter(|_| self.peers[who.0].socket_beside(to.socket()).is_some()) else {
             return self.fail_dial(who, dial, self.now + round_trip, DialError::Unreachable);
         };
         let Fate::Travels(late) = self.rules.judge(&Passing { now: self.now, from: who, to: listener, packet: Packet::Dial }) else {
@@ -133,7 +139,7 @@ impl World {
             missed: 0,
         };
         let ends = [end(self, who), end(self, listener)];
-        self.links.0.push(Link { ends, dial, dialled: self.now, cut: None });
+        self.links.0.push(Link { ends, dial, to: to.socket(), dialled: self.now, cut: None });
         let delay = round_trip + self.network.reliable_delay(&mut self.rng) + late;
         self.queue.push(self.now + delay, Happening::Arrival(Arrival::Hello { link }));
     }
@@ -201,15 +207,16 @@ impl World {
     }
 
     fn link_is_up(&mut self, link: usize, end: usize) {
-        let Link { ends, dial, .. } = &mut self.links.0[link];
+        let Link { ends, dial, to, .. } = &mut self.links.0[link];
         ends[end].up = true;
+        let to = *to;
         let (who, other) = (ends[end].who, ends[1 - end].who);
         let side = if end == 0 { LinkSide::Dialler } else { LinkSide::Listener };
         let up = LinkUp {
             link: number(link),
             record: self.peers[other.0].record.clone(),
             side,
-            remote: self.peers[other.0].socket,
+            remote: self.peers[other.0].socket_beside(to).unwrap_or(to),
             dial: (end == 0).then_some(*dial),
             boot: self.peers[other.0].me(self.seed).boot,
             capabilities: self.peers[other.0].config.capabilities,

@@ -9,7 +9,8 @@ use crate::{
     transport::{Arrival, Links},
 };
 use cicada_proto::{
-    Body, Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, StreamId, Transmit, event::Delivery,
+    Body, Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, StreamId, Transmit, config::Families,
+    event::Delivery,
 };
 use cicada_wire::{Address, Datagram, Refusal, SignedRecord, UnixTime};
 use rand::SeedableRng;
@@ -118,9 +119,13 @@ impl World {
         let who = PeerIndex(self.peers.len());
         let name = options.name.clone().unwrap_or_else(|| format!("p{}", who.0));
         let socket = options.socket.unwrap_or_else(|| private_address(who.0));
-        let config = options.config.clone().unwrap_or_else(|| self.config.clone());
+        let mut config = options.config.clone().unwrap_or_else(|| self.config.clone());
+        let sockets = [Some(socket), options.other].into_iter().flatten();
+        config.families = sockets.clone().fold(Families::NONE, |families, socket| families.and(Families::of_ip(socket.ip())));
         let record = peer::record_of(&options, &name, socket, &config, self.clock());
-        assert!(self.by_address.insert(socket, who).is_none(), "{socket} is taken");
+        for socket in sockets {
+            assert!(self.by_address.insert(socket, who).is_none(), "{socket} is taken");
+        }
         self.trace.name(record.id(), &name);
         if let Some(address) = record.announced() {
             self.trace.name(address.id(), &name);
@@ -128,6 +133,7 @@ impl World {
         self.peers.push(SimPeer {
             name,
             socket,
+            other: options.other,
             swarm: options.swarm,
             config,
             record,

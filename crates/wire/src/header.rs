@@ -263,6 +263,9 @@ pub struct Mutable {
     /// How often the message left the greedy way because nobody nearer could be linked.
     #[cbor(n(7), default)]
     pub detours: u8,
+    /// Address families among whose members the target is not: 1 for IPv4, 2 for IPv6, 3 for both.
+    #[cbor(n(8), default)]
+    pub absent: u8,
 }
 
 /// What a message carries with its payload.

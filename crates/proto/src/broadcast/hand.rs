@@ -1,7 +1,7 @@
 //! Handing parts of a broadcast to delegates, and replacing those that fail.
 
 use super::{
-    ALL_COPIES, Broadcaster, Timer,
+    ALL_COPIES, Broadcaster, Timer, families,
     recent::{Fate, Fault, Handed, Part, Recent},
 };
 use crate::{
@@ -58,7 +58,7 @@ impl Broadcaster {
             return self.send_body(cx, key, ticket, to);
         }
         let dialled = overlay.member(to).and_then(|member| {
-            let address = member.record().announced()?;
+            let address = cx.address(member.record())?;
             Some((address, cx.dial_for_message(address, Some(member.record().key()))))
         });
         match dialled {
@@ -76,7 +76,8 @@ impl Broadcaster {
         let Some(part) = recent.handed_to(to).map(|handed| handed.part) else { return };
         let (reach, besides) = match &part {
             Part::Region(share) => (geometry.reach_of(share), leaves_out_sender(share).then_some(me)),
-            Part::Entry(_) => (Reach::ALL, None),
+            // It would hand ours back to us.
+            Part::Entry(_) => (Reach::ALL, (cx.me.record.record().role == Role::Member).then_some(me)),
             Part::Client(_) => (Reach::ME, None),
             Part::Favour(_, reach) => (*reach, None),
         };
@@ -211,9 +212,11 @@ impl Broadcaster {
         match recent.fail(delegate, fault) {
             Some(Part::Region(share)) => {
                 let (standing, candidates) = (recent.standing(), recent.candidates(cx, overlay));
-                let heir = overlay.geometry().heir(cx.me.id(), &share, &standing, &candidates, cx.rng);
-                let missing = overlay.geometry().missing(&share, &heir, fault == Fault::Dead);
-                self.replace(cx, overlay, key, heir);
+                let heirs = families::heirs(cx, overlay, &share, &standing, candidates);
+                let missing = heirs.first().and_then(|heir| overlay.geometry().missing(&share, heir, fault == Fault::Dead));
+                for heir in heirs {
+                    self.replace(cx, overlay, key, heir);
+                }
                 if let Some(reach) = missing {
                     self.ask_favour(cx, overlay, key, delegate, reach);
                 }

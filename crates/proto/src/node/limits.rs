@@ -91,10 +91,10 @@ impl Machines {
     }
 
     /// The member that a datagram comes from, as far as its source address says.
-    pub(super) fn member_at(&self, from: SocketAddr, name: Option<&SignedRecord>) -> Option<Hash> {
+    pub(super) fn member_at(&self, cx: &Context<'_>, from: SocketAddr, name: Option<&SignedRecord>) -> Option<Hash> {
         let from = Address::new(from).ok()?;
         let id = name.map_or_else(|| from.id(), SignedRecord::id);
-        self.overlay.member(id).filter(|member| member.record().announced() == Some(from)).map(crate::peer::Proven::id)
+        self.overlay.member(id).filter(|member| cx.address(member.record()) == Some(from)).map(crate::peer::Proven::id)
     }
 
     /// Proves a candidate if lists and budgets allow.

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     body::{BodyId, StreamId},
+    config::Families,
     context::Context,
     links::LinkId,
     seen::Window,
@@ -95,6 +96,10 @@ impl Custody {
             // Of a hop that was given up.
             State::Held | State::Waiting { .. } | State::Offered { .. } | State::Taken { .. } => return,
         };
+        if refusal == Some(Refusal::OtherFamily) {
+            let families = cx.links.to_peer(from).map_or(Families::NONE, |link| Families::of(&link.record));
+            copy.header.hop.absent |= families.bits();
+        }
         match (refusal, offered) {
             (Some(_), _) => self.try_another(cx, map, key, from),
             (None, Some((link, since))) => {
@@ -167,7 +172,7 @@ impl Custody {
             let to = *to;
             if next::usable(cx, to) {
                 let last = self.copies.get(&key).is_some_and(|copy| copy.header.hop.last);
-                self.offer(cx, key, &Hop { peer: to, last, detour: false });
+                self.offer(cx, key, &Hop { peer: to, last, detour: false, absent: Families::NONE });
             } else {
                 self.try_another(cx, map, key, to);
             }
@@ -301,7 +306,8 @@ impl Custody {
                     self.offer(cx, key, &hop);
                     return Ok(Some(hop.peer));
                 }
-                Next::Dial { member, last } => {
+                Next::Dial { member, last, absent } => {
+                    copy.header.hop.absent |= absent.bits();
                     if self.wait_for_link(cx, key, &member, last) {
                         return Ok(None);
                     }
@@ -310,6 +316,7 @@ impl Custody {
                     }
                 }
                 Next::Nobody => return Err(Refusal::NoSuchPeer),
+                Next::OtherFamily => return Err(Refusal::OtherFamily),
                 Next::Nowhere => return Err(Refusal::NoRoute),
             }
         }
@@ -323,6 +330,7 @@ impl Custody {
         let patience = link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(copy.payload.len().min(AHEAD_BYTES));
         let link = link.id;
         copy.header.hop.detours += u8::from(hop.detour);
+        copy.header.hop.absent |= hop.absent.bits();
         let mut header = copy.header.clone();
         header.hop.last = hop.last && !hop.detour;
         if header.hop.route.first() == Some(&hop.peer) {
@@ -344,7 +352,7 @@ impl Custody {
 
     fn wait_for_link(&mut self, cx: &mut Context<'_>, key: CopyKey, member: &SignedRecord, last: bool) -> bool {
         use crate::links::DialStart;
-        let Some(address) = member.announced() else { return false };
+        let Some(address) = cx.address(member) else { return false };
         match cx.dial_for_message(address, Some(member.key())) {
             // A link that stands but may not be used yet is being proven.
             DialStart::Linked(_) | DialStart::Dialling(_) => {}
@@ -361,7 +369,7 @@ impl Custody {
         let Some(State::Waiting { last, .. }) = self.copies.get(&key).map(|copy| &copy.state) else { return };
         let last = *last;
         if next::usable(cx, peer) {
-            self.offer(cx, key, &Hop { peer, last, detour: false });
+            self.offer(cx, key, &Hop { peer, last, detour: false, absent: Families::NONE });
         } else {
             self.try_another(cx, map, key, peer);
         }

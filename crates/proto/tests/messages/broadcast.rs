@@ -88,7 +88,7 @@ fn an_extend_waits_five_seconds_and_no_more_than_64_wait() {
     assert_eq!(desk.task_verdicts(), [(id(0x10), Some(Refusal::OverBudget))]);
     desk.pass(Duration::from_secs(6));
     // Nobody answered liveness checks meanwhile.
-    desk.link_member(0x10, Capabilities::default());
+    desk.link_member(0x10);
     desk.hear(id(0x10), body(100, Reach::ME));
     assert_eq!(desk.task_verdicts(), [(id(0x10), None)]);
     assert!(desk.tasks().is_empty());

@@ -255,13 +255,13 @@ fn a_member_whose_link_comes_up_is_told_what_it_missed() {
     desk.hear(id(0x10), body(1));
     desk.pass(1100 * MILLISECOND);
     assert!(desk.digests().is_empty());
-    desk.link_member(0x80, Capabilities::default());
+    desk.link_member(0x80);
     assert!(desk.digests().is_empty(), "what is on its way to it has a second to arrive");
     desk.pass(1001 * MILLISECOND);
     assert_eq!(desk.digests(), [(id(0x80), vec![name(1)])]);
     desk.pass(100 * MILLISECOND);
     desk.unlink(id(0x80));
-    desk.link_member(0x80, Capabilities::default());
+    desk.link_member(0x80);
     desk.pass(1001 * MILLISECOND);
     assert_eq!(desk.digests(), [(id(0x80), vec![name(1)])], "it may have forgotten everything");
 }

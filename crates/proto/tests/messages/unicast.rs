@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, ME, START, hello, id, status, unicast, verdict};
 use bytes::Bytes;
-use cicada_proto::Config;
+use cicada_proto::{Config, config::Families};
 use cicada_wire::*;
 use std::time::Duration;
 
@@ -135,17 +135,41 @@ fn the_member_responsible_says_when_nobody_has_the_id() {
     assert_eq!(status(&receipt.2).refusal, Some(Refusal::NoSuchPeer));
 }
 
+/// The same, seeing IPv4 alone, with a link to a member that sees both.
+fn beside_a_bridge() -> Desk {
+    let mut config = config(OverlayKind::Ring);
+    config.families = Families::V4;
+    let mut desk = Desk::linked_to(config, &[0x10, 0x40, 0x60, 0x80]);
+    desk.link_bridge(0xb0);
+    desk
+}
+
 #[test]
-fn before_it_says_so_it_asks_a_member_that_sees_another_address_family() {
-    let mut desk = relay();
-    desk.link_member(0xb0, Capabilities::BOTH_FAMILIES);
+fn a_member_of_one_family_hands_what_is_not_there_to_one_that_sees_both() {
+    let mut desk = beside_a_bridge();
     let mut header = unicast(0x05, id(0x1f), 1);
     header.hop.last = true;
     desk.hear(id(0x10), Frame::Data(header, hello()));
-    let (to, detour, _) = desk.data().remove(0);
-    assert_eq!((to, detour.fixed.kind, detour.hop.last, detour.hop.detours), (id(0xb0), Kind::Unicast, false, 1));
-    desk.hear(id(0xb0), verdict(&detour, Some(Refusal::NoRoute)));
+    let (to, crossing, _) = desk.data().remove(0);
+    assert_eq!((to, crossing.fixed.kind, crossing.hop.last, crossing.hop.absent), (id(0xb0), Kind::Unicast, false, 1));
+}
+
+#[test]
+fn what_is_in_neither_family_is_nowhere() {
+    let mut desk = beside_a_bridge();
+    let mut header = unicast(0x05, id(0x1f), 1);
+    (header.hop.last, header.hop.absent) = (true, 2);
+    desk.hear(id(0x10), Frame::Data(header, hello()));
     assert_eq!(status(&desk.data()[0].2).refusal, Some(Refusal::NoSuchPeer));
+}
+
+#[test]
+fn a_copy_that_was_at_the_only_one_of_both_families_goes_back_to_it_with_the_news() {
+    let mut desk = beside_a_bridge();
+    let mut header = unicast(0x05, id(0x1f), 1);
+    (header.hop.last, header.hop.path) = (true, vec![id(0xb0)]);
+    desk.hear(id(0xb0), Frame::Data(header, hello()));
+    assert_eq!((desk.verdicts(), desk.data().len()), (vec![(id(0xb0), Some(Refusal::OtherFamily))], 0));
 }
 
 #[test]

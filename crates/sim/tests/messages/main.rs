@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod clients;
+mod families;
 mod repair;
 mod swarm;
 mod unicast;

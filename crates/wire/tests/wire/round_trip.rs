@@ -110,6 +110,7 @@ fn the_largest_header_stays_under_its_limit() {
         last: true,
         reach: Some(Reach::ALL),
         detours: u8::MAX,
+        absent: u8::MAX,
     };
     let task = Task {
         ticket: Ticket(u64::MAX),
