@@ -146,7 +146,9 @@ impl Broadcaster {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         let (ticket, key) = (task.ticket, MessageKey::of(&task.header.fixed));
         let result = check_task(cx, overlay.geometry(), link, &task, payload.len()).and_then(|reach| {
-            if task.extend {
+            if cx.config.faults.drops_tasks {
+                Ok(Answer::Taken)
+            } else if task.extend {
                 self.take_extend(cx, overlay, link, task, reach)
             } else {
                 self.take_body(cx, overlay, deliveries, &task, payload, reach)

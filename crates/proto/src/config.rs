@@ -32,6 +32,17 @@ pub struct Config {
     pub limits: Limits,
     /// How the overlay is kept.
     pub upkeep: Upkeep,
+    /// What this node does wrong, so that others can be tried against it.
+    #[doc(hidden)]
+    pub faults: Faults,
+}
+
+/// What a node does wrong on purpose.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Faults {
+    /// It acknowledges its share of a broadcast, and forgets it.
+    pub drops_tasks: bool,
 }
 
 impl Default for Config {
@@ -47,6 +58,7 @@ impl Default for Config {
             deny: Vec::new(),
             limits: Limits::default(),
             upkeep: Upkeep::default(),
+            faults: Faults::default(),
         }
     }
 }
