@@ -12,12 +12,14 @@ use crate::{
 };
 use cicada_wire::{Address, Frame, Hash, PublicKey, Refusal, SignedRecord, Ticket, UnixTime};
 use rand_chacha::ChaCha8Rng;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 /// Lent to a machine for the time of one input.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     pub(crate) clock: UnixTime,
+    /// By how much this peer's own slowness makes others look late.
+    pub(crate) slowness: Duration,
     pub(crate) me: &'a Me,
     pub(crate) config: &'a Config,
     pub(crate) links: &'a mut Links,

@@ -95,7 +95,7 @@ impl Prover {
         let mut nonce = [0; 16];
         cx.rng.fill_bytes(&mut nonce);
         open.tries += 1;
-        open.deadline = cx.now + cx.config.upkeep.answer_timeout;
+        open.deadline = cx.now + cx.config.upkeep.answer_timeout + cx.slowness;
         cx.out.datagram(open.address, Datagram::Challenge(Challenge(nonce), Padding(CHALLENGE_PADDING)));
         self.open.insert(Challenge(nonce), open);
     }

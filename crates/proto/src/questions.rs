@@ -61,7 +61,7 @@ impl Questions {
             Via::Link(link) => cx.links.link(link).map(|link| link.round_trip),
             Via::Datagram(_) => self.round_trips.get(&peer).copied(),
         };
-        round_trip.unwrap_or_default().timeout(LEAST_TIMEOUT.min(most), most)
+        cx.slowness + round_trip.unwrap_or_default().timeout(LEAST_TIMEOUT.min(most), most)
     }
 
     /// An answer arrived on a link.
@@ -126,7 +126,9 @@ impl Questions {
             match open.via {
                 Via::Datagram(_) if !open.again => {
                     open.again = true;
-                    open.deadline = cx.now + self.timeout(cx, open.to.id(), open.via);
+                    // A lookup has others to ask; whoever asks whether somebody lives should be sure.
+                    let longer = if open.query == Query::Ping { 2 } else { 1 };
+                    open.deadline = cx.now + self.timeout(cx, open.to.id(), open.via) * longer;
                     open.send(cx, ticket);
                     self.open.insert(ticket, open);
                 }

@@ -79,6 +79,8 @@ pub(crate) struct SimPeer {
     pub(crate) spins: u32,
     /// Peers hear each other when their islands are the same.
     pub(crate) island: usize,
+    /// Its machine has time for it only every so often.
+    pub(crate) stall: Option<std::time::Duration>,
     /// Whether its application takes deliveries at once.
     pub(crate) reads: bool,
     /// What its application says when asked to admit a peer.

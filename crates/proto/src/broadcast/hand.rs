@@ -63,7 +63,7 @@ impl Broadcaster {
         });
         match dialled {
             Some((address, DialStart::Dialling(_) | DialStart::Linked(_))) => {
-                let errand = Errand { key, to, stage: Stage::Dialling(address), due: cx.now + MOST_PATIENCE };
+                let errand = Errand { key, to, stage: Stage::Dialling(address), due: cx.now + MOST_PATIENCE + cx.slowness };
                 self.open(ticket, errand);
             }
             Some((_, DialStart::Refused(_))) | None => self.fail(cx, overlay, key, to, Fault::Unavailable),
@@ -88,6 +88,7 @@ impl Broadcaster {
 
     fn dispatch(&mut self, cx: &mut Context<'_>, key: MessageKey, to: Hash, task: Task, payload: &Body) {
         let Some(id) = cx.links.to_peer(to).map(|link| link.id) else { return };
+        let slowness = cx.slowness;
         let Some(link) = cx.links.link_mut(id) else { return };
         link.used = cx.now;
         let (length, content) = match payload.len() {
@@ -95,7 +96,7 @@ impl Broadcaster {
             length if length > SMALL_BYTES => (length.min(AHEAD_BYTES), Content::LargeBody),
             _ => (0, Content::SmallBody),
         };
-        let patience = link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(length);
+        let patience = slowness + link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(length);
         let stage = Stage::Sent { link: id, since: cx.now, content };
         self.open(task.ticket, Errand { key, to, stage, due: cx.now + patience });
         let stream = cx.hand(id, Frame::Task(task, Bytes::new()), payload);

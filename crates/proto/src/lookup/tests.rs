@@ -228,6 +228,7 @@ impl Bench {
     fn with(&mut self, act: impl FnOnce(&mut Lookups, &mut Context<'_>, &Overlay)) {
         let (mut numbers, mut refusals, mut steps, mut out) = (Numbers::default(), Refusals::default(), VecDeque::new(), Outbox::default());
         let mut cx = Context {
+            slowness: Duration::ZERO,
             now: self.now,
             clock: UnixTime(0),
             me: &self.me,

@@ -325,9 +325,10 @@ impl Custody {
     fn offer(&mut self, cx: &mut Context<'_>, key: CopyKey, hop: &Hop) {
         let Some(copy) = self.copies.get_mut(&key) else { return };
         let Some(link) = cx.links.to_peer(hop.peer).map(|link| link.id) else { return };
+        let slowness = cx.slowness;
         let Some(link) = cx.links.link_mut(link) else { return };
         link.used = cx.now;
-        let patience = link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(copy.payload.len().min(AHEAD_BYTES));
+        let patience = slowness + link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(copy.payload.len().min(AHEAD_BYTES));
         let link = link.id;
         copy.header.hop.detours += u8::from(hop.detour);
         copy.header.hop.absent |= hop.absent.bits();
@@ -361,7 +362,7 @@ impl Custody {
         if let Some(copy) = self.copies.get_mut(&key) {
             copy.state = State::Waiting { peer: member.id(), address, last };
         }
-        self.set_due(key, cx.now + MOST_PATIENCE);
+        self.set_due(key, cx.now + MOST_PATIENCE + cx.slowness);
         true
     }
 

@@ -4,5 +4,6 @@ mod broadcast;
 mod clients;
 mod families;
 mod repair;
+mod stalls;
 mod swarm;
 mod unicast;

@@ -200,7 +200,7 @@ impl Wants {
 fn patience(cx: &Context<'_>, peer: Hash) -> Duration {
     let round_trip = cx.links.to_peer(peer).map(|link: &Link| link.round_trip);
     let measured = round_trip.filter(|round_trip| round_trip.smoothed().is_some());
-    measured.map_or(LEAST_PATIENCE, |round_trip| round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE))
+    cx.slowness + measured.map_or(LEAST_PATIENCE, |round_trip| round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE))
 }
 
 const LEAST_PATIENCE: Duration = Duration::from_millis(300); // architecture
