@@ -119,7 +119,6 @@ impl Builder {
 
     /// Does wrong on purpose what this says: for tests of what the others make of it.
     #[doc(hidden)]
-    #[must_use]
     pub fn faults(mut self, faults: Faults) -> Self {
         self.config.faults = faults;
         self
