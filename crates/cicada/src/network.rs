@@ -258,6 +258,7 @@ fn transport(keep_alive: Option<Duration>) -> TransportConfig {
         .send_window(SEND_WINDOW_BYTES)
         .datagram_receive_buffer_size(None)
         .initial_rtt(INITIAL_ROUND_TRIP)
+        .congestion_controller_factory(Arc::new(quinn::congestion::BbrConfig::default()))
         .keep_alive_interval(keep_alive);
     // 30 s fit into what the wire can say.
     transport.max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()));
