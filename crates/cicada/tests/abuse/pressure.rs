@@ -1,0 +1,185 @@
+//! Peers that do not keep up: an application that does not read, a child that does not.
+
+use crate::{
+    PATIENCE,
+    attacker::{self, Answers, Attacker, Honest, Served},
+    loopback, until,
+    victim::Victim,
+};
+use cicada::{BroadcastOptions, SendError, SendOptions, SwarmPeer};
+use cicada_wire::{Query, Reply};
+use std::time::Duration;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+const KIB: usize = 1024;
+
+/// Receives a broadcast of this length at all of them; returns how long that took.
+async fn everywhere(peers: &[SwarmPeer], length: usize) {
+    let mut receiving = JoinSet::new();
+    for peer in peers {
+        let peer = peer.clone();
+        receiving.spawn(async move {
+            loop {
+                let message = timeout(PATIENCE, peer.recv()).await.expect("it arrives").expect("open");
+                if message.data.len() == length {
+                    return;
+                }
+            }
+        });
+    }
+    receiving.join_all().await;
+}
+
+/// How long a broadcast takes to all others here, and a unicast between two of them: medians of several.
+async fn measure(peers: &[SwarmPeer], rounds: usize, length: usize) -> [Duration; 2] {
+    let (mut broadcasts, mut unicasts) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let started = Instant::now();
+        let (from, rest) = peers.split_first().expect("some");
+        let options = BroadcastOptions::default();
+        let (sent, ()) = tokio::join!(from.broadcast(vec![round as u8; length], &options), everywhere(rest, length));
+        sent.expect("taken");
+        broadcasts.push(started.elapsed());
+        let started = Instant::now();
+        peers[1].send(&peers[2], vec![1; 100]).await.expect("arrives");
+        unicasts.push(started.elapsed());
+        peers[2].recv().await.expect("open");
+    }
+    [broadcasts, unicasts].map(|mut times| {
+        times.sort();
+        times[times.len() / 2]
+    })
+}
+
+/// Much slower than without the slow one. Generous, since a test shares its machine; the benches measure it narrowly.
+fn is_slower(without: Duration, with: Duration) -> bool {
+    with > without * 3 + Duration::from_millis(50)
+}
+
+async fn settled(victim: &Victim, count: usize) -> Vec<SwarmPeer> {
+    let mut peers = Vec::new();
+    for _ in 0..count {
+        let peer = loopback().await;
+        peer.connect(victim.address).await.expect("a member");
+        peers.push(peer);
+    }
+    for peer in &peers {
+        timeout(PATIENCE, peer.wait_for_peers(count)).await.expect("they meet").expect("open");
+    }
+    peers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_that_does_not_read_holds_up_nobody_and_catches_up() {
+    const LENGTH: usize = 256 * KIB;
+    let limits = [("message_bytes", 1024 * KIB), ("delivery_bytes", 4096 * KIB), ("in_flight_bytes", 8192 * KIB)];
+    let mut victim = Victim::start(&limits).await;
+    let peers = settled(&victim, 4).await;
+    let reading = measure(&peers, 40, LENGTH).await;
+    let before = victim.resident();
+    victim.forget_peak();
+    victim.read(false).await;
+    let resting = measure(&peers, 80, LENGTH).await;
+    let figures = victim.figures().await;
+    let (growth, missed) = (victim.peak().saturating_sub(before), figures.of("missed"));
+    println!("broadcast and unicast among the others: {reading:?}, beside one that does not read {resting:?}");
+    println!("it missed {missed} and keeps {}; {growth} KiB more", figures.of("undelivered"));
+    for (without, with) in reading.into_iter().zip(resting) {
+        assert!(!is_slower(without, with), "{without:?}, then {with:?}");
+    }
+    assert!(missed > 0 && figures.of("undelivered") > 0, "20 MiB do not fit");
+    // What waits for the application, what is kept for others, and what the allocator keeps.
+    assert!(growth < (4 + 8 + 24) * 1024, "{growth} KiB");
+    let options = SendOptions::default().with_timeout(Duration::from_millis(500));
+    let error = peers[1].send_with(victim.address, "1", &options).await.expect_err("no room");
+    assert!(matches!(error, SendError::Busy { .. }), "{error}");
+
+    let sending = tokio::spawn({
+        let (peer, to) = (peers[1].clone(), victim.address);
+        async move { peer.send(to, "waited for").await }
+    });
+    victim.read(true).await;
+    sending.await.expect("no panic").expect("there is room again");
+    peers[0].broadcast("news", &BroadcastOptions::default()).await.expect("taken");
+    until("it has what is new", async || victim.received("news").await == 1 && victim.received("waited for").await == 1).await;
+    assert_eq!(victim.figures().await.of("undelivered"), 0);
+    close(peers).await;
+    victim.end().await;
+}
+
+/// A member that knows its neighbours, so that it is taken for a delegate.
+struct Member;
+
+impl Answers for Member {
+    fn reply(&self, query: &Query) -> Reply {
+        Honest.reply(query)
+    }
+}
+
+/// Takes the shares of broadcasts over; reads their payloads or does not. Returns how many it took and how many of those
+/// the other end gave up.
+async fn be_a_child(link: &Served, reads: bool, count: usize) -> (usize, usize) {
+    let (mut taken, mut holding) = (0, JoinSet::new());
+    while taken < count {
+        let Ok(Ok(mut recv)) = timeout(PATIENCE, link.connection.accept_uni()).await else { break };
+        let Some((task, _)) = attacker::read_task(&mut recv).await else { continue };
+        link.acknowledge(task.ticket).await;
+        taken += 1;
+        holding.spawn(async move {
+            if reads {
+                return recv.read_to_end(usize::MAX).await.is_err();
+            }
+            timeout(PATIENCE, recv.received_reset()).await.is_ok_and(|reset| reset.is_ok_and(|code| code.is_some()))
+        });
+    }
+    let given_up = holding.join_all().await.into_iter().filter(|given_up| *given_up).count();
+    (taken, given_up)
+}
+
+/// How long the victim's broadcasts take to the others.
+async fn cast(victim: &mut Victim, peers: &[SwarmPeer], rounds: usize, length: usize) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..rounds {
+        let started = Instant::now();
+        let (_, ()) = tokio::join!(victim.broadcast(length), everywhere(peers, length));
+        times.push(started.elapsed());
+    }
+    times.sort();
+    times[times.len() / 2]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_child_that_stops_reading_is_given_up_and_its_siblings_notice_nothing() {
+    const LENGTH: usize = 512 * KIB;
+    let limits = [("message_bytes", 1024 * KIB), ("in_flight_bytes", 8192 * KIB)];
+    let mut victim = Victim::start(&limits).await;
+    let peers = settled(&victim, 3).await;
+    let attacker = Attacker::at([127, 0, 0, 1]);
+    let link = attacker.link(victim.address).await.serve(Member).await;
+    until("it is a member", async || victim.figures().await.of("members") == 4).await;
+    let (reading, (taken, given_up)) = tokio::join!(cast(&mut victim, &peers, 10, LENGTH), be_a_child(&link, true, 10));
+    assert_eq!((taken, given_up), (10, 0), "control: it is a child, and reads");
+
+    let before = victim.resident();
+    victim.forget_peak();
+    // Four streams are sent at a time, so a fifth waits until one of them is given up.
+    let (deaf, (taken, given_up)) = tokio::join!(cast(&mut victim, &peers, 60, LENGTH), be_a_child(&link, false, 4));
+    let growth = victim.peak().saturating_sub(before);
+    println!("a broadcast took {reading:?}, with a child that does not read {deaf:?}; {given_up} of {taken} given up; {growth} KiB more");
+    assert!(!is_slower(reading, deaf), "{reading:?}, then {deaf:?}");
+    assert_eq!((taken, given_up), (4, 4));
+    // What is kept for others, and what the allocator keeps: not the 30 MiB that were sent.
+    assert!(growth < (8 + 12) * 1024, "{growth} KiB");
+    drop(link);
+    close(peers).await;
+    victim.end().await;
+}
+
+async fn close(peers: impl IntoIterator<Item = SwarmPeer>) {
+    for peer in peers {
+        peer.close().await;
+    }
+}
