@@ -44,6 +44,8 @@ impl Attacker {
         let mut endpoint = Endpoint::new(config, Some(server), socket, runtime).expect("a socket");
         let mut transport = quinn::TransportConfig::default();
         transport.max_concurrent_uni_streams(64u32.into()).keep_alive_interval(Some(Duration::from_secs(2)));
+        // What it does not read, its other end must keep.
+        transport.stream_receive_window((64u32 * 1024).into());
         let mut client = quinn::ClientConfig::new(Arc::new(client));
         client.transport_config(Arc::new(transport));
         endpoint.set_default_client_config(client);
@@ -80,7 +82,7 @@ impl Attacker {
         send.write_all(&prefixed(&hello.to_bytes())).await.expect("it reads");
         let reply = read_prefixed(&mut recv).await.expect("it answers");
         let Ok(HelloReply::Welcome(hello)) = HelloReply::parse(&reply) else { panic!("not welcome") };
-        Link { connection, send: Arc::new(Mutex::new(send)), recv, them: hello.record, me: self.clone() }
+        Link { connection, mouth: Mouth(Arc::new(Mutex::new(send))), recv, them: hello.record, me: self.clone() }
     }
 
     /// The id that follows from its address.
@@ -115,7 +117,7 @@ impl Attacker {
 /// A link, as seen from the attacker's end.
 pub(crate) struct Link {
     pub(crate) connection: Connection,
-    send: Arc<Mutex<SendStream>>,
+    mouth: Mouth,
     recv: RecvStream,
     pub(crate) them: SignedRecord,
     me: Attacker,
@@ -159,14 +161,9 @@ impl Mouth {
 }
 
 impl Link {
-    pub(crate) fn mouth(&self) -> Mouth {
-        Mouth(Arc::clone(&self.send))
-    }
-
     /// From now on somebody answers, until the link is gone; and tells that it stands on the ring, as members do.
     pub(crate) async fn serve(self, answers: impl Answers) -> Served {
-        let Self { connection, send, mut recv, them, me } = self;
-        let mouth = Mouth(send);
+        let Self { connection, mouth, mut recv, them, me } = self;
         assert!(mouth.say(&Frame::Introduce(Introduction { records: vec![me.record.clone()] })).await);
         let answering = mouth.clone();
         let task = tokio::spawn(async move {

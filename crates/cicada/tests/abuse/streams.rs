@@ -9,9 +9,15 @@ use crate::{
     victim::Victim,
 };
 use cicada::{BroadcastOptions, SwarmPeer};
-use cicada_wire::{Frame, Refusal, Task};
-use quinn::SendStream;
-use std::time::Duration;
+use cicada_wire::{Frame, Hash, Refusal, Task};
+use quinn::{Connection, SendStream};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -105,6 +111,23 @@ async fn large_broadcasts(from: &SwarmPeer, victim: &mut Victim, span: Duration)
     println!("{sent} broadcasts of 1 MiB arrived, the slowest after {slowest:?}");
 }
 
+/// Announces 16 MiB that never come; as soon as they are given up, others.
+async fn promise(attacker: Attacker, link: Connection, to: Hash, announced: Arc<AtomicUsize>) {
+    loop {
+        let frame = if announced.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+            Frame::Task(attacker.task(to, 16 * MIB), bytes::Bytes::new())
+        } else {
+            Frame::Data(attacker.header(Some(to), 16 * MIB), bytes::Bytes::new())
+        };
+        let Ok(mut stream) = link.open_uni().await else { return };
+        if stream.write_all(&beginning(&frame, 16 * MIB)).await.is_ok() {
+            // Whatever the code.
+            let _ = stream.stopped().await;
+        }
+        let _ = stream.reset(1u32.into());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn payloads_that_are_announced_and_never_come_leave_room_for_those_that_do() {
     let mut victim = Victim::start(&[]).await;
@@ -113,25 +136,16 @@ async fn payloads_that_are_announced_and_never_come_leave_room_for_those_that_do
     victim.forget_peak();
     let traffic = Traffic::among(&[a.clone(), b.clone()], [victim.address]);
     let (attacker, link) = attacking(&victim).await;
-    let to = link.them.id();
-    let task = |length| Frame::Task(attacker.task(to, length), bytes::Bytes::new());
-    let data = |length| Frame::Data(attacker.header(Some(to), length), bytes::Bytes::new());
-    let attack = async {
-        let mut all = Vec::new();
-        for round in 0..3 {
-            let held = streams(&link, || {
-                let frame = if round % 2 == 0 { task(16 * MIB) } else { data(16 * MIB) };
-                beginning(&frame, 16 * MIB)
-            })
-            .await;
-            println!("round {round}: {} streams of 16 MiB", held.len());
-            assert!(round > 0 || held.len() >= 4, "control");
-            all.extend(held);
-            sleep(Duration::from_millis(1500)).await;
-        }
-        all
-    };
-    let (_held, ()) = tokio::join!(attack, large_broadcasts(&a, &mut victim, Duration::from_secs(6)));
+    let announced = Arc::new(AtomicUsize::new(0));
+    let mut attack = JoinSet::new();
+    for _ in 0..16 {
+        attack.spawn(promise(attacker.clone(), link.connection.clone(), link.them.id(), Arc::clone(&announced)));
+    }
+    large_broadcasts(&a, &mut victim, Duration::from_secs(7)).await;
+    let announced = announced.load(Ordering::Relaxed);
+    println!("{announced} payloads of 16 MiB were announced");
+    assert!(announced > 16, "control: more than there are places");
+    attack.shutdown().await;
     let growth = victim.peak().saturating_sub(before);
     println!("{growth} KiB more");
     traffic.end().await;

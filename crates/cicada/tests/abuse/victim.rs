@@ -71,10 +71,6 @@ impl Victim {
         self.answer().await
     }
 
-    pub(crate) async fn join(&mut self, member: SocketAddr) {
-        assert_eq!(self.ask(&format!("join {member}")).await, "joined");
-    }
-
     /// How many messages its application has had that begin so.
     pub(crate) async fn received(&mut self, beginning: &str) -> usize {
         self.ask(&format!("received {beginning}")).await.parse().expect("a number")
@@ -186,10 +182,6 @@ async fn be_a_peer(settings: &str) {
     while let Some(wish) = wishes.recv().await {
         let (verb, rest) = wish.split_once(' ').unwrap_or((&wish, ""));
         say(&match verb {
-            "join" => match peer.connect(rest.parse::<SocketAddr>().expect("an address")).await {
-                Ok(_) => "joined".to_owned(),
-                Err(error) => error.to_string(),
-            },
             "received" => application.received(rest).to_string(),
             "read" | "rest" => {
                 application.rests.store(verb == "rest", Ordering::Relaxed);
