@@ -186,13 +186,7 @@ async fn receive_frame(network: Arc<Network>, id: LinkId, mut recv: RecvStream) 
 }
 
 /// Reads the rest of a frame that is handed on as a whole.
-async fn receive_whole(
-    network: &Network,
-    id: LinkId,
-    recv: &mut RecvStream,
-    beginning: BytesMut,
-    length: usize,
-) -> Result<(), Unreadable> {
+async fn receive_whole(network: &Network, id: LinkId, recv: &mut RecvStream, beginning: BytesMut, length: usize) -> Result<(), Unreadable> {
     let Some(bytes) = read_steadily(recv, beginning, length).await? else { return Ok(()) };
     let frame = Frame::parse(&bytes).map_err(|error| Unreadable::Refused(error.refusal))?;
     // A failure means that the peer has ended.

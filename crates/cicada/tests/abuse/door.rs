@@ -1,13 +1,6 @@
 //! Those who knock and knock: half-open connections, and floods of whole ones.
 
-use crate::{
-    GROWTH_KIB, PATIENCE,
-    attacker::Attacker,
-    loopback, no_exemptions, peer_at,
-    traffic::Traffic,
-    until,
-    victim::Victim,
-};
+use crate::{GROWTH_KIB, PATIENCE, attacker::Attacker, loopback, no_exemptions, peer_at, traffic::Traffic, until, victim::Victim};
 use cicada::{Limits, SwarmPeer};
 use std::{
     collections::BTreeMap,

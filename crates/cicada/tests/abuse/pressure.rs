@@ -15,7 +15,7 @@ use tokio::{
 
 const KIB: usize = 1024;
 
-/// Receives a broadcast of this length at all of them; returns how long that took.
+/// Receives a broadcast of this length at all of them.
 async fn everywhere(peers: &[SwarmPeer], length: usize) {
     let mut receiving = JoinSet::new();
     for peer in peers {
@@ -32,7 +32,7 @@ async fn everywhere(peers: &[SwarmPeer], length: usize) {
     receiving.join_all().await;
 }
 
-/// How long a broadcast takes to all others here, and a unicast between two of them: medians of several.
+/// How long a broadcast takes to all others here, and a unicast between two of them: of several.
 async fn measure(peers: &[SwarmPeer], rounds: usize, length: usize) -> [Duration; 2] {
     let (mut broadcasts, mut unicasts) = (Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -47,15 +47,18 @@ async fn measure(peers: &[SwarmPeer], rounds: usize, length: usize) -> [Duration
         unicasts.push(started.elapsed());
         peers[2].recv().await.expect("open");
     }
-    [broadcasts, unicasts].map(|mut times| {
-        times.sort();
-        times[times.len() / 2]
-    })
+    [broadcasts, unicasts].map(quartile)
 }
 
-/// Much slower than without the slow one. Generous, since a test shares its machine; the benches measure it narrowly.
+/// A quarter of them is faster. What else the machine does meanwhile makes half of them slow at times.
+fn quartile(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 4]
+}
+
+/// Much slower than without the slow one. Generous, since a test shares its machine; who waits for a slow one waits for 700 ms.
 fn is_slower(without: Duration, with: Duration) -> bool {
-    with > without * 3 + Duration::from_millis(50)
+    with > without * 3 + Duration::from_millis(100)
 }
 
 async fn settled(victim: &Victim, count: usize) -> Vec<SwarmPeer> {
@@ -144,8 +147,7 @@ async fn cast(victim: &mut Victim, peers: &[SwarmPeer], rounds: usize, length: u
         let ((), took) = tokio::join!(victim.broadcast(length), arrived);
         times.push(took);
     }
-    times.sort();
-    times[times.len() / 2]
+    quartile(times)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,13 +165,13 @@ async fn a_child_that_stops_reading_is_given_up_and_its_siblings_notice_nothing(
     let before = victim.resident();
     victim.forget_peak();
     // Four streams are sent at a time, so a fifth waits until one of them is given up.
-    let (deaf, (taken, given_up)) = tokio::join!(cast(&mut victim, &peers, 60, LENGTH), be_a_child(&link, false, 4));
+    let (deaf, (taken, given_up)) = tokio::join!(cast(&mut victim, &peers, 20, LENGTH), be_a_child(&link, false, 4));
     let growth = victim.peak().saturating_sub(before);
     println!("a broadcast took {reading:?}, with a child that does not read {deaf:?}; {given_up} of {taken} given up; {growth} KiB more");
     assert!(link.connection.close_reason().is_none(), "streams are given up, not the link: {:?}", link.connection.close_reason());
     assert!(!is_slower(reading, deaf), "{reading:?}, then {deaf:?}");
     assert_eq!((taken, given_up), (4, 4));
-    // What is kept for others, and what the allocator keeps: not the 30 MiB that were sent.
+    // What is kept for others, and what the allocator keeps: not the 10 MiB that wait for it.
     assert!(growth < (8 + 12) * 1024, "{growth} KiB");
     drop(link);
     close(peers).await;
