@@ -31,8 +31,10 @@ pub(crate) async fn bind(place: &HostPort, external: Option<SocketAddr>) -> Resu
     let local = socket.local_addr().map_err(|source| BindError::System { address: SocketAddr::new(LOOPBACK, port), source })?;
     let announced = external.unwrap_or_else(|| announced(local));
     let announced = Address::new(announced).map_err(|reason| BindError::Announced { address: announced, reason })?;
-    let families = families(local);
-    let other_family = if families == Families::default() { other_family(announced, local.port()) } else { None };
+    let other_family = if is_of_both_families(local) { other_family(announced, local.port()) } else { None };
+    // A socket may speak a family that the machine has no way out by.
+    let families =
+        other_family.into_iter().fold(Families::of_ip(announced.ip()), |families, other| families.and(Families::of_ip(other.ip())));
     Ok(Bound { socket, local, announced, other_family, families })
 }
 
@@ -90,9 +92,8 @@ fn announced(local: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, local.port())
 }
 
-fn families(local: SocketAddr) -> Families {
-    let both = local.is_ipv6() && local.ip().is_unspecified();
-    Families { v4: both || local.is_ipv4(), v6: local.is_ipv6() }
+fn is_of_both_families(local: SocketAddr) -> bool {
+    local.is_ipv6() && local.ip().is_unspecified()
 }
 
 /// This machine's address in the family that `announced` is not of, as near as that one is.

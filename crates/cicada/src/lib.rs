@@ -64,6 +64,8 @@ pub use peer::SwarmPeer;
 pub use state::StateError;
 pub use target::{HostPort, Target};
 
+#[doc(hidden)]
+pub use cicada_proto::config::Faults;
 pub use cicada_proto::{
     Ack, Event, HopOutcome, PathReport, Receipt, Refusals, Route,
     config::{Bound, ConfigError, Limits, Rate, Upkeep},
@@ -74,3 +76,8 @@ pub use cicada_wire::{
     Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PublicKey, Refusal,
     Role, SecretTooShort, SignedRecord,
 };
+
+/// The examples of the README are compiled with those of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

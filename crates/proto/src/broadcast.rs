@@ -10,15 +10,18 @@
 //! [`MAX_PARKED`] extends wait for their bodies.
 //!
 //! Who gets which part is `geometry/shares`; one message here is `recent`; handing over and replacing is `hand`, for others
-//! `favour`.
+//! `favour`, what is told and fetched afterwards `repair`.
 
 mod bodies;
+mod families;
 mod favour;
 mod hand;
 mod recent;
+mod repair;
 
 use crate::{
     body::{Body, StreamId},
+    config::Families,
     context::Context,
     deliver::Deliveries,
     event::{Event, SendError},
@@ -36,6 +39,7 @@ use cicada_wire::{Frame, Hash, IdKind, Kind, MAX_EXCLUDED, MAX_HOPS, Mutable, Re
 use favour::Favour;
 use hand::Errand;
 use recent::{Part, Recent};
+use repair::Repair;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
@@ -54,6 +58,7 @@ pub(crate) struct Broadcaster {
     streams: BTreeMap<StreamId, MessageKey>,
     timers: BTreeSet<(Instant, Timer)>,
     parked: VecDeque<Parked>,
+    repair: Repair,
     bytes: usize,
 }
 
@@ -106,9 +111,13 @@ impl Broadcaster {
         self.keep(cx, key, recent);
         self.timers.insert((cx.now + TELL, Timer::Tell(key)));
         if cx.me.record.record().role == Role::Member {
-            self.cover(cx, overlay, key, Reach::ALL);
+            if self.begin_at_a_bridge(cx, overlay, key) {
+                self.note_covered(cx, key, Reach::ALL);
+            } else {
+                self.cover(cx, overlay, key, Reach::ALL);
+            }
         } else {
-            self.covered.insert(cx.now, key, Reach::ALL, remember_until(cx, cx.clock), cx.config.limits.seen);
+            self.note_covered(cx, key, Reach::ALL);
             self.enter(cx, overlay, key);
         }
         self.tell_if_settled(cx, key);
@@ -141,16 +150,21 @@ impl Broadcaster {
         payload: Body,
     ) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
-        let ticket = task.ticket;
+        let (ticket, key) = (task.ticket, MessageKey::of(&task.header.fixed));
         let result = check_task(cx, overlay.geometry(), link, &task, payload.len()).and_then(|reach| {
-            if task.extend {
+            if cx.config.faults.drops_tasks {
+                Ok(Answer::Taken)
+            } else if task.extend {
                 self.take_extend(cx, overlay, link, task, reach)
             } else {
-                self.take_body(cx, overlay, deliveries, task, payload, reach)
+                self.take_body(cx, overlay, deliveries, &task, payload, reach)
             }
         });
         let refusal = match result {
-            Ok(Answer::Taken) => None,
+            Ok(Answer::Taken) => {
+                self.repair.heard(cx, key, from);
+                None
+            }
             Ok(Answer::Later) => return,
             Err(refusal) => {
                 cx.refuse(Some(from), refusal);
@@ -165,7 +179,7 @@ impl Broadcaster {
         cx: &mut Context<'_>,
         overlay: &Overlay,
         deliveries: &mut Deliveries,
-        task: Task,
+        task: &Task,
         payload: Body,
         reach: Reach,
     ) -> Result<Answer, Refusal> {
@@ -178,12 +192,13 @@ impl Broadcaster {
             check_time(cx, task.header.fixed.made_at)?;
         }
         if let Some(recent) = self.recent.get_mut(&key) {
-            recent.exclude(&task.excluded);
+            recent.exclude(task);
         } else {
             self.make_room(cx, payload.len())?;
             let mut hop = task.header.hop.clone();
             hop.hop_limit = hop.hop_limit.saturating_sub(1);
-            let recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), task.excluded.into_iter().collect());
+            let mut recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), BTreeSet::new());
+            recent.exclude(task);
             self.keep(cx, key, recent);
         }
         // On its way before the application sees it.
@@ -219,7 +234,7 @@ impl Broadcaster {
     /// Does what a task without a body asks for.
     fn follow(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, task: &Task, reach: Reach) -> Result<Answer, Refusal> {
         if let Some(recent) = self.recent.get_mut(&key) {
-            recent.exclude(&task.excluded);
+            recent.exclude(task);
         }
         if let Some(wanted) = task.header.hop.route.first() {
             return self.do_favour(cx, overlay, key, *wanted, reach);
@@ -246,6 +261,7 @@ impl Broadcaster {
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        self.repair_on_wake(cx);
         while self.parked.front().is_some_and(|parked| parked.until <= cx.now) {
             self.parked.pop_front();
         }
@@ -266,21 +282,23 @@ impl Broadcaster {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let parked = self.parked.front().map(|parked| parked.until);
         let timer = self.timers.first().map(|(due, _)| *due);
-        [parked, timer].into_iter().flatten().min()
+        [parked, timer, self.repair.next_timeout()].into_iter().flatten().min()
     }
 
     // --- Memory
 
-    fn keep(&mut self, cx: &Context<'_>, key: MessageKey, mut recent: Recent) {
+    fn keep(&mut self, cx: &mut Context<'_>, key: MessageKey, mut recent: Recent) {
         recent.forget_at = cx.now + KEPT;
         self.bytes += recent.payload.len();
         self.timers.insert((recent.forget_at, Timer::Forget(key)));
+        self.repair.keep(cx, key, &recent);
         self.recent.insert(key, recent);
     }
 
     fn forget(&mut self, cx: &mut Context<'_>, key: MessageKey) {
         self.tell(cx, key);
         self.forget_favours(key);
+        self.repair.forget(key);
         if let Some(recent) = self.recent.remove(&key) {
             self.bytes -= recent.payload.len();
             cx.out.transmits.extend(recent.payload.arriving().map(|body| Transmit::Discard { body }));
@@ -315,20 +333,30 @@ impl Broadcaster {
         if covered.is_some_and(|covered| covered >= reach) {
             return;
         }
+        self.note_covered(cx, key, reach);
+        self.share_out(cx, overlay, key, covered.unwrap_or(Reach::ME), reach);
+    }
+
+    fn note_covered(&mut self, cx: &Context<'_>, key: MessageKey, reach: Reach) {
+        if let Some(recent) = self.recent.get(&key) {
+            let until = remember_until(cx, recent.fixed.made_at);
+            self.covered.insert(cx.now, key, reach, until, cx.config.limits.seen);
+        }
+    }
+
+    fn share_out(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, covered: Reach, reach: Reach) {
         let Some(recent) = self.recent.get(&key) else { return };
-        let until = remember_until(cx, recent.fixed.made_at);
-        self.covered.insert(cx.now, key, reach, until, cx.config.limits.seen);
-        let covered = covered.unwrap_or(Reach::ME);
-        let (geometry, me) = (overlay.geometry(), cx.me.id());
         let candidates = recent.candidates(cx, overlay);
         let room = FIRST_COPIES.saturating_sub(recent.copies);
         let task = Growth { covered, reach, standing: &recent.standing() };
-        let (shares, stretched) = geometry.shares(me, &task, &candidates, room, cx.rng);
+        let (shares, stretched) = families::shares(cx, overlay, &task, candidates, room);
         for share in shares {
             self.hand_out(cx, overlay, key, Part::Region(share));
         }
-        if let Heir::Extend { .. } = stretched {
-            self.replace(cx, overlay, key, stretched);
+        for heir in stretched {
+            if let Heir::Extend { .. } = heir {
+                self.replace(cx, overlay, key, heir);
+            }
         }
         self.tell_if_settled(cx, key);
     }
@@ -352,6 +380,13 @@ impl Broadcaster {
     /// A client's broadcast enters the swarm at one member, the root.
     fn enter(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey) {
         use rand::Rng;
+        if cx.me.record.record().role == Role::Member {
+            if !self.begin_at_a_bridge(cx, overlay, key) {
+                // Those that we see are better than none.
+                self.share_out(cx, overlay, key, Reach::ME, Reach::ALL);
+            }
+            return;
+        }
         let Some(recent) = self.recent.get(&key) else { return };
         let members: Vec<Hash> = cx.links.members().map(Link::peer).filter(|peer| !recent.is_out(*peer)).collect();
         if !members.is_empty() {
@@ -376,19 +411,23 @@ fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, l
     if length > cx.config.limits.message_bytes {
         return Err(Refusal::TooLarge);
     }
-    if task.excluded.contains(&cx.me.id()) {
+    if task.excluded.contains(&cx.me.id()) || task.offset != 0 {
         return Err(Refusal::Unexpected);
     }
     let limit = match task.header.hop.route.first() {
         Some(wanted) if task.extend => geometry.passable(cx.me.id(), *wanted),
         Some(_) | None => geometry.admissible(cx.me.id(), link.peer()),
     };
+    let is_own = task.header.fixed.origin.id() == link.peer() && !task.extend;
+    let sees_less = cx.config.families.without(Families::of(&link.record)) != Families::NONE;
     match (link.record.record().role, cx.me.record.record().role) {
         (Role::Member, Role::Member) if reach <= limit => Ok(reach),
+        // Of those that it does not see we are the root.
+        (Role::Member, Role::Member) if is_own && sees_less => Ok(reach),
         (Role::Member, Role::Client | Role::Leaf) if reach == Reach::ME => Ok(reach),
         (Role::Member, Role::Member | Role::Client | Role::Leaf) => Err(Refusal::NotAdmissible),
         // A client hands its own broadcasts to a member, which begins as their root.
-        (Role::Client | Role::Leaf, Role::Member) if task.header.fixed.origin.id() == link.peer() && !task.extend => Ok(Reach::ALL),
+        (Role::Client | Role::Leaf, Role::Member) if is_own => Ok(Reach::ALL),
         (Role::Client | Role::Leaf, Role::Member | Role::Client | Role::Leaf) => Err(Refusal::Unexpected),
     }
 }

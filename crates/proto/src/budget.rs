@@ -20,6 +20,8 @@ pub(crate) struct Budgets {
     peers: Share,
     origins: Share,
     broadcasts: Share,
+    offers_of_peers: Buckets<Hash>,
+    pulls_of_peers: Buckets<Hash>,
     questions_of_peers: Buckets<Hash>,
     questions_of_members: Buckets<Hash>,
     questions_of_ips: Buckets<IpAddr>,
@@ -70,6 +72,8 @@ impl Budgets {
                 self.peers.take(now, from, per_peer(limits), cost)
                     && (task.extend || self.broadcasts.take(now, task.header.fixed.origin.id(), per_broadcaster(limits), cost))
             }
+            Frame::Digest(digest) => self.offers_of_peers.take(now, from, limits.offers_per_peer, digest.ids.len().max(1) as u64),
+            Frame::Pull(_) => self.pulls_of_peers.take(now, from, limits.pulls_per_peer, 1),
             Frame::Opaque(_) => self.peers.take(now, from, per_peer(limits), cost),
             Frame::Reply(..)
             | Frame::Changed(_)
@@ -110,7 +114,7 @@ impl Budgets {
     /// Whether something may be sent towards an address that a record claims.
     pub(crate) fn probe(&mut self, cx: &Context<'_>, record: &SignedRecord) -> bool {
         let (now, limits) = (cx.now, &cx.config.limits);
-        let Some(ip) = record.announced().map(cicada_wire::Address::ip) else { return true };
+        let Some(ip) = cx.address(record).map(cicada_wire::Address::ip) else { return true };
         if self.answered.contains(now, &record.id()) {
             return true;
         }

@@ -5,7 +5,7 @@ use crate::{
     lists::{Subnet, Who},
     scope::Scope,
 };
-use cicada_wire::{Capabilities, IdKind, OverlayKind, Purpose, SignedRecord};
+use cicada_wire::{Address, Capabilities, IdKind, OverlayKind, Purpose, SignedRecord};
 use std::{net::IpAddr, time::Duration};
 
 /// How a node behaves.
@@ -32,6 +32,17 @@ pub struct Config {
     pub limits: Limits,
     /// How the overlay is kept.
     pub upkeep: Upkeep,
+    /// What this node does wrong, so that others can be tried against it.
+    #[doc(hidden)]
+    pub faults: Faults,
+}
+
+/// What a node does wrong on purpose.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Faults {
+    /// It acknowledges its share of a broadcast, and forgets it.
+    pub drops_tasks: bool,
 }
 
 impl Default for Config {
@@ -47,6 +58,7 @@ impl Default for Config {
             deny: Vec::new(),
             limits: Limits::default(),
             upkeep: Upkeep::default(),
+            faults: Faults::default(),
         }
     }
 }
@@ -67,11 +79,73 @@ impl Default for Families {
 }
 
 impl Families {
-    /// Whether a peer can be sent to at the address that it announces. One that cannot is nobody's candidate here; messages
-    /// reach it over peers that have both families.
+    /// None.
+    pub const NONE: Self = Self { v4: false, v6: false };
+
+    /// IPv4.
+    pub const V4: Self = Self { v4: true, v6: false };
+
+    /// IPv6.
+    pub const V6: Self = Self { v4: false, v6: true };
+
+    /// That of one address.
+    #[must_use]
+    pub fn of_ip(ip: IpAddr) -> Self {
+        if ip.to_canonical().is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// Those that a member can send to and be reached in: those of its addresses.
+    #[must_use]
+    pub fn of(record: &SignedRecord) -> Self {
+        let addresses = record.record().addresses.iter();
+        addresses.fold(Self::NONE, |families, address| families.and(Self::of_ip(address.ip())))
+    }
+
+    /// As a header writes them. Unknown bits are ignored.
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        Self { v4: bits & 1 != 0, v6: bits & 2 != 0 }
+    }
+
+    /// See [`Self::from_bits`].
+    pub(crate) fn bits(self) -> u8 {
+        u8::from(self.v4) | (u8::from(self.v6) << 1)
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { v4: self.v4 || other.v4, v6: self.v6 || other.v6 }
+    }
+
+    /// These without those.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self { v4: self.v4 && !other.v4, v6: self.v6 && !other.v6 }
+    }
+
+    /// Whether one of these is one of those.
+    #[must_use]
+    pub fn meet(self, other: Self) -> bool {
+        (self.v4 && other.v4) || (self.v6 && other.v6)
+    }
+
+    /// Whether these are both.
+    #[must_use]
+    pub fn are_both(self) -> bool {
+        self.v4 && self.v6
+    }
+
+    /// Where a peer can be sent to: at the address that it announces, or, if that is of another family, at the first listed one
+    /// that is of ours. A peer without one is nobody's candidate here; messages reach it over peers that have both families.
+    #[must_use]
+    pub fn address(self, record: &SignedRecord) -> Option<Address> {
+        record.record().addresses.iter().copied().find(|address| self.meet(Self::of_ip(address.ip())))
+    }
+
+    /// Whether a peer can be sent to.
     #[must_use]
     pub fn reach(self, record: &SignedRecord) -> bool {
-        record.announced().is_some_and(|address| if address.ip().is_ipv4() { self.v4 } else { self.v6 })
+        self.address(record).is_some()
     }
 }
 
@@ -121,6 +195,10 @@ pub struct Limits {
     pub broadcasts_per_origin: Rate,
     /// Bytes of those.
     pub broadcast_bytes_per_origin: Rate,
+    /// Broadcasts that one link may offer by digest, each time it names one.
+    pub offers_per_peer: Rate,
+    /// Broadcasts that one link may ask for.
+    pub pulls_per_peer: Rate,
     /// Questions that one link may bring.
     pub questions_per_peer: Rate,
     /// Questions by datagram that are answered, those of members not counted.
@@ -185,6 +263,8 @@ impl Default for Limits {
             bytes_per_origin: Rate::new(2 << 30, 2 << 30),            // guess: above what a relay passes on
             broadcasts_per_origin: Rate::new(200, 1000),              // guess: each is up to 16 copies at every peer
             broadcast_bytes_per_origin: Rate::new(64 << 20, 1 << 30), // guess: the longest message at once
+            offers_per_peer: Rate::new(1000, 8192),                   // guess: 200 broadcasts a second, each offered five times
+            pulls_per_peer: Rate::new(500, 4096),                     // guess: all bodies that a peer keeps, at once
             questions_per_peer: Rate::new(500, 1000),                 // guess: 64 lookups at once
             questions: Rate::new(2000, 4000),                         // guess: 5 % of a core
             questions_per_ip: Rate::new(100, 400),                    // guess
@@ -222,7 +302,7 @@ impl Limits {
     }
 
     /// Rates by name: each must let something through.
-    fn rates(&self) -> [(&'static str, Rate); 16] {
+    fn rates(&self) -> [(&'static str, Rate); 18] {
         [
             ("limits.handshakes", self.handshakes),
             ("limits.handshakes_per_ip", self.handshakes_per_ip),
@@ -236,6 +316,8 @@ impl Limits {
             ("limits.bytes_per_origin", self.bytes_per_origin),
             ("limits.broadcasts_per_origin", self.broadcasts_per_origin),
             ("limits.broadcast_bytes_per_origin", self.broadcast_bytes_per_origin),
+            ("limits.offers_per_peer", self.offers_per_peer),
+            ("limits.pulls_per_peer", self.pulls_per_peer),
             ("limits.questions_per_peer", self.questions_per_peer),
             ("limits.questions", self.questions),
             ("limits.questions_per_ip", self.questions_per_ip),
@@ -272,6 +354,8 @@ pub struct Upkeep {
     pub record_lifetime: Duration,
     /// A link that nobody needs is closed after this long.
     pub idle_link: Duration,
+    /// Whether this peer tells others which broadcasts it has, so that they fetch what they missed.
+    pub repair: bool,
 }
 
 impl Default for Upkeep {
@@ -289,6 +373,7 @@ impl Default for Upkeep {
             liveness: Duration::from_secs(2),                   // guess
             record_lifetime: Duration::from_secs(24 * 60 * 60), // guess
             idle_link: Duration::from_secs(60),                 // guess
+            repair: true,
         }
     }
 }

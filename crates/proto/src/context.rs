@@ -10,14 +10,16 @@ use crate::{
     step::Step,
     time::Instant,
 };
-use cicada_wire::{Address, Frame, Hash, PublicKey, Refusal, Ticket, UnixTime};
+use cicada_wire::{Address, Frame, Hash, PublicKey, Refusal, SignedRecord, Ticket, UnixTime};
 use rand_chacha::ChaCha8Rng;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 /// Lent to a machine for the time of one input.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     pub(crate) clock: UnixTime,
+    /// By how much this peer's own slowness makes others look late.
+    pub(crate) slowness: Duration,
     pub(crate) me: &'a Me,
     pub(crate) config: &'a Config,
     pub(crate) links: &'a mut Links,
@@ -50,6 +52,11 @@ impl Context<'_> {
         let id = JobId(self.numbers.job);
         self.out.jobs.push_back((id, job));
         id
+    }
+
+    /// Where this peer can send to another, see [`crate::config::Families::address`].
+    pub(crate) fn address(&self, record: &SignedRecord) -> Option<Address> {
+        self.config.families.address(record)
     }
 
     pub(crate) fn dial(&mut self, to: Address, expected: Option<PublicKey>) -> DialStart {

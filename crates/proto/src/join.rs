@@ -72,7 +72,7 @@ impl Joins {
         for join in self.joins.values_mut() {
             for entry in &mut join.entries {
                 let dialled = matches!(entry.state, Knocking::Dialling { dial: ours, .. } if Some(ours) == dial);
-                let there = peer.announced() == Some(entry.address) && !matches!(entry.state, Knocking::Answered { .. });
+                let there = peer.record().addresses.contains(&entry.address) && !matches!(entry.state, Knocking::Answered { .. });
                 if dialled || there {
                     entry.answered(peer, known);
                     join.look_up.get_or_insert(cx.now);

@@ -31,6 +31,7 @@ mod join;
 mod linkage;
 mod liveness;
 mod lookup;
+mod pace;
 mod prover;
 mod questions;
 mod rate;

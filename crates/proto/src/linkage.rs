@@ -3,6 +3,7 @@
 //! Half of the room is for links that we dial, the rest for those that dial us. Over the limit the least worthy goes.
 
 use crate::{
+    config::Families,
     context::Context,
     links::{DialStart, Link, LinkId},
     outbox::Transmit,
@@ -103,7 +104,7 @@ impl Linkage {
                 paused.push(peer);
             }
         }
-        for wanted in overlay.wanted_links(&linked, &paused) {
+        for wanted in bridge(cx, overlay, &paused).into_iter().chain(overlay.wanted_links(&linked, &paused)) {
             let peer = wanted.id();
             if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
                 continue;
@@ -112,7 +113,7 @@ impl Linkage {
             let ours = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count() + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
-            if !room && overlay.rank(peer, &others) != Rank::Essential {
+            if !room && overlay.rank(peer, &others) != Rank::Essential && !is_bridge(cx, &wanted) {
                 continue;
             }
             self.dial(cx, &wanted);
@@ -130,7 +131,7 @@ impl Linkage {
     }
 
     fn dial(&mut self, cx: &mut Context<'_>, wanted: &SignedRecord) {
-        let Some(address) = wanted.announced() else { return };
+        let Some(address) = cx.address(wanted) else { return };
         match cx.dial(address, Some(wanted.key())) {
             DialStart::Dialling(_) => self.next = Some(self.next.map_or(cx.now + DIAL_PATIENCE, |next| next.min(cx.now + DIAL_PATIENCE))),
             DialStart::Linked(_) => {}
@@ -143,12 +144,31 @@ impl Linkage {
     }
 }
 
+/// Whether the other end reaches a family that we do not.
+fn is_bridge(cx: &Context<'_>, record: &SignedRecord) -> bool {
+    Families::of(record).without(cx.config.families) != Families::NONE
+}
+
+/// Who could be a bridge to the members of the other family, if too few links lead to such: any will do, so those next to us.
+fn bridge(cx: &Context<'_>, overlay: &Overlay, paused: &[Hash]) -> Vec<SignedRecord> {
+    let standing = cx.links.members().filter(|link| is_bridge(cx, &link.record)).count();
+    if cx.config.families.are_both() || standing >= BRIDGES {
+        return Vec::new();
+    }
+    let (geometry, me) = (overlay.geometry(), cx.me.id());
+    let mut members: Vec<SignedRecord> = overlay.members().into_iter().map(|member| member.record().clone()).collect();
+    members.retain(|member| is_bridge(cx, member) && cx.links.to_peer(member.id()).is_none() && !paused.contains(&member.id()));
+    members.sort_by_key(|member| geometry.offset(me, member.id()));
+    members.truncate(BRIDGES - standing);
+    members
+}
+
 /// The known members that are being dialled, and since when.
 fn dialled(cx: &Context<'_>, overlay: &Overlay) -> Vec<(Hash, Instant)> {
     if cx.links.dialling() == 0 {
         return Vec::new();
     }
-    let since = |member: &Proven| cx.links.dialling_since(member.record().announced()?);
+    let since = |member: &Proven| cx.links.dialling_since(cx.address(member.record())?);
     overlay.members().iter().filter_map(|member| Some((member.id(), since(member)?))).collect()
 }
 
@@ -161,7 +181,8 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
     let worth = |link: &Link| {
         let peer = link.peer();
         let others: Vec<Hash> = open.iter().map(|link| link.peer()).filter(|other| *other != peer).collect();
-        let rank = overlay.rank(peer, &others);
+        let bridges = open.iter().filter(|link| is_bridge(cx, &link.record)).count();
+        let rank = if bridges <= BRIDGES && is_bridge(cx, &link.record) { Rank::Essential } else { overlay.rank(peer, &others) };
         let rank = if cx.links.is_needed(cx.now, link) { rank.max(Rank::Useful(u16::MAX)) } else { rank };
         // At equal rank those that dialled us stay, who know what they need the link for; then the newcomer goes, so that no two
         // peers push each other out for ever.
@@ -180,7 +201,7 @@ fn close_idle(cx: &mut Context<'_>, overlay: &Overlay) {
         .iter()
         .filter(|link| link.is_open() && link.side == LinkSide::Dialler && cx.now.since(link.used) > span)
         .filter(|link| cx.me.record.record().role == Role::Member && link.record.record().role == Role::Member)
-        .filter(|link| matches!(overlay.rank(link.peer(), &others), Rank::Spare(_)))
+        .filter(|link| matches!(overlay.rank(link.peer(), &others), Rank::Spare(_)) && !is_bridge(cx, &link.record))
         .map(|link| link.id)
         .collect();
     for link in idle {
@@ -200,6 +221,9 @@ pub(crate) fn close(cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
 const SOON: Duration = Duration::from_millis(10); // guess
 
 const EVERY: Duration = Duration::from_secs(1); // guess
+
+/// Links that a member of one address family keeps to members of both.
+const BRIDGES: usize = 3; // guess: two may be gone, or have had the copy already
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
 

@@ -206,10 +206,10 @@ impl Links {
         config: &Config,
         out: &mut Outbox,
     ) -> DialStart {
-        if me.record.announced() == Some(to) {
+        if me.record.record().addresses.contains(&to) {
             return DialStart::Refused(Refusal::SelfDial);
         }
-        if let Some(link) = self.links.values().find(|link| link.record.announced() == Some(to) && link.is_open()) {
+        if let Some(link) = self.links.values().find(|link| link.record.record().addresses.contains(&to) && link.is_open()) {
             return DialStart::Linked(link.id);
         }
         if let Some((id, _)) = self.dials.iter().find(|(_, dial)| dial.to == to) {
@@ -235,8 +235,8 @@ impl Links {
 
     /// Whether a message waits for this link, or has just got it.
     pub(crate) fn is_needed(&self, now: Instant, link: &Link) -> bool {
-        let until = link.record.announced().and_then(|address| self.needed.get(&address));
-        until.is_some_and(|until| *until > now)
+        let mut untils = link.record.record().addresses.iter().filter_map(|address| self.needed.get(address));
+        untils.any(|until| *until > now)
     }
 
     /// Takes a dial off the list once it has ended either way.

@@ -29,7 +29,7 @@ struct Watch {
 #[derive(Debug)]
 enum State {
     Resting { until: Instant },
-    Checking { misses: u32 },
+    Checking { misses: u32, since: Instant },
 }
 
 impl Liveness {
@@ -66,7 +66,10 @@ impl Liveness {
     /// A check was answered (`true`) or not.
     pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, overlay: &Overlay, peer: Hash, answered: bool) {
         let Some(watch) = self.watched.get_mut(&peer) else { return };
-        let State::Checking { misses } = &mut watch.state else { return };
+        let State::Checking { misses, since } = &mut watch.state else { return };
+        // Whoever says anything lives; its answer may be behind other things.
+        let heard = cx.links.to_peer(peer).is_some_and(|link| link.heard > *since);
+        let answered = answered || heard;
         if answered && !watch.linked {
             self.watched.remove(&peer);
         } else if answered {
@@ -74,7 +77,7 @@ impl Liveness {
             watch.rest(cx, overlay);
         } else {
             *misses += 1;
-            if *misses < MISSES {
+            if *misses < if watch.linked { MISSES_LINKED } else { MISSES } {
                 watch.ask(cx);
             } else {
                 self.watched.remove(&peer);
@@ -127,7 +130,7 @@ impl Liveness {
 
 impl Watch {
     fn check(&mut self, cx: &mut Context<'_>) {
-        self.state = State::Checking { misses: 0 };
+        self.state = State::Checking { misses: 0, since: cx.now };
         self.ask(cx);
     }
 
@@ -151,8 +154,11 @@ impl Watch {
     }
 }
 
-/// Unanswered checks in a row until a peer is taken for dead. Each is sent twice where datagrams carry it.
+/// Unanswered checks in a row until a peer is taken for dead. Each is sent twice, since datagrams carry it.
 const MISSES: u32 = 2; // guess: 1 s in all, which a busy machine survives
+
+/// The same over a link, which loses nothing: there it takes as long.
+const MISSES_LINKED: u32 = 4; // guess: 1 s in all at the least, 2 s at the most
 
 /// The longest pause is eight times `upkeep.liveness`, as its documentation promises.
 const MOST_DOUBLINGS: u32 = 3;

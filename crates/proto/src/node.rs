@@ -26,6 +26,7 @@ use crate::{
     lookup::Lookups,
     outbox::{Job, JobId, Outbox},
     overlay::Overlay,
+    pace::Pace,
     peer::{Me, Proven},
     prover::Prover,
     questions::Questions,
@@ -51,6 +52,7 @@ pub struct Node {
     refusals: Refusals,
     steps: VecDeque<Step>,
     machines: Machines,
+    pace: Pace,
 }
 
 /// The machines that a node is composed of.
@@ -106,6 +108,7 @@ impl Node {
             refusals: Refusals::default(),
             steps: VecDeque::new(),
             machines,
+            pace: Pace::default(),
         })
     }
 
@@ -117,9 +120,15 @@ impl Node {
         if let Input::JobDone { result: JobResult::Renewed(record), .. } = &input {
             self.renewed(record);
         }
+        if let Input::Wake = input
+            && !self.pace.on_wake(now, self.machines.next_timeout().map(|(due, _)| due).filter(|due| *due <= now))
+        {
+            return;
+        }
         let mut cx = Context {
             now,
             clock: self.clock,
+            slowness: self.pace.slowness(now),
             me: &self.me,
             config: &self.config,
             links: &mut self.links,
@@ -144,7 +153,8 @@ impl Node {
     /// When the node wants a [`Input::Wake`], and why. Earlier wakes do no harm.
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, Wake)> {
-        self.machines.next_timeout()
+        let (due, wake) = self.machines.next_timeout()?;
+        Some((self.pace.next_timeout().map_or(due, |reading| due.max(reading)), wake))
     }
 
     /// Who this node is.

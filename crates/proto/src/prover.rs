@@ -54,12 +54,12 @@ impl Prover {
         if self.is_under_way(peer) {
             return;
         }
-        let Some(address) = record.announced().filter(|_| record.record().role == Role::Member) else {
+        if record.record().role != Role::Member {
             return cx.step(Step::Unproven(peer, Refusal::InvalidRecord));
-        };
-        if !cx.config.families.reach(&record) {
-            return cx.step(Step::Unproven(peer, Refusal::ForbiddenAddress));
         }
+        let Some(address) = cx.address(&record) else {
+            return cx.step(Step::Unproven(peer, Refusal::ForbiddenAddress));
+        };
         if peer == cx.me.id() || !record.is_current(cx.clock) {
             return cx.step(Step::Unproven(peer, Refusal::ExpiredRecord));
         }
@@ -95,7 +95,7 @@ impl Prover {
         let mut nonce = [0; 16];
         cx.rng.fill_bytes(&mut nonce);
         open.tries += 1;
-        open.deadline = cx.now + cx.config.upkeep.answer_timeout;
+        open.deadline = cx.now + cx.config.upkeep.answer_timeout + cx.slowness;
         cx.out.datagram(open.address, Datagram::Challenge(Challenge(nonce), Padding(CHALLENGE_PADDING)));
         self.open.insert(Challenge(nonce), open);
     }
@@ -129,7 +129,7 @@ impl Prover {
         };
         let peer = open.record.id();
         let same = answer.record.id() == peer
-            && answer.record.announced() == Some(open.address)
+            && cx.address(&answer.record) == Some(open.address)
             && answer.record.record().role == Role::Member
             && answer.record.record().kind == cx.config.member_ids
             && answer.record.is_current(cx.clock);

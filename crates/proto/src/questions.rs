@@ -39,7 +39,7 @@ impl Questions {
     /// Asks `to`. Ends with `Answered` or `Unanswered`, always.
     pub(crate) fn ask(&mut self, cx: &mut Context<'_>, to: SignedRecord, query: Query, asker: Asker) {
         let linked = cx.links.to_peer(to.id()).filter(|link| link.closing.is_none()).map(|link| link.id);
-        let reachable = to.announced().filter(|_| cx.config.families.reach(&to));
+        let reachable = cx.address(&to);
         let via = match (linked, reachable) {
             (Some(link), _) => Via::Link(link),
             (None, Some(address)) if by_datagram(&query) => Via::Datagram(address),
@@ -61,7 +61,7 @@ impl Questions {
             Via::Link(link) => cx.links.link(link).map(|link| link.round_trip),
             Via::Datagram(_) => self.round_trips.get(&peer).copied(),
         };
-        round_trip.unwrap_or_default().timeout(LEAST_TIMEOUT.min(most), most)
+        cx.slowness + round_trip.unwrap_or_default().timeout(LEAST_TIMEOUT.min(most), most)
     }
 
     /// An answer arrived on a link.
@@ -126,7 +126,9 @@ impl Questions {
             match open.via {
                 Via::Datagram(_) if !open.again => {
                     open.again = true;
-                    open.deadline = cx.now + self.timeout(cx, open.to.id(), open.via);
+                    // A lookup has others to ask; whoever asks whether somebody lives should be sure.
+                    let longer = if open.query == Query::Ping { 2 } else { 1 };
+                    open.deadline = cx.now + self.timeout(cx, open.to.id(), open.via) * longer;
                     open.send(cx, ticket);
                     self.open.insert(ticket, open);
                 }

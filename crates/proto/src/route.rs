@@ -147,7 +147,7 @@ impl Router {
             tried.clear();
         }
         copy.tried = tried;
-        let usual = self.journey.timeout(LEAST_JOURNEY, MOST_JOURNEY) + at_slowest(sending.payload.len());
+        let usual = cx.slowness + self.journey.timeout(LEAST_JOURNEY, MOST_JOURNEY) + at_slowest(sending.payload.len());
         sending.wait_for_receipt(cx.now, usual);
         let result = self.custody.take(cx, map, copy);
         if let (Err(refusal), Some(sending)) = (result, self.sendings.get_mut(&message)) {

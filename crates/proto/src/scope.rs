@@ -1,5 +1,6 @@
 //! Which addresses heard from a peer may be dialled: none that would make us a scanner of somebody's network.
 
+use crate::config::Families;
 use cicada_wire::{Address, Found, Frame, Reply, SignedRecord};
 use std::net::{IpAddr, SocketAddr};
 
@@ -37,8 +38,8 @@ pub(crate) fn may_dial(address: Address, informer: SocketAddr) -> bool {
 }
 
 /// Takes the records out of a frame that may not be dialled; returns how many.
-pub(crate) fn scrub_frame(frame: &mut Frame, informer: SocketAddr) -> usize {
-    retain_frame(frame, &mut |record| allowed(record, informer))
+pub(crate) fn scrub_frame(frame: &mut Frame, families: Families, informer: SocketAddr) -> usize {
+    retain_frame(frame, &mut |record| allowed(record, families, informer))
 }
 
 /// Takes the records out of a frame that are not to be kept; returns how many.
@@ -55,15 +56,17 @@ pub(crate) fn retain_frame(frame: &mut Frame, keep: Keep<'_>) -> usize {
         | Frame::HopVerdict(_)
         | Frame::Task(..)
         | Frame::TaskVerdict(_)
-        | Frame::Opaque(_) => 0,
+        | Frame::Opaque(_)
+        | Frame::Digest(_)
+        | Frame::Pull(_) => 0,
     }
 }
 
 /// Whether a frame that is about one record may be looked at.
-pub(crate) fn is_allowed(frame: &Frame, informer: SocketAddr) -> bool {
+pub(crate) fn is_allowed(frame: &Frame, families: Families, informer: SocketAddr) -> bool {
     match frame {
-        Frame::Hint(record) => allowed(record, informer),
-        Frame::Unify(unify) => allowed(&unify.seeker, informer),
+        Frame::Hint(record) => allowed(record, families, informer),
+        Frame::Unify(unify) => allowed(&unify.seeker, families, informer),
         Frame::Query(..)
         | Frame::Reply(..)
         | Frame::Changed(_)
@@ -73,13 +76,15 @@ pub(crate) fn is_allowed(frame: &Frame, informer: SocketAddr) -> bool {
         | Frame::HopVerdict(_)
         | Frame::Task(..)
         | Frame::TaskVerdict(_)
-        | Frame::Opaque(_) => true,
+        | Frame::Opaque(_)
+        | Frame::Digest(_)
+        | Frame::Pull(_) => true,
     }
 }
 
 /// Takes the records out of an answer that may not be dialled; returns how many.
-pub(crate) fn scrub_reply(reply: &mut Reply, informer: SocketAddr) -> usize {
-    retain_reply(reply, &mut |record| allowed(record, informer))
+pub(crate) fn scrub_reply(reply: &mut Reply, families: Families, informer: SocketAddr) -> usize {
+    retain_reply(reply, &mut |record| allowed(record, families, informer))
 }
 
 /// Takes the records out of an answer that are not to be kept; returns how many.
@@ -100,6 +105,7 @@ fn retain(records: &mut Vec<SignedRecord>, keep: Keep<'_>) -> usize {
     before - records.len()
 }
 
-pub(crate) fn allowed(record: &SignedRecord, informer: SocketAddr) -> bool {
-    record.announced().is_some_and(|address| may_dial(address, informer))
+/// Whether we may send to a peer where we would; one that we would not send to at all may be told of.
+pub(crate) fn allowed(record: &SignedRecord, families: Families, informer: SocketAddr) -> bool {
+    families.address(record).or_else(|| record.announced()).is_some_and(|address| may_dial(address, informer))
 }

@@ -69,6 +69,8 @@ kinds! {
     Extend = "extend",
     TaskVerdict = "task verdict",
     Opaque = "opaque",
+    Digest = "digest",
+    Pull = "pull",
     Challenge = "challenge",
     Answer = "answer",
     Dial = "dial",
@@ -183,6 +185,8 @@ fn kind_of_frame(frame: &Frame) -> Kind {
         Frame::Task(..) => Kind::Task,
         Frame::TaskVerdict(_) => Kind::TaskVerdict,
         Frame::Opaque(_) => Kind::Opaque,
+        Frame::Digest(_) => Kind::Digest,
+        Frame::Pull(_) => Kind::Pull,
     }
 }
 

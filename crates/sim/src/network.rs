@@ -93,8 +93,20 @@ pub enum Verdict {
     Pass,
     /// It vanishes, also from a link: as if the receiver had taken it and done nothing.
     Vanish,
+    /// It vanishes, and its sender is told that it was taken over: the receiver acknowledges and drops. What is not acknowledged
+    /// vanishes only.
+    Swallow,
     /// It is this much later.
     Delay(Duration),
+}
+
+/// What all rules together decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It travels, this much later.
+    Travels(Duration),
+    Vanishes,
+    IsSwallowed,
 }
 
 /// The rules of a test, asked in order for each packet when it is sent.
@@ -112,17 +124,17 @@ impl Rules {
         self.0.clear();
     }
 
-    /// `None` when the packet vanishes, otherwise its additional delay.
-    pub(crate) fn judge(&mut self, passing: &Passing<'_>) -> Option<Duration> {
+    pub(crate) fn judge(&mut self, passing: &Passing<'_>) -> Fate {
         let mut late = Duration::ZERO;
         for rule in &mut self.0 {
             match rule(passing) {
                 Verdict::Pass => {}
-                Verdict::Vanish => return None,
+                Verdict::Vanish => return Fate::Vanishes,
+                Verdict::Swallow => return Fate::IsSwallowed,
                 Verdict::Delay(more) => late += more,
             }
         }
-        Some(late)
+        Fate::Travels(late)
     }
 }
 

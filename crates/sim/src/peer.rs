@@ -33,6 +33,8 @@ pub struct PeerOptions {
     pub name: Option<String>,
     /// Its socket's address; by default `10.x.y.z:7000`, made of its number. The private range is exempt from caps.
     pub socket: Option<SocketAddr>,
+    /// Its socket's address in the other family, if it sees both IPv4 and IPv6; by default it sees only that of its first.
+    pub other: Option<SocketAddr>,
     /// What it says its address is; by default its socket's.
     pub announced: Option<Address>,
     /// An id of the test's choice. The kind of id is then `Data`, and the swarm's must be too.
@@ -47,7 +49,7 @@ pub struct PeerOptions {
 
 impl Default for PeerOptions {
     fn default() -> Self {
-        Self { name: None, socket: None, announced: None, id: None, role: Role::Member, swarm: Swarm::default(), config: None }
+        Self { name: None, socket: None, other: None, announced: None, id: None, role: Role::Member, swarm: Swarm::default(), config: None }
     }
 }
 
@@ -64,6 +66,7 @@ impl PeerOptions {
 pub(crate) struct SimPeer {
     pub(crate) name: String,
     pub(crate) socket: SocketAddr,
+    pub(crate) other: Option<SocketAddr>,
     pub(crate) swarm: Swarm,
     pub(crate) config: Config,
     pub(crate) record: SignedRecord,
@@ -76,6 +79,8 @@ pub(crate) struct SimPeer {
     pub(crate) spins: u32,
     /// Peers hear each other when their islands are the same.
     pub(crate) island: usize,
+    /// Its machine has time for it only every so often.
+    pub(crate) stall: Option<std::time::Duration>,
     /// Whether its application takes deliveries at once.
     pub(crate) reads: bool,
     /// What its application says when asked to admit a peer.
@@ -87,6 +92,11 @@ pub(crate) struct SimPeer {
 }
 
 impl SimPeer {
+    /// Where it is on the network of one family, if it is there at all.
+    pub(crate) fn socket_beside(&self, other: SocketAddr) -> Option<SocketAddr> {
+        [Some(self.socket), self.other].into_iter().flatten().find(|socket| socket.is_ipv4() == other.is_ipv4())
+    }
+
     pub(crate) fn me(&self, seed: u64) -> Me {
         let boot = Hash::of(format!("boot {seed} {} {}", self.name, self.start)).to_bytes();
         Me { record: self.record.clone(), boot: u64::from_be_bytes(boot[..8].try_into().expect("8 of 32 bytes")) }
@@ -120,7 +130,9 @@ fn identity_of(name: &str) -> Identity {
 /// The record of a peer made with `options`. Its signature is a real one: it is made once, and machines may check it.
 pub(crate) fn record_of(options: &PeerOptions, name: &str, socket: SocketAddr, config: &Config, made: UnixTime) -> SignedRecord {
     let identity = identity_of(name);
-    let address = options.announced.unwrap_or_else(|| Address::new(socket).expect("the world gives unicast addresses"));
+    let unicast = |socket| Address::new(socket).expect("the world gives unicast addresses");
+    let address = options.announced.unwrap_or_else(|| unicast(socket));
+    let addresses = [Some(address), options.other.map(unicast)].into_iter().flatten();
     let member = options.role == Role::Member;
     let kind = match (options.id, member) {
         (Some(_), _) => IdKind::Data,
@@ -131,7 +143,7 @@ pub(crate) fn record_of(options: &PeerOptions, name: &str, socket: SocketAddr, c
         key: identity.public(),
         kind,
         role: options.role,
-        addresses: if member { vec![address] } else { Vec::new() },
+        addresses: addresses.filter(|_| member).collect(),
         capabilities: config.capabilities,
         sequence: 1,
         expires: UnixTime(made.0 + config.upkeep.record_lifetime.as_millis() as u64),

@@ -4,7 +4,7 @@
 //! transport notices after [`IDLE_TIMEOUT`], so a node that wants to know earlier must ask.
 
 use crate::{
-    network::{Packet, Passing},
+    network::{Fate, Packet, Passing},
     peer::PeerIndex,
     trace::TraceLevel,
     world::{Happening, World},
@@ -13,8 +13,8 @@ use cicada_proto::{
     DialError, Input, Instant, LinkUp,
     links::{DialId, LinkId},
 };
-use cicada_wire::{Address, Datagram, Frame, LinkSide, PublicKey, Refusal};
-use std::{collections::VecDeque, time::Duration};
+use cicada_wire::{Address, Datagram, Frame, HopVerdict, Kind, LinkSide, PublicKey, Refusal, TaskVerdict};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 /// All links there ever were; a link's number is its place.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ struct Link {
     /// The dialler's end, then the listener's.
     ends: [End; 2],
     dial: DialId,
+    /// The address that was dialled.
+    to: SocketAddr,
     dialled: Instant,
     /// Since when the two do not hear each other.
     cut: Option<Instant>,
@@ -75,16 +77,19 @@ impl World {
     pub(crate) fn send_datagram(&mut self, from: PeerIndex, to: Address, datagram: Datagram) {
         self.peers[from.0].cost.datagram(&datagram);
         let Some(receiver) = self.by_address.get(&to.socket()).copied() else { return };
+        if self.peers[from.0].socket_beside(to.socket()).is_none() {
+            return;
+        }
         let lost = !self.hear(from, receiver) || self.network.loses(&mut self.rng);
         let delay = self.network.delay(&mut self.rng);
         let verdict = self.rules.judge(&Passing { now: self.now, from, to: receiver, packet: Packet::Datagram(&datagram) });
         match verdict {
-            Some(late) if !lost => self.queue.push(self.now + delay + late, Happening::Datagram { from, to, datagram }),
-            Some(_) | None if self.trace.wants(TraceLevel::Packets) => {
+            Fate::Travels(late) if !lost => self.queue.push(self.now + delay + late, Happening::Datagram { from, to, datagram }),
+            Fate::Travels(_) | Fate::Vanishes | Fate::IsSwallowed if self.trace.wants(TraceLevel::Packets) => {
                 let words = self.trace.words().datagram(&datagram);
                 self.trace_passing(from, receiver, "~x", &words);
             }
-            Some(_) | None => {}
+            Fate::Travels(_) | Fate::Vanishes | Fate::IsSwallowed => {}
         }
     }
 
@@ -98,7 +103,7 @@ impl World {
             let words = self.trace.words().datagram(&datagram);
             self.trace_passing(from, receiver, "~>", &words);
         }
-        let from = self.peers[from.0].socket;
+        let Some(from) = self.peers[from.0].socket_beside(to.socket()) else { return };
         self.give(receiver, Input::Datagram { from, datagram });
     }
 
@@ -109,10 +114,11 @@ impl World {
             self.tell_trace(who, &words);
         }
         let round_trip = self.network.reliable_delay(&mut self.rng) + self.network.reliable_delay(&mut self.rng);
-        let Some(listener) = self.by_address.get(&to.socket()).copied() else {
+        let listener = self.by_address.get(&to.socket()).copied();
+        let Some(listener) = listener.filter(|_| self.peers[who.0].socket_beside(to.socket()).is_some()) else {
             return self.fail_dial(who, dial, self.now + round_trip, DialError::Unreachable);
         };
-        let Some(late) = self.rules.judge(&Passing { now: self.now, from: who, to: listener, packet: Packet::Dial }) else {
+        let Fate::Travels(late) = self.rules.judge(&Passing { now: self.now, from: who, to: listener, packet: Packet::Dial }) else {
             return self.fail_dial(who, dial, self.now + DIAL_TIMEOUT, DialError::TimedOut);
         };
         let answers = self.peers[listener.0].node.is_some() && self.hear(who, listener);
@@ -133,7 +139,7 @@ impl World {
             missed: 0,
         };
         let ends = [end(self, who), end(self, listener)];
-        self.links.0.push(Link { ends, dial, dialled: self.now, cut: None });
+        self.links.0.push(Link { ends, dial, to: to.socket(), dialled: self.now, cut: None });
         let delay = round_trip + self.network.reliable_delay(&mut self.rng) + late;
         self.queue.push(self.now + delay, Happening::Arrival(Arrival::Hello { link }));
     }
@@ -201,15 +207,16 @@ impl World {
     }
 
     fn link_is_up(&mut self, link: usize, end: usize) {
-        let Link { ends, dial, .. } = &mut self.links.0[link];
+        let Link { ends, dial, to, .. } = &mut self.links.0[link];
         ends[end].up = true;
+        let to = *to;
         let (who, other) = (ends[end].who, ends[1 - end].who);
         let side = if end == 0 { LinkSide::Dialler } else { LinkSide::Listener };
         let up = LinkUp {
             link: number(link),
             record: self.peers[other.0].record.clone(),
             side,
-            remote: self.peers[other.0].socket,
+            remote: self.peers[other.0].socket_beside(to).unwrap_or(to),
             dial: (end == 0).then_some(*dial),
             boot: self.peers[other.0].me(self.seed).boot,
             capabilities: self.peers[other.0].config.capabilities,
@@ -231,12 +238,44 @@ impl World {
         let to = self.links.0[link].ends[1 - end].who;
         let verdict = self.rules.judge(&Passing { now: self.now, from: who, to, packet: Packet::Frame(&frame) });
         match verdict {
-            Some(late) => self.carry(link, end, late, Load::Frame(frame)),
-            None if self.trace.wants(TraceLevel::Packets) => {
-                let words = self.trace.words().frame(&frame);
-                self.trace_passing(who, to, "-x", &words);
-            }
-            None => {}
+            Fate::Travels(late) => return self.carry(link, end, late, Load::Frame(frame)),
+            Fate::IsSwallowed => self.acknowledge(link, 1 - end, &frame),
+            Fate::Vanishes => {}
+        }
+        if self.trace.wants(TraceLevel::Packets) {
+            let words = self.trace.words().frame(&frame);
+            self.trace_passing(who, to, "-x", &words);
+        }
+    }
+
+    /// The peer at this end says that it has taken a frame over, after the time that the frame would have travelled.
+    fn acknowledge(&mut self, link: usize, end: usize, frame: &Frame) {
+        let answer = match frame {
+            Frame::Task(task, _) => Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: None }),
+            Frame::Data(header, _) => Frame::HopVerdict(HopVerdict {
+                origin: header.fixed.origin.id(),
+                message: header.fixed.message,
+                copy: header.hop.copy,
+                receipt: header.fixed.kind == Kind::Receipt,
+                refusal: None,
+            }),
+            Frame::Query(..)
+            | Frame::Reply(..)
+            | Frame::Changed(_)
+            | Frame::Hint(_)
+            | Frame::Introduce(_)
+            | Frame::Unify(_)
+            | Frame::Goodbye(_)
+            | Frame::HopVerdict(_)
+            | Frame::TaskVerdict(_)
+            | Frame::Opaque(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => return,
+        };
+        if self.lives(link, end) {
+            let late = self.network.reliable_delay(&mut self.rng);
+            self.peers[self.links.0[link].ends[end].who.0].cost.frame(&answer);
+            self.carry(link, end, late, Load::Frame(answer));
         }
     }
 

@@ -67,7 +67,9 @@ impl World {
     /// Begins to join `who` to the swarm of `via`.
     pub fn connect(&mut self, who: PeerIndex, via: PeerIndex) -> Operation {
         let operation = self.operation();
-        let addresses = vec![self.address(via)];
+        let here = self.peers[who.0].socket;
+        let there = self.peers[via.0].socket_beside(here).unwrap_or(self.peers[via.0].socket);
+        let addresses = vec![Address::new(there).expect("the world gives unicast addresses")];
         self.command(who, Command::Connect { operation, addresses, timeout: CONNECT_TIMEOUT });
         operation
     }

@@ -9,7 +9,8 @@ use crate::{
     transport::{Arrival, Links},
 };
 use cicada_proto::{
-    Body, Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, StreamId, Transmit, event::Delivery,
+    Body, Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, StreamId, Transmit, config::Families,
+    event::Delivery,
 };
 use cicada_wire::{Address, Datagram, Refusal, SignedRecord, UnixTime};
 use rand::SeedableRng;
@@ -118,9 +119,13 @@ impl World {
         let who = PeerIndex(self.peers.len());
         let name = options.name.clone().unwrap_or_else(|| format!("p{}", who.0));
         let socket = options.socket.unwrap_or_else(|| private_address(who.0));
-        let config = options.config.clone().unwrap_or_else(|| self.config.clone());
+        let mut config = options.config.clone().unwrap_or_else(|| self.config.clone());
+        let sockets = [Some(socket), options.other].into_iter().flatten();
+        config.families = sockets.clone().fold(Families::NONE, |families, socket| families.and(Families::of_ip(socket.ip())));
         let record = peer::record_of(&options, &name, socket, &config, self.clock());
-        assert!(self.by_address.insert(socket, who).is_none(), "{socket} is taken");
+        for socket in sockets {
+            assert!(self.by_address.insert(socket, who).is_none(), "{socket} is taken");
+        }
         self.trace.name(record.id(), &name);
         if let Some(address) = record.announced() {
             self.trace.name(address.id(), &name);
@@ -128,6 +133,7 @@ impl World {
         self.peers.push(SimPeer {
             name,
             socket,
+            other: options.other,
             swarm: options.swarm,
             config,
             record,
@@ -136,6 +142,7 @@ impl World {
             wake: None,
             spins: 0,
             island: 0,
+            stall: None,
             reads: true,
             admits: true,
             deliveries: Vec::new(),
@@ -223,6 +230,11 @@ impl World {
     /// Whether a peer's application takes deliveries at once (it does unless told otherwise).
     pub fn set_reads(&mut self, who: PeerIndex, reads: bool) {
         self.peers[who.0].reads = reads;
+    }
+
+    /// From now on a peer's machine has time for it only once in each `span`; what comes meanwhile waits, wake-ups too. Zero: always.
+    pub fn set_stalls(&mut self, who: PeerIndex, span: Duration) {
+        self.peers[who.0].stall = Some(span).filter(|span| !span.is_zero());
     }
 
     /// What a peer's application says when asked to admit somebody.
@@ -341,12 +353,23 @@ impl World {
 
     /// Tells a peer something, now.
     pub(crate) fn give(&mut self, who: PeerIndex, input: Input) {
+        if let Some(later) = self.next_turn(who) {
+            let start = self.peers[who.0].start;
+            return self.queue.push(later, Happening::Told { who, start, input: Box::new(input) });
+        }
         let Some(node) = self.peers[who.0].node.as_mut() else { return };
         let mut out = std::mem::take(&mut self.outbox);
         node.handle(self.now, input, &mut out);
         self.drain(who, &mut out);
         self.outbox = out;
         self.arrange_wake(who);
+    }
+
+    /// When a peer's machine has time for it, if that is not now.
+    fn next_turn(&self, who: PeerIndex) -> Option<Instant> {
+        let span = u64::try_from(self.peers[who.0].stall?.as_micros()).ok()?;
+        let turn = self.now.0.next_multiple_of(span);
+        (turn > self.now.0).then_some(Instant(turn))
     }
 
     fn drain(&mut self, who: PeerIndex, out: &mut Outbox) {

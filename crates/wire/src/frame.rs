@@ -5,7 +5,7 @@
 use crate::{
     codec::{ParseError, encode},
     hash::Hash,
-    header::{Header, MAX_EXCLUDED, MessageId},
+    header::{Header, MAX_EXCLUDED, MessageId, ShortId},
     record::SignedRecord,
     refusal::Refusal,
 };
@@ -17,6 +17,9 @@ pub const MAX_RECORDS: usize = 20; // k of Kademlia (Maymounkov and Mazieres 200
 
 /// The most successors that a neighbour list tells of.
 pub const MAX_NEIGHBOURS: usize = 32;
+
+/// The most messages that one [`Digest`] names.
+pub const MAX_DIGEST: usize = 128; // guess: one packet
 
 /// Numbers an open question; the answer repeats it. Meaningful on its link (or between its two sockets) only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, CborLen)]
@@ -170,12 +173,41 @@ pub struct Task {
     /// No payload follows: the receiver has it already or will get it ("extend").
     #[n(3)]
     pub extend: bool,
+    /// Peers that need not be handed it, since they have it already or do not answer; together with `excluded` at most
+    /// [`MAX_EXCLUDED`]. They may have it.
+    #[cbor(n(4), default)]
+    pub avoided: Vec<Hash>,
+    /// From which byte on the payload is sent. 0 is all of it; other values are reserved for parts of large messages.
+    #[cbor(n(5), default)]
+    pub offset: u64,
 }
 
-/// What a delegate says of a task.
+/// "These broadcasts I have": an offer to hand them to whoever lacks one.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode, CborLen)]
+pub struct Digest {
+    /// At most [`MAX_DIGEST`].
+    #[n(0)]
+    pub ids: Vec<ShortId>,
+}
+
+/// "Hand me that broadcast." The answer is a [`Task`] for the asker alone, or a [`TaskVerdict`] with this ticket that says why not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct Pull {
+    /// Numbers the question on its link.
+    #[n(0)]
+    pub ticket: Ticket,
+    /// Which broadcast.
+    #[n(1)]
+    pub id: ShortId,
+    /// From which byte on. 0 is all of it; other values are reserved for parts of large messages.
+    #[cbor(n(2), default)]
+    pub offset: u64,
+}
+
+/// What a delegate says of a task, or whoever was asked for a broadcast of a pull that it refuses.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
 pub struct TaskVerdict {
-    /// Which task.
+    /// Which task or pull.
     #[n(0)]
     pub ticket: Ticket,
     /// `None`: the body is held and queued for the task's reach. Otherwise another delegate is needed.
@@ -209,6 +241,10 @@ enum Body {
     TaskVerdict(#[n(0)] TaskVerdict),
     #[n(11)]
     Opaque,
+    #[n(12)]
+    Digest(#[n(0)] Digest),
+    #[n(13)]
+    Pull(#[n(0)] Pull),
 }
 
 /// What is said on a link.
@@ -238,6 +274,10 @@ pub enum Frame {
     TaskVerdict(TaskVerdict),
     /// A bare node's payload for its neighbour.
     Opaque(Bytes),
+    /// Broadcasts that the sender has.
+    Digest(Digest),
+    /// Asks for one of them.
+    Pull(Pull),
 }
 
 impl Frame {
@@ -296,7 +336,9 @@ impl Frame {
             | Body::Unify(_)
             | Body::Goodbye(_)
             | Body::HopVerdict(_)
-            | Body::TaskVerdict(_) => return Err(ParseError::malformed("a payload where there should be none")),
+            | Body::TaskVerdict(_)
+            | Body::Digest(_)
+            | Body::Pull(_) => return Err(ParseError::malformed("a payload where there should be none")),
         }
         let frame = Self::join(body, Bytes::new())?;
         frame.check(length.saturating_sub(begins)).map_err(ParseError::malformed)?;
@@ -318,7 +360,9 @@ impl Frame {
             | Self::Unify(_)
             | Self::Goodbye(_)
             | Self::HopVerdict(_)
-            | Self::TaskVerdict(_) => self,
+            | Self::TaskVerdict(_)
+            | Self::Digest(_)
+            | Self::Pull(_) => self,
         }
     }
 
@@ -335,7 +379,9 @@ impl Frame {
             | Self::Unify(_)
             | Self::Goodbye(_)
             | Self::HopVerdict(_)
-            | Self::TaskVerdict(_) => false,
+            | Self::TaskVerdict(_)
+            | Self::Digest(_)
+            | Self::Pull(_) => false,
         }
     }
 
@@ -353,6 +399,8 @@ impl Frame {
             Self::Task(task, payload) => (Body::Task(task.clone()), payload),
             Self::TaskVerdict(verdict) => (Body::TaskVerdict(verdict.clone()), &[]),
             Self::Opaque(payload) => (Body::Opaque, payload),
+            Self::Digest(digest) => (Body::Digest(digest.clone()), &[]),
+            Self::Pull(pull) => (Body::Pull(*pull), &[]),
         }
     }
 
@@ -370,6 +418,8 @@ impl Frame {
             Body::Goodbye(goodbye) => Self::Goodbye(goodbye),
             Body::HopVerdict(verdict) => Self::HopVerdict(verdict),
             Body::TaskVerdict(verdict) => Self::TaskVerdict(verdict),
+            Body::Digest(digest) => Self::Digest(digest),
+            Body::Pull(pull) => Self::Pull(pull),
         };
         if payload.is_empty() { Ok(frame) } else { Err(ParseError::malformed("a payload where there should be none")) }
     }
@@ -389,7 +439,14 @@ impl Frame {
                 check_payload(header, length)
             }
             Self::Task(task, _) => task.check(length),
-            Self::Hint(_) | Self::Unify(_) | Self::HopVerdict(_) | Self::TaskVerdict(_) | Self::Opaque(_) => Ok(()),
+            Self::Digest(digest) if digest.ids.len() > MAX_DIGEST => Err("names too many messages"),
+            Self::Hint(_)
+            | Self::Unify(_)
+            | Self::HopVerdict(_)
+            | Self::TaskVerdict(_)
+            | Self::Opaque(_)
+            | Self::Digest(_)
+            | Self::Pull(_) => Ok(()),
         }
     }
 }
@@ -431,7 +488,7 @@ impl Task {
         if self.header.fixed.target.is_some() || self.header.hop.reach.is_none() {
             return Err("a task that is no share of a broadcast");
         }
-        if self.excluded.len() > MAX_EXCLUDED {
+        if self.excluded.len() + self.avoided.len() > MAX_EXCLUDED {
             return Err("too many exclusions");
         }
         if self.extend {

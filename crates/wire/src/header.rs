@@ -47,6 +47,34 @@ impl fmt::Debug for MessageId {
     }
 }
 
+/// A broadcast's name where many are named: the first 8 bytes of a hash over what tells it apart from all others.
+///
+/// 64 bits are enough. Honest numbers are random, so that two of a million broadcasts share a name once in 37 million swarms. Nobody
+/// can make two honest messages meet, since neither is his; to make his own meet an honest one he has half a minute from when he
+/// learns its number, and 2^64 hashes to make. Even then only peers that have got his message go without the repair of the other,
+/// which they would need only if those who should have handed it to them failed as well.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShortId(pub [u8; 8]);
+as_bytes!(ShortId, 8, |id| id.0, |bytes| ShortId(bytes));
+
+impl ShortId {
+    /// The name of the message with this number, made by this start of its origin.
+    #[must_use]
+    pub fn of(origin: Hash, boot: u64, message: MessageId) -> Self {
+        let parts: [&[u8]; 4] = [b"cicada broadcast", &origin.to_bytes(), &boot.to_be_bytes(), &message.0];
+        let hash = Hash::of(parts.concat()).to_bytes();
+        let mut short = [0; 8];
+        short.copy_from_slice(&hash[..8]);
+        Self(short)
+    }
+}
+
+impl fmt::Debug for ShortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
 /// What a message is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Kind {
@@ -235,6 +263,9 @@ pub struct Mutable {
     /// How often the message left the greedy way because nobody nearer could be linked.
     #[cbor(n(7), default)]
     pub detours: u8,
+    /// Address families among whose members the target is not: 1 for IPv4, 2 for IPv6, 3 for both.
+    #[cbor(n(8), default)]
+    pub absent: u8,
 }
 
 /// What a message carries with its payload.

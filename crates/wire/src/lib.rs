@@ -25,12 +25,13 @@ pub use address::{Address, AddressError};
 pub use codec::ParseError;
 pub use datagram::{Answer, Challenge, Datagram, MAX_DATAGRAM_BYTES, Padding};
 pub use frame::{
-    Attachment, Find, Found, Frame, Goodbye, HopVerdict, Introduction, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, Reply, Task,
-    TaskVerdict, Ticket, Unify,
+    Attachment, Digest, Find, Found, Frame, Goodbye, HopVerdict, Introduction, MAX_DIGEST, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Pull,
+    Query, Reply, Task, TaskVerdict, Ticket, Unify,
 };
 pub use hash::{Hash, HashError, Offset, Reach};
 pub use header::{
-    Authentication, Header, Immutable, Kind, MAX_EXCLUDED, MAX_HEADER_BYTES, MAX_HOPS, MAX_SOURCE_ROUTE, MessageId, Mutable, Origin, Status,
+    Authentication, Header, Immutable, Kind, MAX_EXCLUDED, MAX_HEADER_BYTES, MAX_HOPS, MAX_SOURCE_ROUTE, MessageId, Mutable, Origin,
+    ShortId, Status,
 };
 pub use hello::{HELLO_VERSION, Hello, HelloReply, OverlayKind, Purpose};
 pub use identity::{Identity, PublicKey, Signature};

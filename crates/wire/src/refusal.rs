@@ -1,145 +1,122 @@
 //! Why something from the network was refused: one numbered list for counters, logs and the wire.
 
-/// The numbered reason of a refusal. Numbers are never used again for another meaning.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// A number that this version does not know.
-    Unknown(u16),
+/// Makes the list. It is the one place where a reason, its number and its text meet.
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $reason:ident = $number:literal, $text:literal;)*) => {
+        /// The numbered reason of a refusal. Numbers are never used again for another meaning.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[non_exhaustive]
+        pub enum Refusal {
+            /// A number that this version does not know.
+            Unknown(u16),
+            $($(#[$doc])* $reason,)*
+        }
+
+        impl Refusal {
+            /// Every reason that this version knows, in the order of the numbers.
+            pub fn all() -> impl Iterator<Item = Self> {
+                [$(Self::$reason),*].into_iter()
+            }
+
+            /// The number on the wire.
+            #[must_use]
+            pub fn number(self) -> u16 {
+                match self {
+                    Self::Unknown(number) => number,
+                    $(Self::$reason => $number,)*
+                }
+            }
+
+            /// The reason with this number.
+            #[must_use]
+            pub fn from_number(number: u16) -> Self {
+                match number {
+                    $($number => Self::$reason,)*
+                    unknown => Self::Unknown(unknown),
+                }
+            }
+        }
+
+        impl std::fmt::Display for Refusal {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {
+                    Self::Unknown(number) => write!(f, "reason {number}, which this version does not know"),
+                    $(Self::$reason => f.write_str($text),)*
+                }
+            }
+        }
+    };
+}
+
+refusals! {
     /// The peer speaks another version of the protocol.
-    Version,
+    Version = 1, "another protocol version";
     /// The peer belongs to a swarm of another name.
-    OtherSwarm,
+    OtherSwarm = 2, "another swarm";
     /// The peer's swarm uses another overlay.
-    OtherOverlay,
+    OtherOverlay = 3, "another overlay";
     /// The peer does not prove the swarm's secret.
-    OtherSecret,
+    OtherSecret = 4, "another swarm secret";
     /// The peer is ourselves.
-    SelfDial,
+    SelfDial = 5, "that is this peer itself";
     /// The peer's kind of id is not the one of this swarm.
-    OtherIdKind,
+    OtherIdKind = 6, "another kind of id than this swarm's";
     /// A record's signature or contents do not hold.
-    InvalidRecord,
+    InvalidRecord = 7, "an invalid record";
     /// A record is past its expiry.
-    ExpiredRecord,
+    ExpiredRecord = 8, "an expired record";
     /// The application's `admit` hook said no.
-    NotAdmitted,
+    NotAdmitted = 9, "not admitted by the application";
     /// No room for another link.
-    TooManyLinks,
+    TooManyLinks = 10, "too many links";
     /// There is a link between the two already.
-    DuplicateLink,
+    DuplicateLink = 11, "there is a link already";
     /// The peer is closing.
-    Closing,
+    Closing = 12, "closing";
     /// The key is not the one expected at that address.
-    OtherKey,
+    OtherKey = 13, "another key than expected";
     /// The address that the peer claims is not its own.
-    UnprovenAddress,
+    UnprovenAddress = 14, "the claimed address is not its own";
     /// The link has been idle and nobody needs it.
-    Idle,
+    Idle = 15, "idle";
     /// The link makes room for a more useful one.
-    MadeRoom,
+    MadeRoom = 16, "made room for another link";
     /// The peer said nothing for too long.
-    Silent,
+    Silent = 17, "silent for too long";
     /// The peer is on a list of those denied, or banned.
-    Denied,
+    Denied = 18, "denied by a list of this peer";
     /// Bytes that are no message.
-    Malformed,
+    Malformed = 32, "malformed";
     /// Longer than the limit.
-    TooLarge,
+    TooLarge = 33, "too large";
     /// A message that makes no sense here, from this peer or in this state.
-    Unexpected,
+    Unexpected = 34, "unexpected";
     /// A datagram that was not sealed for this swarm.
-    Unsealed,
+    Unsealed = 35, "not sealed for this swarm";
     /// An answer to a question that is not open.
-    UnknownTicket,
+    UnknownTicket = 36, "an answer to no open question";
     /// An address that must not be dialled from there.
-    ForbiddenAddress,
+    ForbiddenAddress = 37, "a forbidden address";
     /// A budget is used up; try later or elsewhere.
-    OverBudget,
+    OverBudget = 38, "over budget";
     /// Nobody nearer is known.
-    NoRoute,
+    NoRoute = 64, "no route";
     /// The message travelled too far.
-    HopLimit,
+    HopLimit = 65, "hop limit reached";
     /// The message came back to where it had been.
-    Loop,
+    Loop = 66, "loop";
     /// The receiving application's queue is full.
-    Busy,
+    Busy = 67, "busy";
     /// The responsible peer says that nobody has this id.
-    NoSuchPeer,
+    NoSuchPeer = 68, "no such peer";
     /// The reach is larger than an honest sender can hand over.
-    NotAdmissible,
+    NotAdmissible = 69, "reach not admissible";
     /// The message was seen already.
-    Seen,
+    Seen = 70, "seen already";
     /// The message is from too far in the past or the future.
-    WrongTime,
-}
-
-use Refusal as R;
-
-/// Reason, number, text. The one place where the three meet.
-const TABLE: &[(Refusal, u16, &str)] = &[
-    (R::Version, 1, "another protocol version"),
-    (R::OtherSwarm, 2, "another swarm"),
-    (R::OtherOverlay, 3, "another overlay"),
-    (R::OtherSecret, 4, "another swarm secret"),
-    (R::SelfDial, 5, "that is this peer itself"),
-    (R::OtherIdKind, 6, "another kind of id than this swarm's"),
-    (R::InvalidRecord, 7, "an invalid record"),
-    (R::ExpiredRecord, 8, "an expired record"),
-    (R::NotAdmitted, 9, "not admitted by the application"),
-    (R::TooManyLinks, 10, "too many links"),
-    (R::DuplicateLink, 11, "there is a link already"),
-    (R::Closing, 12, "closing"),
-    (R::OtherKey, 13, "another key than expected"),
-    (R::UnprovenAddress, 14, "the claimed address is not its own"),
-    (R::Idle, 15, "idle"),
-    (R::MadeRoom, 16, "made room for another link"),
-    (R::Silent, 17, "silent for too long"),
-    (R::Denied, 18, "denied by a list of this peer"),
-    (R::Malformed, 32, "malformed"),
-    (R::TooLarge, 33, "too large"),
-    (R::Unexpected, 34, "unexpected"),
-    (R::Unsealed, 35, "not sealed for this swarm"),
-    (R::UnknownTicket, 36, "an answer to no open question"),
-    (R::ForbiddenAddress, 37, "a forbidden address"),
-    (R::OverBudget, 38, "over budget"),
-    (R::NoRoute, 64, "no route"),
-    (R::HopLimit, 65, "hop limit reached"),
-    (R::Loop, 66, "loop"),
-    (R::Busy, 67, "busy"),
-    (R::NoSuchPeer, 68, "no such peer"),
-    (R::NotAdmissible, 69, "reach not admissible"),
-    (R::Seen, 70, "seen already"),
-    (R::WrongTime, 71, "wrong time"),
-];
-
-impl Refusal {
-    /// Every reason that this version knows, in the order of the numbers.
-    pub fn all() -> impl Iterator<Item = Self> {
-        TABLE.iter().map(|row| row.0)
-    }
-
-    /// The number on the wire.
-    #[must_use]
-    pub fn number(self) -> u16 {
-        match self {
-            Self::Unknown(number) => number,
-            known => TABLE.iter().find(|row| row.0 == known).map_or(0, |row| row.1),
-        }
-    }
-
-    /// The reason with this number.
-    #[must_use]
-    pub fn from_number(number: u16) -> Self {
-        TABLE.iter().find(|row| row.1 == number).map_or(Self::Unknown(number), |row| row.0)
-    }
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unknown(number) => write!(f, "reason {number}, which this version does not know"),
-            known => f.write_str(TABLE.iter().find(|row| row.0 == *known).map_or("unnamed", |row| row.2)),
-        }
-    }
+    WrongTime = 71, "wrong time";
+    /// The message asked for is not held, or not for the asker.
+    NotHeld = 72, "not held";
+    /// No member of the address family that the responsible peer sees has this id; one that sees both should look among the others.
+    OtherFamily = 73, "not in this address family";
 }

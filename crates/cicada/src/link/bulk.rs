@@ -167,7 +167,9 @@ async fn receive_frame(network: Arc<Network>, id: LinkId, mut recv: RecvStream) 
         | Frame::Unify(_)
         | Frame::Goodbye(_)
         | Frame::HopVerdict(_)
-        | Frame::TaskVerdict(_) => return Err(Unreadable::Refused(Refusal::Unexpected)),
+        | Frame::TaskVerdict(_)
+        | Frame::Digest(_)
+        | Frame::Pull(_) => return Err(Unreadable::Refused(Refusal::Unexpected)),
     }
     let (number, body) = (network.next_body(), Arc::new(Body::new(length - begins)));
     if network.news.send(News::Arriving { link: id, head, number, body: Arc::clone(&body) }).await.is_err() {

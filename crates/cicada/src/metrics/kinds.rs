@@ -23,6 +23,8 @@ pub(super) fn of_frame(frame: &Frame) -> (&'static str, usize) {
         Frame::Task(_, payload) => ("broadcast", payload.len()),
         Frame::TaskVerdict(_) => ("task_verdict", 0),
         Frame::Opaque(payload) => ("opaque", payload.len()),
+        Frame::Digest(_) => ("digest", 0),
+        Frame::Pull(_) => ("pull", 0),
     }
 }
 

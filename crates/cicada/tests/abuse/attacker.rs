@@ -110,16 +110,16 @@ impl Attacker {
     pub(crate) fn task(&self, to: Hash, length: usize) -> Task {
         let mut header = self.header(None, length);
         header.hop.reach = Some(Geometry::Ring.admissible(to, self.id()));
-        Task { ticket: Ticket(number() as u64), header, excluded: Vec::new(), extend: false }
+        Task { ticket: Ticket(number() as u64), header, excluded: Vec::new(), extend: false, avoided: Vec::new(), offset: 0 }
     }
 }
 
 /// A link, as seen from the attacker's end.
 pub(crate) struct Link {
-    pub(crate) connection: Connection,
-    mouth: Mouth,
+    connection: Connection,
+    pub(crate) mouth: Mouth,
     recv: RecvStream,
-    pub(crate) them: SignedRecord,
+    them: SignedRecord,
     me: Attacker,
 }
 
@@ -161,6 +161,11 @@ impl Mouth {
 }
 
 impl Link {
+    /// Why the other end closed it.
+    pub(crate) async fn refusal(&self) -> Refusal {
+        why_closed(&self.connection).await
+    }
+
     /// From now on somebody answers, until the link is gone; and tells that it stands on the ring, as members do.
     pub(crate) async fn serve(self, answers: impl Answers) -> Served {
         let Self { connection, mouth, mut recv, them, me } = self;
@@ -180,6 +185,15 @@ impl Link {
     }
 }
 
+async fn why_closed(connection: &Connection) -> Refusal {
+    match timeout(PATIENCE, connection.closed()).await.expect("it is closed") {
+        ConnectionError::ApplicationClosed(closed) => {
+            u16::try_from(closed.error_code.into_inner()).map_or(Refusal::Malformed, Refusal::from_number)
+        }
+        other => panic!("{other}"),
+    }
+}
+
 /// A link that somebody answers on.
 pub(crate) struct Served {
     pub(crate) connection: Connection,
@@ -196,12 +210,7 @@ impl Served {
 
     /// Why the other end closed it.
     pub(crate) async fn refusal(&self) -> Refusal {
-        match timeout(PATIENCE, self.connection.closed()).await.expect("it is closed") {
-            ConnectionError::ApplicationClosed(closed) => {
-                u16::try_from(closed.error_code.into_inner()).map_or(Refusal::Malformed, Refusal::from_number)
-            }
-            other => panic!("{other}"),
-        }
+        why_closed(&self.connection).await
     }
 }
 

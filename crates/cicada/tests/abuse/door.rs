@@ -159,7 +159,7 @@ async fn a_flood_of_connections_is_held_to_its_share_by_address_and_subnet() {
     println!("{took:?}: {stood:?} connections stood, at most {most} half-open; {growth} KiB more");
     traffic.end().await;
     let rate = no_exemptions().handshakes_per_ip;
-    let seconds = u64::try_from(took.as_secs()).expect("few") + 2;
+    let seconds = took.as_secs() + 2;
     for stood in stood {
         assert!(stood as u64 <= rate.burst + rate.per_second * seconds, "{stood} of one address in {took:?}");
         assert!(stood > 0, "control");

@@ -61,10 +61,14 @@ async fn a_flood_of_lookups_is_answered_within_its_share() {
     let asking = Asking::default();
     let link = Attacker::at([127, 0, 0, 1]).link(victim.address).await.serve(asking.clone()).await;
     let beside = tokio::spawn(ask_beside(victim.address, count));
+    let (of, told) = (|counter: &AtomicU64| counter.load(Ordering::Relaxed), &asking);
     for number in 0..count {
         assert!(link.mouth.say(&Frame::Query(Ticket(number), find(number))).await, "the link stands");
+        // As fast as it hears the answers; who hears none is cut, see below.
+        while of(&told.answered) + of(&told.refused) + UNHEARD < number {
+            tokio::task::yield_now().await;
+        }
     }
-    let (of, told) = (|counter: &AtomicU64| counter.load(Ordering::Relaxed), &asking);
     until("every question has its answer", async || of(&told.answered) + of(&told.refused) == count).await;
     let (took, answered) = (started.elapsed(), of(&asking.answered));
     // Whoever looks something up honestly is answered meanwhile.
@@ -80,6 +84,23 @@ async fn a_flood_of_lookups_is_answered_within_its_share() {
     assert!(growth < GROWTH_KIB, "{growth} KiB");
     drop(link);
     close([a, b]).await;
+    victim.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_and_hears_no_answers_is_cut() {
+    let victim = Victim::start(&[]).await;
+    let before = victim.resident();
+    victim.forget_peak();
+    let link = Attacker::at([127, 0, 0, 1]).link(victim.address).await;
+    let mut asked = 0;
+    while link.mouth.say(&Frame::Query(Ticket(asked), find(asked))).await {
+        asked += 1;
+    }
+    let growth = victim.peak().saturating_sub(before);
+    println!("cut after {asked} questions; {growth} KiB more");
+    assert_eq!(link.refusal().await, Refusal::OverBudget);
+    assert!(growth < GROWTH_KIB, "{growth} KiB");
     victim.end().await;
 }
 
@@ -165,6 +186,9 @@ async fn a_flood_of_broadcasts_leaves_others_their_share() {
     close(peers).await;
     victim.end().await;
 }
+
+/// Answers that may be on their way.
+const UNHEARD: u64 = 256;
 
 async fn close(peers: impl IntoIterator<Item = SwarmPeer>) {
     for peer in peers {

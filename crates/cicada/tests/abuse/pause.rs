@@ -24,7 +24,9 @@ async fn a_peer_that_is_stopped_for_twenty_seconds_holds_up_nobody_and_comes_bac
 
     victim.signal("STOP");
     let others = Traffic::among(&peers, none.iter());
-    sleep(Duration::from_secs(20)).await;
+    sleep(AWAY - LATELY).await;
+    peers[1].broadcast("meanwhile", &BroadcastOptions::default()).await.expect("taken");
+    sleep(LATELY).await;
     let stopped = others.end().await.median();
     victim.signal("CONT");
     println!("unicasts among the others: {awake:?}, while one is stopped {stopped:?}");
@@ -35,6 +37,7 @@ async fn a_peer_that_is_stopped_for_twenty_seconds_holds_up_nobody_and_comes_bac
     for peer in &peers {
         until("they all know it", async || peer.peers().len() == 4).await;
     }
+    until("what was said lately is made up for", async || victim.received("meanwhile").await == 1).await;
     peers[2].broadcast("again", &BroadcastOptions::default()).await.expect("taken");
     until("broadcasts reach it", async || victim.received("again").await == 1).await;
     for peer in peers {
@@ -42,3 +45,9 @@ async fn a_peer_that_is_stopped_for_twenty_seconds_holds_up_nobody_and_comes_bac
     }
     victim.end().await;
 }
+
+/// How long it is away: twice as long as a link is kept for somebody silent.
+const AWAY: Duration = Duration::from_secs(20);
+
+/// What was said this long before its return is not forgotten yet.
+const LATELY: Duration = Duration::from_secs(3);

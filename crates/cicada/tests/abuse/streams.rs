@@ -114,7 +114,7 @@ async fn large_broadcasts(from: &SwarmPeer, victim: &mut Victim, span: Duration)
 /// Announces 16 MiB that never come; as soon as they are given up, others.
 async fn promise(attacker: Attacker, link: Connection, to: Hash, announced: Arc<AtomicUsize>) {
     loop {
-        let frame = if announced.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+        let frame = if announced.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
             Frame::Task(attacker.task(to, 16 * MIB), bytes::Bytes::new())
         } else {
             Frame::Data(attacker.header(Some(to), 16 * MIB), bytes::Bytes::new())

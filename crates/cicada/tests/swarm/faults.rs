@@ -1,5 +1,5 @@
-use crate::harness::{PATIENCE, SIZE, Swarm, builder, peer};
-use cicada::{OverlayKind, SwarmPeer};
+use crate::harness::{PATIENCE, SIZE, Swarm, builder, geometry, peer};
+use cicada::{BroadcastOptions, Builder, Faults, OverlayKind, SwarmPeer};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     runtime::Runtime,
@@ -118,6 +118,69 @@ async fn the_first_peer_may_leave_and_others_join_by_whoever_is_there() {
     }
 }
 
+/// A peer that listens on both families and announces the loopback address of one.
+async fn of_both_families(overlay: OverlayKind, announced: &str) -> SwarmPeer {
+    loop {
+        let free = std::net::UdpSocket::bind(("::", 0)).and_then(|socket| socket.local_addr()).expect("both families are there");
+        let announced = SocketAddr::new(announced.parse().expect("an address"), free.port());
+        // Another test may have taken the port meanwhile.
+        if let Ok(peer) = builder(overlay).external(announced).bind(("", free.port())).await {
+            return peer;
+        }
+    }
+}
+
+const FOUR: &str = "127.0.0.1";
+const SIX: &str = "::1";
+
+/// Four peers of both families, three of each alone; who has one joins by a peer that announces the other.
+async fn of_mixed_families(overlay: OverlayKind) -> Swarm {
+    let mut swarm = Swarm { peers: Vec::new(), geometry: geometry(overlay), copies: Vec::new() };
+    for announced in [FOUR, SIX, FOUR, SIX] {
+        swarm.peers.push(of_both_families(overlay, announced).await);
+    }
+    for host in [FOUR, SIX, FOUR, SIX, FOUR, SIX] {
+        swarm.peers.push(builder(overlay).bind((host, 0)).await.expect("loopback has a free port"));
+    }
+    for (index, peer) in swarm.peers.iter().enumerate().skip(1) {
+        let entry = &swarm.peers[if index < 4 { index - 1 } else { (index + 1) % 2 }];
+        let host = if peer.listener().is_ipv4() { FOUR } else { SIX };
+        let port = entry.listener().port();
+        peer.connect((host, port)).await.unwrap_or_else(|error| panic!("{overlay}, {}: {error}", peer.listener()));
+    }
+    swarm
+}
+
+async fn all_pairs_and_broadcasts_of_mixed_families(overlay: OverlayKind) {
+    let swarm = of_mixed_families(overlay).await;
+    let deadline = Instant::now() + PATIENCE;
+    for from in &swarm.peers {
+        for to in swarm.peers.iter().filter(|to| to.id() != from.id()) {
+            while let Err(error) = from.send(to, "x").await {
+                assert!(Instant::now() < deadline, "{overlay}, {} to {}: {error}", from.listener(), to.listener());
+            }
+            let message = timeout(PATIENCE, to.recv()).await.expect("acked").expect("open");
+            assert_eq!(message.source.id(), from.id());
+        }
+    }
+    println!("{overlay}: {:?} until all pairs of both families have spoken", PATIENCE - (deadline - Instant::now()));
+    for from in [0, 1, 4, 5] {
+        swarm.broadcast(from, "to both").await;
+        assert_eq!(swarm.receive_everywhere(1, &[from]).await.len(), swarm.peers.len() - 1);
+    }
+    swarm.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_of_both_families_reach_each_other_by_those_that_have_both_on_the_ring() {
+    all_pairs_and_broadcasts_of_mixed_families(OverlayKind::Ring).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_of_both_families_reach_each_other_by_those_that_have_both_on_the_tree() {
+    all_pairs_and_broadcasts_of_mixed_families(OverlayKind::Tree).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_swarm_of_ipv6_alone_works_as_any_other() {
     let first = builder(OverlayKind::Ring).bind(("::1", 0)).await.expect("IPv6 loopback");
@@ -128,4 +191,48 @@ async fn a_swarm_of_ipv6_alone_works_as_any_other() {
     assert_eq!(first.recv().await.expect("open").source.address(), Some(second.listener()));
     first.close().await;
     second.close().await;
+}
+
+/// Every fifth peer acknowledges its share of a broadcast and drops it.
+fn every_fifth_drops(index: usize, builder: Builder) -> Builder {
+    builder.faults(Faults { drops_tasks: drops(index) })
+}
+
+fn drops(index: usize) -> bool {
+    index % 5 == 3
+}
+
+async fn a_fifth_acknowledge_and_drop(overlay: OverlayKind) {
+    let swarm = Swarm::made(overlay, SIZE, every_fifth_drops).await;
+    let mut unaided = 0;
+    for (number, length) in [1024, 1024, 1024, 1024, 200_000].into_iter().enumerate() {
+        let (origin, mut payload) = (number * 15, vec![0; length]);
+        payload[0] = u8::try_from(number).expect("few");
+        let sent = Instant::now();
+        swarm.peers[origin].broadcast(payload.clone(), &BroadcastOptions::default()).await.expect("taken");
+        for (index, peer) in swarm.peers.iter().enumerate().filter(|(index, _)| *index != origin && !drops(*index)) {
+            let message = timeout(PATIENCE, peer.recv()).await.unwrap_or_else(|_| panic!("{overlay}: {index} misses {length} bytes"));
+            assert!(message.expect("open").data == payload, "as it was sent");
+        }
+        unaided += usize::from(sent.elapsed() < Duration::from_secs(1));
+        println!("{overlay}: {length} bytes at all others after {:?}", sent.elapsed());
+    }
+    // The control: peers are told of what they lack after a second, so these broadcasts did meet those who drop.
+    assert!(unaided < 5, "nobody was left out");
+    for (index, from) in swarm.peers.iter().enumerate() {
+        let to = &swarm.peers[(index + 23) % SIZE];
+        from.send(to, "unicasts go on").await.expect("acknowledged");
+        while !timeout(PATIENCE, to.recv()).await.expect("acknowledged").expect("open").data.starts_with(b"unicasts") {}
+    }
+    swarm.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fifth_that_acknowledge_and_drop_keep_no_broadcast_from_the_others_on_the_ring() {
+    a_fifth_acknowledge_and_drop(OverlayKind::Ring).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fifth_that_acknowledge_and_drop_keep_no_broadcast_from_the_others_on_the_tree() {
+    a_fifth_acknowledge_and_drop(OverlayKind::Tree).await;
 }

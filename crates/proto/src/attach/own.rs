@@ -110,7 +110,7 @@ impl Own {
         if cx.links.to_peer(id).is_some_and(Link::is_member) {
             holder.ask(cx, State::Asked);
         } else {
-            let dial = holder.record.announced().map(|address| cx.dial(address, Some(holder.record.key())));
+            let dial = cx.address(&holder.record).map(|address| cx.dial(address, Some(holder.record.key())));
             match dial {
                 Some(DialStart::Dialling(_) | DialStart::Linked(_)) => {}
                 Some(DialStart::Refused(_)) | None => holder.state = State::Failed { until: cx.now + LEFT_ALONE },

@@ -27,6 +27,7 @@ impl Broadcaster {
         if let Some(recent) = self.recent.get_mut(&key) {
             recent.payload = Body::Whole(payload.clone());
         }
+        self.repair.arrived(cx, key);
         self.deliver(cx, deliveries, key, payload);
     }
 
@@ -40,8 +41,10 @@ impl Broadcaster {
     /// it breaks by itself.
     pub(crate) fn on_broken(&mut self, cx: &mut Context<'_>, body: BodyId) {
         let Some(key) = self.with_body(body) else { return };
+        let offerers = self.repair.offerers_of(key);
         self.forget(cx, key);
         self.covered.remove(&key);
+        self.repair.lost(cx, key, offerers);
     }
 
     /// A body has left over a link, or will not.

@@ -58,9 +58,10 @@ impl Broadcaster {
         };
         let Some(by) = cx.links.members().map(Link::peer).filter(able).min_by_key(|peer| distance(*peer)) else { return false };
         let Some(id) = cx.links.to_peer(by).map(|link| link.id) else { return false };
+        let slowness = cx.slowness;
         let Some(link) = cx.links.link_mut(id) else { return false };
         link.used = cx.now;
-        let due = cx.now + link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE);
+        let due = cx.now + slowness + link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE);
         let ticket = cx.ticket();
         let mut task = recent.task(me, ticket, wish.reach, None, true);
         task.header.hop.route = vec![wish.wanted];

@@ -1,7 +1,7 @@
 //! Handing parts of a broadcast to delegates, and replacing those that fail.
 
 use super::{
-    ALL_COPIES, Broadcaster, Timer,
+    ALL_COPIES, Broadcaster, Timer, families,
     recent::{Fate, Fault, Handed, Part, Recent},
 };
 use crate::{
@@ -58,12 +58,12 @@ impl Broadcaster {
             return self.send_body(cx, key, ticket, to);
         }
         let dialled = overlay.member(to).and_then(|member| {
-            let address = member.record().announced()?;
+            let address = cx.address(member.record())?;
             Some((address, cx.dial_for_message(address, Some(member.record().key()))))
         });
         match dialled {
             Some((address, DialStart::Dialling(_) | DialStart::Linked(_))) => {
-                let errand = Errand { key, to, stage: Stage::Dialling(address), due: cx.now + MOST_PATIENCE };
+                let errand = Errand { key, to, stage: Stage::Dialling(address), due: cx.now + MOST_PATIENCE + cx.slowness };
                 self.open(ticket, errand);
             }
             Some((_, DialStart::Refused(_))) | None => self.fail(cx, overlay, key, to, Fault::Unavailable),
@@ -76,7 +76,8 @@ impl Broadcaster {
         let Some(part) = recent.handed_to(to).map(|handed| handed.part) else { return };
         let (reach, besides) = match &part {
             Part::Region(share) => (geometry.reach_of(share), leaves_out_sender(share).then_some(me)),
-            Part::Entry(_) => (Reach::ALL, None),
+            // It would hand ours back to us.
+            Part::Entry(_) => (Reach::ALL, (cx.me.record.record().role == Role::Member).then_some(me)),
             Part::Client(_) => (Reach::ME, None),
             Part::Favour(_, reach) => (*reach, None),
         };
@@ -87,6 +88,7 @@ impl Broadcaster {
 
     fn dispatch(&mut self, cx: &mut Context<'_>, key: MessageKey, to: Hash, task: Task, payload: &Body) {
         let Some(id) = cx.links.to_peer(to).map(|link| link.id) else { return };
+        let slowness = cx.slowness;
         let Some(link) = cx.links.link_mut(id) else { return };
         link.used = cx.now;
         let (length, content) = match payload.len() {
@@ -94,7 +96,7 @@ impl Broadcaster {
             length if length > SMALL_BYTES => (length.min(AHEAD_BYTES), Content::LargeBody),
             _ => (0, Content::SmallBody),
         };
-        let patience = link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(length);
+        let patience = slowness + link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE) + at_slowest(length);
         let stage = Stage::Sent { link: id, since: cx.now, content };
         self.open(task.ticket, Errand { key, to, stage, due: cx.now + patience });
         let stream = cx.hand(id, Frame::Task(task, Bytes::new()), payload);
@@ -119,6 +121,9 @@ impl Broadcaster {
     pub(crate) fn on_verdict(&mut self, cx: &mut Context<'_>, overlay: &Overlay, link: LinkId, verdict: &TaskVerdict) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         // A verdict that comes too late is nobody's fault: it cannot be told from one for an open task of another peer.
+        if self.repair.on_verdict(cx, from, verdict.ticket) {
+            return;
+        }
         if self.on_favour_verdict(cx, overlay, from, verdict.ticket, verdict.refusal.is_none()) {
             return;
         }
@@ -142,6 +147,7 @@ impl Broadcaster {
 
     /// A link is up, or its other end was proven: a task may have waited for it.
     pub(crate) fn on_link_up(&mut self, cx: &mut Context<'_>, _overlay: &Overlay, link: LinkId) {
+        self.repair.on_link_up(cx, link);
         let Some(peer) = cx.links.link(link).map(Link::peer).filter(|peer| usable(cx, *peer)) else { return };
         let waiting = self.errands.iter().filter(|(_, errand)| errand.to == peer && matches!(errand.stage, Stage::Dialling(_)));
         let waiting: Vec<(Ticket, MessageKey)> = waiting.map(|(ticket, errand)| (*ticket, errand.key)).collect();
@@ -153,6 +159,7 @@ impl Broadcaster {
     /// A link is down: what it was handed goes to others.
     pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, overlay: &Overlay, down: LinkId, peer: Hash, reason: Refusal) {
         self.on_favour_link_down(cx, overlay, down);
+        self.repair.on_link_down(cx, down, peer);
         if cx.links.to_peer(peer).is_none() {
             self.fail_where(cx, overlay, Fault::Unavailable, |errand| errand.to == peer && matches!(errand.stage, Stage::Dialling(_)));
         }
@@ -206,9 +213,11 @@ impl Broadcaster {
         match recent.fail(delegate, fault) {
             Some(Part::Region(share)) => {
                 let (standing, candidates) = (recent.standing(), recent.candidates(cx, overlay));
-                let heir = overlay.geometry().heir(cx.me.id(), &share, &standing, &candidates, cx.rng);
-                let missing = overlay.geometry().missing(&share, &heir, fault == Fault::Dead);
-                self.replace(cx, overlay, key, heir);
+                let heirs = families::heirs(cx, overlay, &share, &standing, candidates);
+                let missing = heirs.first().and_then(|heir| overlay.geometry().missing(&share, heir, fault == Fault::Dead));
+                for heir in heirs {
+                    self.replace(cx, overlay, key, heir);
+                }
                 if let Some(reach) = missing {
                     self.ask_favour(cx, overlay, key, delegate, reach);
                 }

@@ -20,6 +20,8 @@ pub(super) struct Recent {
     pub(super) payload: Body,
     /// Who is not to have it.
     pub(super) excluded: BTreeSet<Hash>,
+    /// Who need not be handed it: whoever handed it to us says so.
+    avoided: BTreeSet<Hash>,
     /// Delegates that failed here, and which of them others are told to keep away from.
     failed: BTreeMap<Hash, Fault>,
     pub(super) handed: Vec<Handed>,
@@ -92,6 +94,7 @@ impl Recent {
             hop,
             payload,
             excluded,
+            avoided: BTreeSet::new(),
             failed: BTreeMap::new(),
             handed: Vec::new(),
             copies: 0,
@@ -107,9 +110,11 @@ impl Recent {
     }
 
     /// A later task leaves out others than the first.
-    pub(super) fn exclude(&mut self, peers: &[Hash]) {
-        let room = MOST_EXCLUDED.saturating_sub(self.excluded.len());
-        self.excluded.extend(peers.iter().take(room));
+    pub(super) fn exclude(&mut self, task: &Task) {
+        for (all, new) in [(&mut self.excluded, &task.excluded), (&mut self.avoided, &task.avoided)] {
+            let room = MOST_EXCLUDED.saturating_sub(all.len());
+            all.extend(new.iter().take(room));
+        }
     }
 
     /// Whether no delegate's answer is awaited.
@@ -130,7 +135,7 @@ impl Recent {
 
     /// Whether `peer` can be no delegate.
     pub(super) fn is_out(&self, peer: Hash) -> bool {
-        self.excluded.contains(&peer) || self.failed.contains_key(&peer)
+        self.excluded.contains(&peer) || self.avoided.contains(&peer) || self.failed.contains_key(&peer)
     }
 
     /// Members that can be delegates.
@@ -155,6 +160,11 @@ impl Recent {
         self.handed.iter_mut().find(|handed| handed.part.delegate() == delegate && handed.fate != Fate::Failed)
     }
 
+    /// Whether a task for this message went to `peer`, and it has not failed.
+    pub(super) fn was_handed_to(&self, peer: Hash) -> bool {
+        self.handed.iter().any(|handed| handed.part.delegate() == peer && handed.fate != Fate::Failed)
+    }
+
     /// A delegate failed: it will be none again.
     pub(super) fn fail(&mut self, delegate: Hash, fault: Fault) -> Option<Part> {
         self.failed.insert(delegate, fault);
@@ -173,11 +183,13 @@ impl Recent {
             hop.path.push(me);
         }
         // Those whom the origin left out come first: leaving out the dead only saves time.
+        let excluded: Vec<Hash> = self.excluded.iter().copied().take(MAX_EXCLUDED).collect();
         let dead = self.failed.iter().filter(|(_, fault)| **fault == Fault::Dead).map(|(peer, _)| *peer);
-        let excluded = self.excluded.iter().copied().chain(besides).chain(dead);
-        let mut seen = BTreeSet::new();
-        let excluded = excluded.filter(|peer| seen.insert(*peer)).take(MAX_EXCLUDED).collect();
-        Task { ticket, header: Header { fixed: self.fixed.clone(), hop }, excluded, extend }
+        let avoided: BTreeSet<Hash> = dead.chain(besides).chain(self.avoided.iter().copied()).collect();
+        let besides: Vec<Hash> = besides.into_iter().collect();
+        let others = avoided.into_iter().filter(|peer| !self.excluded.contains(peer) && !besides.contains(peer));
+        let avoided = besides.iter().copied().chain(others).take(MAX_EXCLUDED - excluded.len()).collect();
+        Task { ticket, header: Header { fixed: self.fixed.clone(), hop }, excluded, extend, avoided, offset: 0 }
     }
 }
 

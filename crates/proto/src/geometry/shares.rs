@@ -25,7 +25,7 @@ pub(crate) struct Share {
 }
 
 impl Region {
-    fn start(&self) -> Option<Offset> {
+    pub(crate) fn start(&self) -> Option<Offset> {
         match self {
             Self::Arc { start, .. } => Some(*start),
             Self::Cell { .. } => None,
@@ -49,6 +49,13 @@ pub(crate) struct Candidates {
     pub(crate) known: BTreeSet<Hash>,
     /// Those that a link stands to.
     pub(crate) linked: BTreeSet<Hash>,
+}
+
+impl Candidates {
+    pub(crate) fn filter(&self, which: impl Fn(&Hash) -> bool) -> Self {
+        let those = |ids: &BTreeSet<Hash>| ids.iter().filter(|id| which(id)).copied().collect();
+        Self { known: those(&self.known), linked: those(&self.linked) }
+    }
 }
 
 /// What becomes of a part whose delegate failed.

@@ -228,6 +228,7 @@ impl Bench {
     fn with(&mut self, act: impl FnOnce(&mut Lookups, &mut Context<'_>, &Overlay)) {
         let (mut numbers, mut refusals, mut steps, mut out) = (Numbers::default(), Refusals::default(), VecDeque::new(), Outbox::default());
         let mut cx = Context {
+            slowness: Duration::ZERO,
             now: self.now,
             clock: UnixTime(0),
             me: &self.me,
@@ -286,7 +287,7 @@ impl Bench {
     /// Lets the time come that the lookups want to be woken at.
     fn wake(&mut self) {
         self.now = self.lookups.next_timeout().unwrap_or(self.now);
-        self.with(|lookups, cx, overlay| lookups.on_wake(cx, overlay));
+        self.with(Lookups::on_wake);
     }
 
     fn asked(&self) -> Vec<u8> {

@@ -25,7 +25,9 @@ impl Machines {
             | Frame::Goodbye(_)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_)
-            | Frame::Opaque(_) => cx.refuse(cx.links.link(link).map(crate::links::Link::peer), Refusal::Unexpected),
+            | Frame::Opaque(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => cx.refuse(cx.links.link(link).map(crate::links::Link::peer), Refusal::Unexpected),
         }
         if !self.router.holds_body(body) && !self.broadcaster.holds_body(body) {
             cx.out.transmits.push_back(Transmit::Discard { body });

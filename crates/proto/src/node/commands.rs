@@ -134,7 +134,7 @@ fn refuse_command(cx: &mut Context<'_>, command: &Command) {
 /// For the bodies of a swarm's purpose in an overlay of bare nodes, and the reverse.
 pub(super) fn is_for_purpose(frame: &Frame, purpose: Purpose) -> bool {
     let of_swarm = match frame {
-        Frame::Data(..) | Frame::HopVerdict(_) | Frame::Task(..) | Frame::TaskVerdict(_) => true,
+        Frame::Data(..) | Frame::HopVerdict(_) | Frame::Task(..) | Frame::TaskVerdict(_) | Frame::Digest(_) | Frame::Pull(_) => true,
         Frame::Opaque(_) => false,
         Frame::Query(..)
         | Frame::Reply(..)

@@ -69,10 +69,10 @@ impl Machines {
     }
 
     /// The member that a datagram comes from, as far as its source address says.
-    pub(super) fn member_at(&self, from: SocketAddr, name: Option<&SignedRecord>) -> Option<Hash> {
+    pub(super) fn member_at(&self, cx: &Context<'_>, from: SocketAddr, name: Option<&SignedRecord>) -> Option<Hash> {
         let from = Address::new(from).ok()?;
         let id = name.map_or_else(|| from.id(), SignedRecord::id);
-        self.overlay.member(id).filter(|member| member.record().announced() == Some(from)).map(crate::peer::Proven::id)
+        self.overlay.member(id).filter(|member| cx.address(member.record()) == Some(from)).map(crate::peer::Proven::id)
     }
 
     /// Proves a candidate if lists and budgets allow.
@@ -111,6 +111,7 @@ pub(super) fn refuse_frame(cx: &mut Context<'_>, link: LinkId, frame: &Frame, re
             receipt: header.fixed.kind == Kind::Receipt,
             refusal: Some(refusal),
         }),
+        Frame::Pull(pull) => Frame::TaskVerdict(TaskVerdict { ticket: pull.ticket, refusal: Some(refusal) }),
         Frame::Task(task, _) => Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: Some(refusal) }),
         Frame::Reply(..)
         | Frame::Changed(_)
@@ -120,7 +121,8 @@ pub(super) fn refuse_frame(cx: &mut Context<'_>, link: LinkId, frame: &Frame, re
         | Frame::Goodbye(_)
         | Frame::HopVerdict(_)
         | Frame::TaskVerdict(_)
-        | Frame::Opaque(_) => return,
+        | Frame::Opaque(_)
+        | Frame::Digest(_) => return,
     };
     cx.out.frame(link, answer);
 }

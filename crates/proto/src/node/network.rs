@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     body::Body,
+    config::Families,
     context::Context,
     event::Event,
     input::{DialError, LinkUp},
@@ -55,7 +56,7 @@ impl Machines {
         self.linkage.forgive(record.id());
         cx.out.event(Event::LinkUp { peer: record.clone() });
         if record.record().role == Role::Member {
-            if record.announced().is_some_and(|announced| Address::new(remote) == Ok(announced)) {
+            if cx.address(&record).is_some_and(|address| Address::new(remote) == Ok(address)) {
                 self.prover.admit(cx, Proven::by_contact(record));
             } else {
                 cx.step(Step::Prove(record));
@@ -105,7 +106,7 @@ impl Machines {
         let map = Map { overlay: &self.overlay, attachments: &self.attachments };
         self.router.on_dial_failed(cx, &map, dial.to, error);
         self.broadcaster.on_dial_failed(cx, &self.overlay, dial.to);
-        let known = self.overlay.members().into_iter().find(|member| member.record().announced() == Some(dial.to));
+        let known = self.overlay.members().into_iter().find(|member| cx.address(member.record()) == Some(dial.to));
         if let Some(member) = known {
             self.linkage.pause(cx, member.id());
             cx.step(Step::Suspect(member.id()));
@@ -123,7 +124,9 @@ impl Machines {
             | Frame::Unify(_)
             | Frame::Goodbye(_)
             | Frame::HopVerdict(_)
-            | Frame::TaskVerdict(_) => Bytes::new(),
+            | Frame::TaskVerdict(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => Bytes::new(),
         };
         self.on_frame(cx, id, frame, Body::Whole(body));
     }
@@ -137,10 +140,10 @@ impl Machines {
         if !is_for_purpose(&frame, cx.config.purpose) {
             return cx.refuse(Some(record.id()), Refusal::Unexpected);
         }
-        for _ in 0..scope::scrub_frame(&mut frame, remote) {
+        for _ in 0..scope::scrub_frame(&mut frame, cx.config.families, remote) {
             cx.refuse(Some(record.id()), Refusal::ForbiddenAddress);
         }
-        if !scope::is_allowed(&frame, remote) {
+        if !scope::is_allowed(&frame, cx.config.families, remote) {
             return cx.refuse(Some(record.id()), Refusal::ForbiddenAddress);
         }
         if !self.afford(cx, id, record.id(), &frame, body.len()) {
@@ -151,7 +154,7 @@ impl Machines {
         }
         match frame {
             Frame::Query(ticket, query) => {
-                let reply = self.answer(cx, &record, proven.as_ref(), &query);
+                let reply = self.answer(cx, &record, remote, proven.as_ref(), &query);
                 cx.out.frame(id, Frame::Reply(ticket, reply));
             }
             Frame::Reply(ticket, reply) => self.questions.on_reply(cx, id, ticket, reply),
@@ -173,6 +176,8 @@ impl Machines {
                 self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, id, task, body);
             }
             Frame::TaskVerdict(verdict) => self.broadcaster.on_verdict(cx, &self.overlay, id, &verdict),
+            Frame::Digest(digest) => self.broadcaster.on_digest(cx, id, &digest),
+            Frame::Pull(pull) => self.broadcaster.on_pull(cx, id, &pull),
             Frame::Opaque(payload) => {
                 self.mark_used(cx, id);
                 cx.out.event(Event::Opaque { from: record, payload });
@@ -197,18 +202,18 @@ impl Machines {
     }
 
     /// Answers a question that came over a link.
-    fn answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, proven: Option<&Proven>, query: &Query) -> Reply {
+    fn answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, remote: SocketAddr, proven: Option<&Proven>, query: &Query) -> Reply {
         match (query, proven) {
             (Query::Ping, _) => Reply::Pong,
-            (Query::Find(find), _) => Reply::Found(self.find(find)),
+            (Query::Find(find), _) => Reply::Found(self.find(find, view_of(Some(from), remote))),
             (Query::Attach(attachment), _) if from.record().role != Role::Member => self.attachments.on_query(cx, from, attachment),
             (Query::Neighbours(_), Some(member)) => self.overlay.on_query(cx, member, query),
             (Query::Neighbours(_), None) | (Query::Attach(_), _) => Reply::Refused(Refusal::Unexpected),
         }
     }
 
-    fn find(&self, find: &Find) -> Found {
-        Found { attached: self.attachments.attached(find.target).cloned(), ..self.overlay.find(find) }
+    fn find(&self, find: &Find, view: Families) -> Found {
+        Found { attached: self.attachments.attached(find.target).cloned(), ..self.overlay.find(find, view) }
     }
 
     pub(super) fn on_datagram(&mut self, cx: &mut Context<'_>, from: SocketAddr, datagram: Datagram) {
@@ -218,7 +223,7 @@ impl Machines {
         }
         match datagram {
             Datagram::Challenge(challenge, _) => {
-                let member = self.member_at(from, None);
+                let member = self.member_at(cx, from, None);
                 if !self.budgets.proof(cx, from.ip(), member) {
                     return cx.refuse(member, Refusal::OverBudget);
                 }
@@ -227,7 +232,7 @@ impl Machines {
             Datagram::Answer(answer) => self.prover.on_answer(cx, from, answer),
             Datagram::Query(ticket, name, query, _) => self.on_datagram_query(cx, from, ticket, name, &query, length),
             Datagram::Reply(ticket, mut reply) => {
-                for _ in 0..scope::scrub_reply(&mut reply, from) {
+                for _ in 0..scope::scrub_reply(&mut reply, cx.config.families, from) {
                     cx.refuse(None, Refusal::ForbiddenAddress);
                 }
                 let informer = sender_id(from).unwrap_or(cx.me.id());
@@ -238,7 +243,7 @@ impl Machines {
             }
             Datagram::Introduce(Introduction { mut records }) => {
                 if let Some(sender) = sender_id(from) {
-                    records.retain(|record| scope::allowed(record, from) && self.may_hear(cx, sender, record));
+                    records.retain(|record| scope::allowed(record, cx.config.families, from) && self.may_hear(cx, sender, record));
                     cx.step(Step::Candidates { from: sender, records });
                 }
             }
@@ -261,23 +266,30 @@ impl Machines {
         if name.as_ref().is_some_and(|record| self.lists.check(cx.now, record).is_err()) {
             return cx.refuse(name.map(|record| record.id()), Refusal::Denied);
         }
-        let member = self.member_at(from, name.as_ref());
+        let member = self.member_at(cx, from, name.as_ref());
         if !self.budgets.question(cx, from.ip(), member) {
             return cx.refuse(member, Refusal::OverBudget);
         }
         let reply = match query {
             Query::Ping => Reply::Pong,
-            Query::Find(find) => Reply::Found(self.find(find)),
+            Query::Find(find) => Reply::Found(self.find(find, view_of(name.as_ref(), from))),
             Query::Neighbours(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
         };
         let room = if name.is_some() && member.is_some() { MAX_DATAGRAM_BYTES } else { MAX_DATAGRAM_BYTES.min(3 * length) }
             - SwarmKeys::SEAL_BYTES;
         cx.out.datagram(to, cut_to(Datagram::Reply(ticket, reply), room));
         // The asker becomes a candidate, as in Kademlia; only at the address that it asks from.
-        if let Some(record) = name.filter(|record| record.announced() == Some(to) && scope::allowed(record, from)) {
+        let families = cx.config.families;
+        if let Some(record) = name.filter(|record| cx.address(record) == Some(to) && scope::allowed(record, families, from)) {
             cx.step(Step::Candidates { from: record.id(), records: vec![record] });
         }
     }
+}
+
+/// Which members somebody can ask on: of one that tells no addresses, those of the family that it asks in.
+fn view_of(record: Option<&SignedRecord>, remote: SocketAddr) -> Families {
+    let told = record.map_or(Families::NONE, Families::of);
+    if told == Families::NONE { Families::of_ip(remote.ip()) } else { told }
 }
 
 /// Takes records off the end of an answer until it fits; the nearest stay.

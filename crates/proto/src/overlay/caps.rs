@@ -1,17 +1,18 @@
 //! How many members of one IP address or one subnet a table holds, so that nobody fills it from one place.
 //!
 //! Loopback and private addresses are exempt unless the limits say otherwise: there everybody shares them. The caps govern fingers and buckets, not the
-//! members nearest to a peer: on those, honest peers must agree.
+//! members nearest to a peer: on those, honest peers must agree. What counts is the address that we proved a peer by.
 
-use crate::{config::Limits, lists::Subnet};
+use crate::{config::Config, lists::Subnet};
 use cicada_wire::{Address, SignedRecord};
 
 /// Whether a table that holds `held` may take `newcomer` in.
-pub(crate) fn have_room<'a>(limits: &Limits, newcomer: &SignedRecord, held: impl Iterator<Item = &'a SignedRecord>) -> bool {
-    let Some(ip) = newcomer.announced().map(Address::ip).filter(|ip| !limits.is_exempt(*ip)) else { return true };
+pub(crate) fn have_room<'a>(config: &Config, newcomer: &SignedRecord, held: impl Iterator<Item = &'a SignedRecord>) -> bool {
+    let (limits, families) = (&config.limits, config.families);
+    let Some(ip) = families.address(newcomer).map(Address::ip).filter(|ip| !limits.is_exempt(*ip)) else { return true };
     let subnet = Subnet::around(ip);
     let (mut of_ip, mut of_subnet) = (0, 0);
-    for other in held.filter_map(SignedRecord::announced).map(Address::ip) {
+    for other in held.filter_map(|record| families.address(record)).map(Address::ip) {
         of_ip += usize::from(other == ip);
         of_subnet += usize::from(subnet.contains(other));
     }
@@ -21,6 +22,7 @@ pub(crate) fn have_room<'a>(limits: &Limits, newcomer: &SignedRecord, held: impl
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
     use cicada_wire::{Capabilities, IdKind, Identity, Record, Role, UnixTime};
 
     fn at(address: &str) -> SignedRecord {
@@ -40,8 +42,9 @@ mod tests {
 
     fn have_room_after(newcomer: &str, held: &[&str]) -> bool {
         let limits = Limits { members_per_ip: 2, members_per_subnet: 3, ..Limits::default() };
+        let config = Config { limits, ..Config::default() };
         let held: Vec<_> = held.iter().map(|address| at(address)).collect();
-        have_room(&limits, &at(newcomer), held.iter())
+        have_room(&config, &at(newcomer), held.iter())
     }
 
     #[test]

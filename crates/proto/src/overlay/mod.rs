@@ -9,6 +9,7 @@ mod ring;
 mod tree;
 
 use crate::{
+    config::Families,
     context::Context,
     event::{Lookup, LookupError, Table},
     geometry::Geometry,
@@ -113,10 +114,10 @@ impl Overlay {
         both!(self, overlay => overlay.owns(key))
     }
 
-    /// What the answer to [`Find`] is, attachments aside.
+    /// What the answer to [`Find`] is, attachments aside: the overlay as it is for an asker that sees these families.
     #[must_use]
-    pub fn find(&self, find: &Find) -> Found {
-        both!(self, overlay => overlay.find(find))
+    pub fn find(&self, find: &Find, view: Families) -> Found {
+        both!(self, overlay => overlay.find(find, view))
     }
 
     /// Members that a link should stand to, the most wanted first. Links to those in `linked` stand or are being made; those in

@@ -26,6 +26,7 @@ mod upkeep;
 mod tests;
 
 use crate::{
+    config::Families,
     context::Context,
     event::{Event, Lookup, LookupError, Place, Table, TableEntry},
     geometry::Geometry,
@@ -130,10 +131,16 @@ impl Ring {
         self.shape.owns(self.id(), key)
     }
 
-    pub(crate) fn find(&self, find: &Find) -> Found {
+    pub(crate) fn find(&self, find: &Find, view: Families) -> Found {
         let count = usize::from(find.count).min(MAX_RECORDS);
-        let closer = self.closer(find.target, count).iter().map(|peer| peer.record().clone()).collect();
-        Found { closer, responsible: self.responsible(find.target, count), attached: None }
+        let most = if view.are_both() { count } else { usize::MAX };
+        let closer = self.closer(find.target, most).into_iter().map(|peer| peer.record().clone());
+        let closer = closer.filter(|record| view.reach(record)).take(count).collect();
+        let of_kin: Vec<SignedRecord> =
+            self.shape.responsible_of_kin(self.id(), find.target, view).iter().filter_map(|id| self.record(*id).cloned()).collect();
+        let responsible = if of_kin.is_empty() { self.responsible(find.target, most) } else { of_kin };
+        let responsible = responsible.into_iter().filter(|record| view.reach(record)).take(count).collect();
+        Found { closer, responsible, attached: None }
     }
 
     pub(crate) fn wanted_links(&self) -> Vec<SignedRecord> {
@@ -141,7 +148,8 @@ impl Ring {
     }
 
     pub(crate) fn rank(&self, peer: Hash, _others: &[Hash]) -> Rank {
-        self.shape.rank(self.id(), peer)
+        let known = self.known.get(&peer).map(|known| Families::of(known.peer.record()));
+        self.shape.rank(self.id(), peer, known.unwrap_or_default())
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -239,6 +247,9 @@ impl Ring {
                 None if self.shape.would_take(self.id(), id, &self.known) => {
                     self.candidates.add(cx.now, record, on_the_ring, cx.config.limits.candidates);
                 }
+                None if on_the_ring && self.shape.would_be_kin(self.id(), record) => {
+                    self.candidates.seek(cx.now, record, cx.config.limits.candidates);
+                }
                 None => {}
             }
         }
@@ -269,7 +280,9 @@ impl Ring {
             | Frame::HopVerdict(_)
             | Frame::Task(..)
             | Frame::TaskVerdict(_)
-            | Frame::Opaque(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
+            | Frame::Opaque(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
         }
     }
 

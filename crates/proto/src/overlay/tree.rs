@@ -17,6 +17,7 @@ mod tests;
 mod upkeep;
 
 use crate::{
+    config::Families,
     context::Context,
     event::{Event, Lookup, LookupError, Place as EntryPlace, Table, TableEntry},
     geometry::{CELLS, Geometry},
@@ -102,9 +103,11 @@ impl Tree {
     }
 
     /// All of the nearest are among the responsible; naming the nearer ones twice would only make the answer longer.
-    pub(crate) fn find(&self, find: &Find) -> Found {
+    pub(crate) fn find(&self, find: &Find, view: Families) -> Found {
         let limit = usize::from(find.count).min(MAX_RECORDS);
-        Found { closer: Vec::new(), responsible: self.responsible(find.target, limit), attached: None }
+        let all = self.responsible(find.target, if view.are_both() { limit } else { usize::MAX });
+        let responsible = all.into_iter().filter(|record| view.reach(record)).take(limit).collect();
+        Found { closer: Vec::new(), responsible, attached: None }
     }
 
     /// Those to `linked` stand; those to `avoided` should not be tried now.
@@ -312,7 +315,9 @@ impl Tree {
             | Frame::HopVerdict(_)
             | Frame::Task(..)
             | Frame::TaskVerdict(_)
-            | Frame::Opaque(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
+            | Frame::Opaque(_)
+            | Frame::Digest(_)
+            | Frame::Pull(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
         }
     }
 

@@ -23,7 +23,7 @@ impl Router {
         }
         let member = map.overlay.member(target).map(|member| member.record().clone());
         let key = member.as_ref().map(SignedRecord::key);
-        match sending.address.or_else(|| member.and_then(|record| record.announced())) {
+        match sending.address.or_else(|| member.and_then(|record| cx.address(&record))) {
             Some(address) => self.dial_for(cx, message, address, key),
             None => {
                 sending.due = (cx.now + FIND_AGAIN).min(sending.deadline);
@@ -63,7 +63,7 @@ impl Router {
         let waiting: Vec<MessageId> = waiting.map(super::Sending::message).collect();
         let record = result.as_ref().ok().and_then(|lookup| lookup.exact.as_ref());
         for message in waiting {
-            match record.and_then(|record| Some((record.announced()?, record.key()))) {
+            match record.and_then(|record| Some((cx.address(record)?, record.key()))) {
                 Some((address, key)) => self.dial_for(cx, message, address, Some(key)),
                 None => self.finish(cx, message, Err(SendError::NoLink { target })),
             }
@@ -79,7 +79,7 @@ impl Router {
             return;
         }
         let Some(member) = map.overlay.member(target) else { return };
-        if let Some(address) = member.record().announced() {
+        if let Some(address) = cx.address(member.record()) {
             self.dialled.insert(cx.now, target, (), cx.now + WISH_AGAIN, MAX_WISHES);
             cx.dial(address, Some(member.record().key()));
         }

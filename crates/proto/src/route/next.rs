@@ -2,22 +2,29 @@
 //!
 //! Greedily: only to peers with a strictly smaller offset to the target than this one's, so that it ends. At the end stands the
 //! member next to the target; it hands the copy to the member responsible, which hands it to the target or to nobody.
+//!
+//! Members of IPv4 alone and of IPv6 alone do not know each other; those of both families know all. So each family with those of
+//! both is an overlay of its own, whole in itself. A target is looked for in the overlay of whoever has the copy; where that
+//! ends at somebody responsible of one family, the copy crosses over to a member of both, marked with the family in which the
+//! target is not, and from there goes greedily among the members of the other. Marks are only added, so that ends too.
 
 use super::{
     Map,
     copy::{Choice, Copy, Previous},
 };
-use crate::{context::Context, links::Link};
-use cicada_wire::{Capabilities, Hash, IdKind, Role, SignedRecord};
+use crate::{config::Families, context::Context, links::Link};
+use cicada_wire::{Hash, IdKind, Offset, Role, SignedRecord};
 
 /// The way on.
 pub(super) enum Next {
     /// Over this link.
     Hop(Hop),
     /// To this member, once a link to it stands.
-    Dial { member: SignedRecord, last: bool },
+    Dial { member: SignedRecord, last: bool, absent: Families },
     /// This peer is responsible for the target, and the target is not here.
     Nobody,
+    /// The target is not in the families that this peer sees, and a hop before this one sees the other.
+    OtherFamily,
     /// Nobody is left to be tried.
     Nowhere,
 }
@@ -27,19 +34,25 @@ pub(super) struct Hop {
     pub(super) peer: Hash,
     pub(super) last: bool,
     pub(super) detour: bool,
+    /// Families that the target was found not to be in.
+    pub(super) absent: Families,
 }
 
 pub(super) fn next(cx: &Context<'_>, map: &Map<'_>, copy: &Copy) -> Next {
     let Some(target) = copy.target() else { return Next::Nowhere };
-    let walk = Walk { cx, map, copy, target };
+    let walk = Walk::new(cx, map, copy, target);
     if walk.is_open(target) && usable(cx, target) {
-        return Next::Hop(Hop { peer: target, last: copy.header.hop.last, detour: false });
+        return walk.hop(target, copy.header.hop.last, false);
     }
     match copy.choice {
         Choice::Direct => return Next::Nowhere,
         Choice::Nearer | Choice::Any => {}
     }
-    if copy.header.hop.last {
+    if copy.header.hop.last && !walk.absent.meet(walk.ours) {
+        return walk.known().unwrap_or_else(|| walk.nobody());
+    }
+    if copy.previous == Previous::Here && copy.choice == Choice::Nearer && is_placed(cx, map) && map.overlay.owns(target) {
+        // Everybody would send it back to us.
         return walk.nobody();
     }
     if let Some(relay) = copy.header.hop.route.first() {
@@ -47,6 +60,9 @@ pub(super) fn next(cx: &Context<'_>, map: &Map<'_>, copy: &Copy) -> Next {
     }
     if copy.tries >= MAX_TRIES {
         return Next::Nowhere;
+    }
+    if !walk.ours.meet(walk.left()) {
+        return walk.cross();
     }
     walk.nearer().or_else(|| walk.owner()).or_else(|| walk.anyone()).unwrap_or(Next::Nowhere)
 }
@@ -69,9 +85,44 @@ struct Walk<'a> {
     map: &'a Map<'a>,
     copy: &'a Copy,
     target: Hash,
+    /// The families that this peer sees.
+    ours: Families,
+    /// Those that the target is not in.
+    absent: Families,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(cx: &'a Context<'a>, map: &'a Map<'a>, copy: &'a Copy, target: Hash) -> Self {
+        let mut walk = Self { cx, map, copy, target, ours: cx.config.families, absent: Families::from_bits(copy.header.hop.absent) };
+        if let Some(member) = map.overlay.member(target) {
+            // Known here: whoever does not see it need not be asked.
+            walk.absent = BOTH.without(Families::of(member.record()));
+        } else if copy.header.hop.last && !map.overlay.owns(target) {
+            // Responsible only among those that the hop before sees: others stand between.
+            walk.absent = walk.absent.and(walk.seen_before());
+        }
+        walk
+    }
+
+    /// The families that the hop before sees, if it does not see all that we do.
+    fn seen_before(&self) -> Families {
+        let previous = match self.copy.previous {
+            Previous::Hop(peer) => self.cx.links.to_peer(peer).map(|link| Families::of(&link.record)),
+            Previous::Here => None,
+        };
+        previous.filter(|families| self.ours.without(*families) != Families::NONE).unwrap_or(Families::NONE)
+    }
+
+    /// The families that the target may be in.
+    fn left(&self) -> Families {
+        BOTH.without(self.absent)
+    }
+
+    /// Whether this member can know the target.
+    fn may_know(&self, record: &SignedRecord) -> bool {
+        Families::of(record).meet(self.left())
+    }
+
     /// Whether `peer` has not had the copy, as far as this peer knows.
     fn is_open(&self, peer: Hash) -> bool {
         let came_from = self.copy.previous == Previous::Hop(peer);
@@ -82,31 +133,47 @@ impl Walk<'_> {
         self.copy.header.fixed.origin.id() == peer || self.copy.header.hop.path.contains(&peer)
     }
 
-    fn hop(peer: Hash, last: bool, detour: bool) -> Next {
-        Next::Hop(Hop { peer, last, detour })
+    fn hop(&self, peer: Hash, last: bool, detour: bool) -> Next {
+        Next::Hop(Hop { peer, last, detour, absent: self.absent })
+    }
+
+    fn dial(&self, member: SignedRecord, last: bool) -> Next {
+        if self.cx.links.to_peer(member.id()).is_some_and(Link::is_member) {
+            return self.hop(member.id(), last, false);
+        }
+        Next::Dial { member, last, absent: self.absent }
+    }
+
+    /// The target is in our tables, but no link to it stands.
+    fn known(&self) -> Option<Next> {
+        let member = self.map.overlay.member(self.target).filter(|_| self.is_open(self.target))?;
+        Some(self.dial(member.record().clone(), true))
     }
 
     fn along_source_route(&self, relay: Hash) -> Next {
-        if self.is_open(relay) && self.cx.links.to_peer(relay).is_some_and(Link::is_member) {
-            return Self::hop(relay, false, false);
-        }
         match self.map.overlay.member(relay) {
-            Some(member) if self.is_open(relay) => Next::Dial { member: member.record().clone(), last: false },
-            Some(_) | None => Next::Nowhere,
+            _ if !self.is_open(relay) => Next::Nowhere,
+            Some(member) => self.dial(member.record().clone(), false),
+            None if self.cx.links.to_peer(relay).is_some_and(Link::is_member) => self.hop(relay, false, false),
+            None => Next::Nowhere,
         }
     }
 
-    fn offset(&self, peer: Hash) -> cicada_wire::Offset {
+    fn offset(&self, peer: Hash) -> Offset {
         self.map.overlay.geometry().offset(peer, self.target)
+    }
+
+    /// Links to members that can know the target and have not had the copy.
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        self.cx.links.members().filter(|link| self.may_know(&link.record) && self.is_open(link.peer()))
     }
 
     fn nearer(&self) -> Option<Next> {
         let mine = self.offset(self.cx.me.id());
         let placed = is_placed(self.cx, self.map);
         let nearer = |peer: &Hash| !placed || self.offset(*peer) < mine;
-        let peers = self.cx.links.members().map(Link::peer);
-        let best = peers.filter(nearer).filter(|peer| self.is_open(*peer)).min_by_key(|peer| self.offset(*peer))?;
-        Some(Self::hop(best, false, false))
+        let best = self.links().map(Link::peer).filter(nearer).min_by_key(|peer| self.offset(*peer))?;
+        Some(self.hop(best, false, false))
     }
 
     /// No link leads nearer: to whom the tables name responsible, or nearer. On the ring that is the one behind the target; it
@@ -115,30 +182,101 @@ impl Walk<'_> {
         if !is_placed(self.cx, self.map) {
             return None;
         }
+        if self.absent.meet(self.ours) {
+            return self.owner_of_the_rest();
+        }
         let overlay = self.map.overlay;
         let owner = overlay.responsible(self.target, 1).into_iter().next().filter(|_| !overlay.owns(self.target));
         let Some(owner) = owner.filter(|owner| owner.id() != self.cx.me.id()) else {
             return (self.copy.choice == Choice::Nearer && overlay.owns(self.target)).then(|| self.nobody());
         };
+        if self.had_it_before(owner.id()) {
+            return Some(self.nobody());
+        }
         let closer = overlay.closer(self.target, MAX_DIALS).into_iter().map(|member| member.record().clone());
         let member = std::iter::once(owner).chain(closer).find(|member| self.is_open(member.id()))?;
         let last = self.offset(member.id()) >= self.offset(self.cx.me.id());
-        if self.cx.links.to_peer(member.id()).is_some_and(Link::is_member) {
-            return Some(Self::hop(member.id(), last, false));
-        }
-        Some(Next::Dial { member, last })
+        Some(self.dial(member, last))
     }
 
-    /// This peer is responsible, and the target is not here. A member with another address family would know one that this peer
-    /// cannot prove.
-    fn nobody(&self) -> Next {
-        if let Some(next) = self.back().or_else(|| self.over_its_family()) {
-            return next;
+    /// The same among those members only that can know the target: of whoever stands between them nobody is in question.
+    fn owner_of_the_rest(&self) -> Option<Next> {
+        let (overlay, me) = (self.map.overlay, self.cx.me.id());
+        let mut members: Vec<SignedRecord> = overlay.members().iter().map(|member| member.record().clone()).collect();
+        members.retain(|member| self.may_know(member));
+        let mine = self.offset(me);
+        let mut closer: Vec<&SignedRecord> = members.iter().filter(|member| self.offset(member.id()) < mine).collect();
+        closer.sort_by_key(|member| self.offset(member.id()));
+        if let Some(member) = closer.into_iter().take(MAX_DIALS).find(|member| self.is_open(member.id())) {
+            return Some(self.dial(member.clone(), false));
         }
-        let sees_more = |link: &&Link| sees_both(&link.record) && !sees_both(&self.cx.me.record);
+        let claim = |id: Hash| overlay.geometry().offset(self.target, id);
+        let owner = members.into_iter().min_by_key(|member| claim(member.id())).filter(|member| claim(member.id()) < claim(me));
+        match owner {
+            Some(owner) if self.is_open(owner.id()) => Some(self.dial(owner, true)),
+            Some(owner) => self.had_it_before(owner.id()).then(|| self.nobody()),
+            None => (self.copy.choice == Choice::Nearer).then(|| self.nobody()),
+        }
+    }
+
+    /// Whether a copy that had to cross over was at this peer before it had to: then the target is not there.
+    fn had_it_before(&self, owner: Hash) -> bool {
+        self.absent != Families::NONE && self.was_at(owner) && !self.copy.tried.contains(&owner)
+    }
+
+    /// This peer is responsible, and the target is not here: then it is in no family that we see.
+    fn nobody(&self) -> Next {
+        if let Some(back) = self.back() {
+            return back;
+        }
+        let absent = self.absent.and(self.ours);
+        if absent.are_both() {
+            return self.nobody_at_all();
+        }
+        Walk { absent, cx: self.cx, map: self.map, copy: self.copy, target: self.target, ours: self.ours }.cross()
+    }
+
+    fn nobody_at_all(&self) -> Next {
         // A client whose lease runs is only without a link just now.
         let absent = self.map.attachments.attached(self.target).is_some();
-        self.detour(sees_more).unwrap_or(if absent { Next::Nowhere } else { Next::Nobody })
+        if absent { Next::Nowhere } else { Next::Nobody }
+    }
+
+    /// We see no member of one family that can know the target: to one that sees both.
+    fn cross(&self) -> Next {
+        if let Some(link) = self.links().min_by_key(|link| self.offset(link.peer())) {
+            return self.hop(link.peer(), false, false);
+        }
+        let linked = self.cx.links.members().map(|link| link.record.clone());
+        let mut bridges: Vec<SignedRecord> =
+            self.map.overlay.members().iter().map(|member| member.record().clone()).chain(linked).collect();
+        bridges.retain(|member| self.may_know(member));
+        let geometry = self.map.overlay.geometry();
+        bridges.sort_by_key(|member| geometry.offset(self.cx.me.id(), member.id()));
+        // Those next to it have a link to it, however many others would like one.
+        if let Some(towards) = bridges.iter().filter(|bridge| !self.was_at(bridge.id())).find_map(|bridge| self.towards(bridge.id())) {
+            return self.hop(towards, false, false);
+        }
+        if let Some(bridge) = bridges.iter().take(MAX_DIALS).find(|bridge| self.is_open(bridge.id())) {
+            return self.dial(bridge.clone(), false);
+        }
+        // Perhaps the copy was at all of them, before it was known that it has to cross over.
+        if bridges.iter().any(|bridge| self.was_at(bridge.id()) && !self.copy.tried.contains(&bridge.id())) {
+            return Next::OtherFamily;
+        }
+        // None has room for us: somebody else may have a link to one.
+        let others = self.cx.links.members().map(Link::peer).filter(|peer| !bridges.is_empty() && self.is_open(*peer));
+        match others.min_by_key(|peer| self.offset(*peer)) {
+            Some(other) if self.copy.header.hop.detours < MAX_DETOURS && self.copy.tries < MAX_TRIES => self.hop(other, false, true),
+            Some(_) | None => self.nobody_at_all(),
+        }
+    }
+
+    /// The linked member nearest to `bridge`, if it is nearer than we are.
+    fn towards(&self, bridge: Hash) -> Option<Hash> {
+        let offset = |id: Hash| self.map.overlay.geometry().offset(id, bridge);
+        let links = self.cx.links.members().map(Link::peer).filter(|peer| self.is_open(*peer));
+        links.min_by_key(|peer| offset(*peer)).filter(|peer| offset(*peer) < offset(self.cx.me.id()))
     }
 
     /// The way is blocked: back to where a receipt's message came from, else over a peer that is not nearer. An origin's further
@@ -148,48 +286,30 @@ impl Walk<'_> {
             return Some(back);
         }
         match self.copy.choice {
-            Choice::Any => self.behind_the_target(|_| true).map(|peer| Self::hop(peer, false, false)),
-            Choice::Nearer => self.over_its_family().or_else(|| self.detour(|_| true)),
-            Choice::Direct => None,
+            Choice::Any => self.behind_the_target().map(|peer| self.hop(peer, false, false)),
+            Choice::Nearer if self.copy.header.hop.detours < MAX_DETOURS => {
+                self.behind_the_target().map(|peer| self.hop(peer, false, true))
+            }
+            Choice::Nearer | Choice::Direct => None,
         }
-    }
-
-    /// The target is known here and takes no link from here, since it cannot prove an address of our family: over a member that
-    /// announces one of its own family.
-    fn over_its_family(&self) -> Option<Next> {
-        let is_v4 = |record: &SignedRecord| record.announced().map(|address| address.ip().is_ipv4());
-        let wanted = is_v4(self.map.overlay.member(self.target)?.record())?;
-        if is_v4(&self.cx.me.record) == Some(wanted) {
-            return None;
-        }
-        self.detour(|link| is_v4(&link.record) == Some(wanted))
     }
 
     fn back(&self) -> Option<Next> {
         // Whoever handed us the message can have the receipt, proven or not.
         let stands = |back: &Hash| self.cx.links.to_peer(*back).is_some_and(Link::is_open);
         let back = self.copy.back.filter(|back| self.is_open(*back) && stands(back))?;
-        Some(Self::hop(back, false, false))
-    }
-
-    fn detour(&self, allowed: impl Fn(&&Link) -> bool) -> Option<Next> {
-        if self.copy.header.hop.detours >= MAX_DETOURS {
-            return None;
-        }
-        self.behind_the_target(allowed).map(|peer| Self::hop(peer, false, true))
+        Some(self.hop(back, false, false))
     }
 
     /// Those that see both address families, and peers next behind the target, are the likeliest to have a link to it.
-    fn behind_the_target(&self, allowed: impl Fn(&&Link) -> bool) -> Option<Hash> {
+    fn behind_the_target(&self) -> Option<Hash> {
         let geometry = self.map.overlay.geometry();
-        let links = self.cx.links.members().filter(allowed).filter(|link| self.is_open(link.peer()));
-        links.min_by_key(|link| (!sees_both(&link.record), geometry.offset(self.target, link.peer()))).map(Link::peer)
+        let sees_both = |link: &Link| Families::of(&link.record).are_both();
+        self.links().min_by_key(|link| (!sees_both(link), geometry.offset(self.target, link.peer()))).map(Link::peer)
     }
 }
 
-fn sees_both(record: &SignedRecord) -> bool {
-    record.record().capabilities.contains(Capabilities::BOTH_FAMILIES)
-}
+const BOTH: Families = Families { v4: true, v6: true };
 
 /// How many hops a peer tries for one copy.
 const MAX_TRIES: usize = 8; // guess: a quarter dead leaves one of eight alive but for one in 65 000

@@ -223,7 +223,8 @@ impl Sending {
             return self.settled();
         }
         match refusal {
-            Refusal::NoSuchPeer => {
+            // Of our own copy the second says as much: nobody on its way could look among the others.
+            Refusal::NoSuchPeer | Refusal::OtherFamily => {
                 let times = if let Trouble::NoSuchPeer(times) = self.trouble { times } else { 0 };
                 let Some(pause) = ASK_AGAIN.get(times as usize) else {
                     return Verdict::End(Err(SendError::NoSuchPeer { target: self.target }));

@@ -24,7 +24,7 @@ fn up_to(from: u8, last: u8) -> Reach {
 fn task(ticket: u64, reach: Reach) -> Task {
     let mut header = unicast(0x05, id(0), 1);
     (header.fixed.kind, header.fixed.target, header.hop.reach) = (Kind::Broadcast, None, Some(reach));
-    Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false }
+    Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false, avoided: vec![], offset: 0 }
 }
 
 fn extend(ticket: u64, reach: Reach) -> Frame {
@@ -88,7 +88,7 @@ fn an_extend_waits_five_seconds_and_no_more_than_64_wait() {
     assert_eq!(desk.task_verdicts(), [(id(0x10), Some(Refusal::OverBudget))]);
     desk.pass(Duration::from_secs(6));
     // Nobody answered liveness checks meanwhile.
-    desk.link_member(0x10, Capabilities::default());
+    desk.link_member(0x10);
     desk.hear(id(0x10), body(100, Reach::ME));
     assert_eq!(desk.task_verdicts(), [(id(0x10), None)]);
     assert!(desk.tasks().is_empty());
@@ -134,7 +134,7 @@ fn the_part_of_a_silent_delegate_goes_to_the_one_before_it() {
     let replaced = desk.tasks();
     let before = Reach(up_to(0x40, 0x80).0.wrapping_sub(U256::ONE));
     assert_eq!(summary(&replaced), [(id(0x40), before, true)]);
-    assert_eq!(replaced[0].1.excluded, [id(0x60)], "nobody else need try it");
+    assert_eq!(replaced[0].1.avoided, [id(0x60)], "nobody else need try it");
 }
 
 #[test]

@@ -20,15 +20,20 @@ fn address(first: u8) -> Address {
     format!("127.0.0.1:{}", 7000 + u16::from(first)).parse().expect("a loopback address")
 }
 
-fn record(first: u8, role: Role, capabilities: Capabilities) -> SignedRecord {
+/// Where a member of both families is reached in the other.
+fn other_address(first: u8) -> Address {
+    format!("[::1]:{}", 7000 + u16::from(first)).parse().expect("a loopback address")
+}
+
+fn record(first: u8, role: Role, others: &[Address]) -> SignedRecord {
     let identity = Identity::from_seed(&[first; 32]);
     let member = role == Role::Member;
     let record = Record {
         key: identity.public(),
         kind: if member { IdKind::Data } else { IdKind::Key },
         role,
-        addresses: if member { vec![address(first)] } else { vec![] },
-        capabilities,
+        addresses: if member { [&[address(first)], others].concat() } else { vec![] },
+        capabilities: Capabilities::default(),
         sequence: 1,
         expires: UnixTime(u64::MAX / 2),
         data: member.then(|| id(first)),
@@ -48,6 +53,8 @@ pub(crate) struct Desk {
     pub(crate) bodies: Bodies,
     pub(crate) events: Vec<Event>,
     next: u64,
+    /// Whether the others answer when they are asked whether they live.
+    pub(crate) answers: bool,
 }
 
 /// What the node wants of payloads that travel piece by piece.
@@ -66,7 +73,7 @@ impl Desk {
 
     pub(crate) fn at(mut config: Config, clock: UnixTime) -> Self {
         config.member_ids = IdKind::Data;
-        let me = Me { record: record(ME, Role::Member, Capabilities::default()), boot: 1 };
+        let me = Me { record: record(ME, Role::Member, &[]), boot: 1 };
         let node = Node::new(me, config, [3; 32], clock).expect("the configuration agrees with itself");
         Self {
             node,
@@ -76,6 +83,7 @@ impl Desk {
             bodies: Bodies::default(),
             events: Vec::new(),
             next: 0,
+            answers: false,
         }
     }
 
@@ -83,19 +91,25 @@ impl Desk {
     pub(crate) fn linked_to(config: Config, members: &[u8]) -> Self {
         let mut desk = Self::new(config);
         for member in members {
-            desk.link_member(*member, Capabilities::default());
+            desk.link_member(*member);
         }
         desk
     }
 
-    pub(crate) fn link_member(&mut self, member: u8, capabilities: Capabilities) {
-        self.link(record(member, Role::Member, capabilities), address(member).socket());
+    pub(crate) fn link_member(&mut self, member: u8) {
+        self.link(record(member, Role::Member, &[]), address(member).socket());
+        self.said.clear();
+    }
+
+    /// A link to a member that sees both address families.
+    pub(crate) fn link_bridge(&mut self, member: u8) {
+        self.link(record(member, Role::Member, &[other_address(member)]), address(member).socket());
         self.said.clear();
     }
 
     /// A link to a client; its id follows from its key.
     pub(crate) fn link_client(&mut self, seed: u8) -> Hash {
-        let client = record(seed, Role::Client, Capabilities::default());
+        let client = record(seed, Role::Client, &[]);
         let id = client.id();
         self.link(client, "127.0.0.1:6000".parse().expect("a socket address"));
         id
@@ -167,6 +181,12 @@ impl Desk {
         let mut replies = Vec::new();
         for transmit in out.transmits {
             match transmit {
+                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Ping) } if self.answers => {
+                    replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Pong) });
+                }
+                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Neighbours(_)) } if self.answers => {
+                    replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Neighbours(Neighbours::default())) });
+                }
                 Transmit::Frame { link, frame } => self.said.extend(self.links.get(&link).map(|peer| (*peer, frame))),
                 Transmit::Stream { stream, link, head, body } => {
                     self.said.extend(self.links.get(&link).map(|peer| (*peer, head)));
@@ -232,6 +252,25 @@ impl Desk {
         let verdicts = verdicts.collect();
         self.said.retain(|(_, frame)| !matches!(frame, Frame::TaskVerdict(_)));
         verdicts
+    }
+
+    /// What is offered: to whom, and which.
+    pub(crate) fn digests(&mut self) -> Vec<(Hash, Vec<ShortId>)> {
+        let digests = self.said.iter().filter_map(|(to, frame)| match frame {
+            Frame::Digest(digest) => Some((*to, digest.ids.clone())),
+            _ => None,
+        });
+        let digests = digests.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::Digest(_)));
+        digests
+    }
+
+    /// What is asked for, and of whom.
+    pub(crate) fn pulls(&mut self) -> Vec<(Hash, Pull)> {
+        let pulls = self.said.iter().filter_map(|(to, frame)| if let Frame::Pull(pull) = frame { Some((*to, *pull)) } else { None });
+        let pulls = pulls.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::Pull(_)));
+        pulls
     }
 
     /// How many messages the application has got.

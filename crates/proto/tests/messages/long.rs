@@ -26,7 +26,7 @@ fn task(ticket: u64, number: u8) -> Frame {
     let reach = Reach(id(0x90).0.wrapping_sub(id(ME).0));
     (header.fixed.kind, header.fixed.target, header.hop.reach) = (Kind::Broadcast, None, Some(reach));
     header.fixed.length = LENGTH as u64;
-    Frame::Task(Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false }, Bytes::new())
+    Frame::Task(Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false, avoided: vec![], offset: 0 }, Bytes::new())
 }
 
 fn config(bodies: usize) -> Config {

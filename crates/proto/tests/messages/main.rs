@@ -3,4 +3,5 @@
 mod broadcast;
 mod desk;
 mod long;
+mod repair;
 mod unicast;

@@ -1,7 +1,8 @@
 //! A relay and a target, seen from their links.
 
 use crate::desk::{Desk, ME, START, hello, id, status, unicast, verdict};
-use cicada_proto::Config;
+use bytes::Bytes;
+use cicada_proto::{Config, config::Families};
 use cicada_wire::*;
 use std::time::Duration;
 
@@ -134,17 +135,41 @@ fn the_member_responsible_says_when_nobody_has_the_id() {
     assert_eq!(status(&receipt.2).refusal, Some(Refusal::NoSuchPeer));
 }
 
+/// The same, seeing IPv4 alone, with a link to a member that sees both.
+fn beside_a_bridge() -> Desk {
+    let mut config = config(OverlayKind::Ring);
+    config.families = Families::V4;
+    let mut desk = Desk::linked_to(config, &[0x10, 0x40, 0x60, 0x80]);
+    desk.link_bridge(0xb0);
+    desk
+}
+
 #[test]
-fn before_it_says_so_it_asks_a_member_that_sees_another_address_family() {
-    let mut desk = relay();
-    desk.link_member(0xb0, Capabilities::BOTH_FAMILIES);
+fn a_member_of_one_family_hands_what_is_not_there_to_one_that_sees_both() {
+    let mut desk = beside_a_bridge();
     let mut header = unicast(0x05, id(0x1f), 1);
     header.hop.last = true;
     desk.hear(id(0x10), Frame::Data(header, hello()));
-    let (to, detour, _) = desk.data().remove(0);
-    assert_eq!((to, detour.fixed.kind, detour.hop.last, detour.hop.detours), (id(0xb0), Kind::Unicast, false, 1));
-    desk.hear(id(0xb0), verdict(&detour, Some(Refusal::NoRoute)));
+    let (to, crossing, _) = desk.data().remove(0);
+    assert_eq!((to, crossing.fixed.kind, crossing.hop.last, crossing.hop.absent), (id(0xb0), Kind::Unicast, false, 1));
+}
+
+#[test]
+fn what_is_in_neither_family_is_nowhere() {
+    let mut desk = beside_a_bridge();
+    let mut header = unicast(0x05, id(0x1f), 1);
+    (header.hop.last, header.hop.absent) = (true, 2);
+    desk.hear(id(0x10), Frame::Data(header, hello()));
     assert_eq!(status(&desk.data()[0].2).refusal, Some(Refusal::NoSuchPeer));
+}
+
+#[test]
+fn a_copy_that_was_at_the_only_one_of_both_families_goes_back_to_it_with_the_news() {
+    let mut desk = beside_a_bridge();
+    let mut header = unicast(0x05, id(0x1f), 1);
+    (header.hop.last, header.hop.path) = (true, vec![id(0xb0)]);
+    desk.hear(id(0xb0), Frame::Data(header, hello()));
+    assert_eq!((desk.verdicts(), desk.data().len()), (vec![(id(0xb0), Some(Refusal::OtherFamily))], 0));
 }
 
 #[test]
@@ -157,7 +182,8 @@ fn each_copy_has_its_receipt_and_the_application_one_message() {
         second.hop.path = vec![id(0x40)];
         desk.hear(id(0x10), Frame::Data(first, hello()));
         desk.hear(id(0x40), Frame::Data(second, hello()));
-        assert_eq!(desk.verdicts(), [(id(0x10), None), (id(0x40), None)]);
+        // To the hop that the receipt goes to, that says it too.
+        assert_eq!(desk.verdicts(), [(id(0x40), None)]);
         let said: Vec<Status> = desk.data().iter().map(|(_, _, payload)| status(payload)).collect();
         assert_eq!(said[0], Status { copy: 0, refusal: None, path: vec![] });
         assert_eq!(said[1], Status { copy: 1, refusal: None, path: vec![id(0x40)] });
@@ -171,8 +197,41 @@ fn the_same_copy_over_two_hops_is_answered_once() {
     let header = unicast(0x10, id(ME), 1);
     desk.hear(id(0x10), Frame::Data(header.clone(), hello()));
     desk.hear(id(0x40), Frame::Data(header, hello()));
-    assert_eq!(desk.verdicts(), [(id(0x10), None), (id(0x40), None)]);
+    assert_eq!(desk.verdicts(), [(id(0x40), None)]);
     assert_eq!((desk.data().len(), desk.delivered()), (1, 1));
+}
+
+#[test]
+fn the_same_copy_over_the_same_hop_is_answered_again_and_delivered_once() {
+    let mut desk = relay();
+    let header = unicast(0x10, id(ME), 1);
+    // As after a link that broke with the receipt on it.
+    desk.hear(id(0x10), Frame::Data(header.clone(), hello()));
+    desk.hear(id(0x10), Frame::Data(header, hello()));
+    assert_eq!(desk.verdicts(), []);
+    assert_eq!((desk.data().len(), desk.delivered()), (2, 1));
+}
+
+#[test]
+fn a_receipt_at_its_end_is_not_acknowledged_and_counts_as_the_verdict_of_the_hop_that_brings_it() {
+    let mut desk = relay();
+    let mut asked = unicast(0x10, id(0x40), 1);
+    asked.hop.copy = 3;
+    desk.hear(id(0x10), Frame::Data(asked, hello()));
+    let (to, handed, _) = desk.data().remove(0);
+    assert_eq!((to, desk.verdicts()), (id(0x40), vec![(id(0x10), None)]));
+    let said = Status { copy: 3, refusal: None, path: vec![id(ME)] };
+    let mut receipt = Header { fixed: unicast(0x40, id(0x10), 1).fixed, hop: handed.hop };
+    receipt.fixed.kind = Kind::Receipt;
+    receipt.hop.path = Vec::new();
+    let said = Bytes::from(said.to_bytes());
+    receipt.fixed.length = said.len() as u64;
+    desk.hear(id(0x40), Frame::Data(receipt, said));
+    assert_eq!(desk.data().remove(0).0, id(0x10), "the origin is told");
+    assert_eq!(desk.verdicts(), [(id(0x40), None)], "a relay acknowledges a receipt as any message");
+    // Nobody's patience ends: neither copy is offered again.
+    desk.pass(Duration::from_secs(5));
+    assert_eq!(desk.data(), []);
 }
 
 #[test]

@@ -96,6 +96,8 @@ impl<'a> Words<'a> {
             Frame::Task(task, payload) => format!("{} {}", self.task(task), text(payload)),
             Frame::TaskVerdict(verdict) => format!("task {}", verdict_of(verdict.refusal)),
             Frame::Opaque(payload) => format!("opaque {}", text(payload)),
+            Frame::Digest(digest) => format!("has {:?}", digest.ids),
+            Frame::Pull(pull) => format!("pull {:?}", pull.id),
         }
     }
 

@@ -2,5 +2,8 @@
 
 mod broadcast;
 mod clients;
+mod families;
+mod repair;
+mod stalls;
 mod swarm;
 mod unicast;

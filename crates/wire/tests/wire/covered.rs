@@ -33,6 +33,8 @@ variants!(Frame: frame_name, FRAMES {
     Frame::Task(Task { extend: true, .. }, _) => "extend",
     Frame::TaskVerdict(_) => "task verdict",
     Frame::Opaque(_) => "opaque",
+    Frame::Digest(_) => "digest",
+    Frame::Pull(_) => "pull",
 });
 variants!(Query: query_name, QUERIES {
     Query::Ping => "ping",

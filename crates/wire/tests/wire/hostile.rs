@@ -223,7 +223,10 @@ fn headers_are_bounded_where_their_limit_says() {
     bound(&hops(MAX_HOPS), &hops(MAX_HOPS + 1));
     let task = |count| {
         let header = header(Kind::Broadcast, Mutable { reach: Some(Reach::ALL), ..Mutable::default() });
-        Frame::Task(Task { ticket: Ticket(1), header, excluded: vec![Hash::of("x"); count], extend: false }, Bytes::new())
+        Frame::Task(
+            Task { ticket: Ticket(1), header, excluded: vec![Hash::of("x"); count], extend: false, avoided: Vec::new(), offset: 0 },
+            Bytes::new(),
+        )
     };
     bound(&task(MAX_EXCLUDED), &task(MAX_EXCLUDED + 1));
 }
@@ -231,7 +234,10 @@ fn headers_are_bounded_where_their_limit_says() {
 #[test]
 fn headers_that_contradict_their_frame_are_refused() {
     let share = |header, payload: &'static [u8], extend| {
-        Frame::Task(Task { ticket: Ticket(1), header, excluded: Vec::new(), extend }, Bytes::from_static(payload))
+        Frame::Task(
+            Task { ticket: Ticket(1), header, excluded: Vec::new(), extend, avoided: Vec::new(), offset: 0 },
+            Bytes::from_static(payload),
+        )
     };
     let reach = Mutable { reach: Some(Reach::ALL), ..Mutable::default() };
     let good = share(header(Kind::Broadcast, reach.clone()), b"", true);

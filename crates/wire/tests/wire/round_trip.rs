@@ -110,8 +110,16 @@ fn the_largest_header_stays_under_its_limit() {
         last: true,
         reach: Some(Reach::ALL),
         detours: u8::MAX,
+        absent: u8::MAX,
     };
-    let task = Task { ticket: Ticket(u64::MAX), header: Header { fixed, hop }, excluded: vec![far; MAX_EXCLUDED], extend: true };
+    let task = Task {
+        ticket: Ticket(u64::MAX),
+        header: Header { fixed, hop },
+        excluded: vec![far; MAX_EXCLUDED / 2],
+        extend: true,
+        avoided: vec![far; MAX_EXCLUDED / 2],
+        offset: u64::MAX,
+    };
     let frame = Frame::Task(task, bytes::Bytes::new());
     assert!(frame.len_bytes() <= MAX_HEADER_BYTES, "{} bytes", frame.len_bytes());
     assert_eq!(Frame::parse(&frame.to_bytes()), Ok(frame));

@@ -23,6 +23,8 @@ pub(crate) fn frames() -> BoxedStrategy<Frame> {
         tasks().prop_map(|(task, payload)| Frame::Task(task, payload)),
         (tickets(), option::of(refusals())).prop_map(|(ticket, refusal)| Frame::TaskVerdict(TaskVerdict { ticket, refusal })),
         payloads().prop_map(Frame::Opaque),
+        vec(short_ids(), 0..=MAX_DIGEST).prop_map(|ids| Frame::Digest(Digest { ids })),
+        (tickets(), short_ids(), offsets()).prop_map(|(ticket, id, offset)| Frame::Pull(Pull { ticket, id, offset })),
     ]
     .boxed()
 }
@@ -189,13 +191,14 @@ fn messages() -> BoxedStrategy<(Header, Bytes)> {
 
 /// A share of a broadcast: without a target, with a reach; an extend names the length of a payload that does not follow.
 fn tasks() -> BoxedStrategy<(Task, Bytes)> {
-    let excluded = vec(hashes(), 0..=MAX_EXCLUDED);
-    (tickets(), immutables(), mutables(), reaches(), (excluded, any::<bool>(), payloads()))
-        .prop_map(|(ticket, fixed, hop, reach, (excluded, extend, payload))| {
+    let excluded = vec(hashes(), 0..=MAX_EXCLUDED / 2);
+    let avoided = vec(hashes(), 0..=MAX_EXCLUDED / 2);
+    (tickets(), immutables(), mutables(), reaches(), (excluded, avoided, any::<bool>(), payloads(), offsets()))
+        .prop_map(|(ticket, fixed, hop, reach, (excluded, avoided, extend, payload, offset))| {
             let fixed = Immutable { kind: Kind::Broadcast, target: None, length: payload.len() as u64, ..fixed };
             let header = Header { fixed, hop: Mutable { reach: Some(reach), ..hop } };
             let payload = if extend { Bytes::new() } else { payload };
-            (Task { ticket, header, excluded, extend }, payload)
+            (Task { ticket, header, excluded, extend, avoided, offset }, payload)
         })
         .boxed()
 }
@@ -220,8 +223,8 @@ fn immutables() -> BoxedStrategy<Immutable> {
 fn mutables() -> BoxedStrategy<Mutable> {
     let route = vec(hashes(), 0..=MAX_SOURCE_ROUTE);
     let path = vec(hashes(), 0..=usize::from(MAX_HOPS));
-    (0..=MAX_HOPS, any::<u32>(), any::<u8>(), route, path, any::<bool>(), option::of(reaches()), any::<u8>())
-        .prop_map(|(hop_limit, flow, copy, route, path, last, reach, detours)| Mutable {
+    (0..=MAX_HOPS, any::<u32>(), any::<u8>(), route, path, any::<bool>(), option::of(reaches()), any::<(u8, u8)>())
+        .prop_map(|(hop_limit, flow, copy, route, path, last, reach, (detours, absent))| Mutable {
             hop_limit,
             flow,
             copy,
@@ -230,6 +233,7 @@ fn mutables() -> BoxedStrategy<Mutable> {
             last,
             reach,
             detours,
+            absent,
         })
         .boxed()
 }
@@ -274,6 +278,15 @@ fn reaches() -> BoxedStrategy<Reach> {
 
 fn tickets() -> BoxedStrategy<Ticket> {
     any::<u64>().prop_map(Ticket).boxed()
+}
+
+fn short_ids() -> BoxedStrategy<ShortId> {
+    any::<[u8; 8]>().prop_map(ShortId).boxed()
+}
+
+/// Mostly the one that is not reserved.
+fn offsets() -> BoxedStrategy<u64> {
+    prop_oneof![3 => Just(0), 1 => any::<u64>()].boxed()
 }
 
 fn message_ids() -> BoxedStrategy<MessageId> {

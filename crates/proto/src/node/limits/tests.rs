@@ -194,8 +194,14 @@ fn header(origin: &SignedRecord, number: u32, target: Option<Hash>, length: usiz
 }
 
 fn broadcast(origin: &SignedRecord, number: u32, length: usize) -> Frame {
-    let task =
-        Task { ticket: Ticket(u64::from(number)), header: header(origin, number, None, length), excluded: Vec::new(), extend: false };
+    let task = Task {
+        ticket: Ticket(u64::from(number)),
+        header: header(origin, number, None, length),
+        excluded: Vec::new(),
+        extend: false,
+        avoided: Vec::new(),
+        offset: 0,
+    };
     Frame::Task(task, Bytes::from(vec![0; length]))
 }
 
@@ -239,7 +245,7 @@ fn what_an_origin_may_have_comes_back_with_time() {
 #[test]
 fn bytes_of_broadcasts_count_as_well_as_their_number() {
     for (rate, taken) in [(Rate::UNLIMITED, 10), (Rate::new(1, 300_000), 3)] {
-        let mut rig = Rig::new(|limits| limits.broadcast_bytes_per_origin = rate);
+        let mut rig = Rig::new(|limits| (limits.message_bytes, limits.broadcast_bytes_per_origin) = (100_000, rate));
         let link = rig.link(1, &peer(1));
         for number in 0..10 {
             rig.frame(link, broadcast(&peer(2), number, 100_000));

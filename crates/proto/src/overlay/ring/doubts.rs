@@ -5,6 +5,7 @@
 
 use super::{Ring, is_linked};
 use crate::{
+    config::Families,
     context::Context,
     geometry::Geometry,
     step::{Asker, Step},
@@ -50,7 +51,10 @@ impl Ring {
         let (me, full) = (self.id(), cx.config.upkeep.successors);
         // A list shorter than that is the whole ring; `tell` leaves one out.
         let end = list.last().filter(|_| list.len() + 1 >= full).map(|last| Geometry::Ring.offset(me, *last));
-        let in_view = |id: Hash| id != successor && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
+        // Of members that it does not see nothing can be said.
+        let sees = self.member(successor).map_or(Families::default(), |successor| Families::of(successor.record()));
+        let is_seen = |id: Hash| sees.are_both() || self.member(id).is_some_and(|member| sees.reach(member.record()));
+        let in_view = |id: Hash| id != successor && is_seen(id) && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
         let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(id)).collect();
         self.stabilise.lacking.retain(|id, _| lacking.contains(id));
         let mut missing = Vec::new();

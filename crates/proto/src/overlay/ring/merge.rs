@@ -61,7 +61,7 @@ impl Ring {
         self.place(cx, None, peer.record().clone(), MAX_UNIFY_HOPS);
         if is_linked(cx, peer.id()) {
             self.on_merge_link(cx, peer.id());
-        } else if let Some(address) = peer.record().announced() {
+        } else if let Some(address) = cx.address(peer.record()) {
             cx.dial(address, Some(peer.record().key()));
         }
     }

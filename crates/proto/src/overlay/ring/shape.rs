@@ -2,7 +2,7 @@
 
 use super::Known;
 use crate::{
-    config::{Config, Limits},
+    config::{Config, Families},
     event::Place,
     geometry::{CELLS, Geometry},
     overlay::{Rank, anchors::anchors, caps::have_room},
@@ -28,8 +28,20 @@ pub(super) struct Shape {
     pub(super) long: Vec<Hash>,
     /// The members before this peer, nearest first: at most [`BEFORE`].
     pub(super) before: Vec<Hash>,
+    /// For a member of both families: for each of them, the nearest members that see it. Those of one family know only such,
+    /// and hold their ring together over us.
+    pub(super) kin: Vec<Kin>,
     /// r.
     pub(super) full: usize,
+}
+
+/// The nearest members that see one address family.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Kin {
+    pub(super) family: Families,
+    pub(super) predecessor: Option<Hash>,
+    /// At most [`KIN`].
+    pub(super) successors: Vec<Hash>,
 }
 
 impl Shape {
@@ -38,15 +50,17 @@ impl Shape {
         let full = config.upkeep.successors;
         let clockwise: Vec<Hash> = known.range(me..).chain(known.range(..me)).map(|(id, _)| *id).collect();
         let successors: Vec<Hash> = clockwise.iter().copied().take(full).collect();
-        let anchors = anchors(&clockwise, full, |id| known.get(&id).and_then(|known| known.peer.record().announced()), &config.limits);
+        let anchors =
+            anchors(&clockwise, full, |id| known.get(&id).and_then(|known| config.families.address(known.peer.record())), &config.limits);
         let mut shape = Self {
             predecessor: clockwise.last().copied(),
             before: clockwise.iter().rev().copied().take(BEFORE).collect(),
-            fingers: fingers(me, &clockwise, &successors, known, &config.limits),
+            fingers: fingers(me, &clockwise, &successors, known, config),
             successors,
             anchors,
             points: Vec::new(),
             long: Vec::new(),
+            kin: kin(&clockwise, known, config.families),
             full,
         };
         shape.points = shape.long_points(me, draws);
@@ -61,7 +75,7 @@ impl Shape {
 
     /// How many places there are: no more than the members that have one.
     pub(super) fn len(&self) -> usize {
-        self.successors.len() + self.fingers.len() + self.anchors.len() + self.long.len() + self.before.len()
+        self.successors.len() + self.fingers.len() + self.anchors.len() + self.long.len() + self.before.len() + self.kin.len() * (KIN + 1)
     }
 
     /// Whether `id` is something to this peer.
@@ -70,6 +84,7 @@ impl Shape {
             || self.successors.contains(&id)
             || self.anchors.contains(&id)
             || self.long.contains(&id)
+            || self.kin.iter().any(|kin| kin.predecessor == Some(id) || kin.successors.contains(&id))
             || self.fingers.values().any(|finger| *finger == id)
     }
 
@@ -87,6 +102,31 @@ impl Shape {
         // A better finger than the one there is worth no proof; whoever looks for it finds it.
         let finger = Geometry::Ring.cell(me, id).is_some_and(|cell| !self.fingers.contains_key(&cell));
         self.is_in_list(me, id) || before || finger
+    }
+
+    /// Whether a candidate would be one of our nearest of a family.
+    pub(super) fn would_be_kin(&self, me: Hash, record: &SignedRecord) -> bool {
+        let (id, families) = (record.id(), Families::of(record));
+        let after = |id| Geometry::Ring.offset(me, id);
+        self.kin.iter().filter(|kin| kin.family.meet(families)).any(|kin| {
+            let next = kin.successors.get(KIN - 1).is_none_or(|last| after(id) < after(*last));
+            next || kin.predecessor.is_none_or(|predecessor| is_within(predecessor, id, me))
+        })
+    }
+
+    /// The nearest member behind us that sees a family which our successor does not see.
+    pub(super) fn other_successor(&self) -> Option<Hash> {
+        let first = self.successors.first();
+        self.kin.iter().filter_map(|kin| kin.successors.first()).find(|id| Some(*id) != first).copied()
+    }
+
+    /// Whether somebody who sees these families is, or would be, next to us on either side among those of one.
+    fn is_next_of_kin(&self, me: Hash, id: Hash, families: Families) -> bool {
+        let after = |id| Geometry::Ring.offset(me, id);
+        self.kin.iter().filter(|kin| kin.family.meet(families)).any(|kin| {
+            let next = kin.successors.get(ESSENTIAL - 1).is_none_or(|last| after(id) <= after(*last));
+            next || kin.predecessor.is_none_or(|predecessor| after(id) >= after(predecessor))
+        })
     }
 
     /// Whether `id` is before the end of the list.
@@ -120,23 +160,34 @@ impl Shape {
         }
     }
 
+    /// The same among those that see a family, as far as it is known for certain whom of them we stand between.
+    pub(super) fn responsible_of_kin(&self, me: Hash, key: Hash, view: Families) -> Vec<Hash> {
+        let Some(kin) = self.kin.iter().find(|kin| kin.family == view) else { return Vec::new() };
+        if kin.predecessor.is_none_or(|predecessor| is_within(predecessor, key, me)) {
+            return std::iter::once(me).chain(kin.successors.iter().copied()).collect();
+        }
+        let first = kin.successors.iter().position(|id| is_within(me, key, *id));
+        first.map_or(Vec::new(), |first| kin.successors[first..].to_vec())
+    }
+
     // --- Links
 
     /// Members that a link should stand to, the most wanted first.
     pub(super) fn wanted_links(&self) -> Vec<Hash> {
         let neighbours = self.predecessor.into_iter().chain(self.successors.iter().copied().take(ESSENTIAL));
         let fingers = self.fingers.values().rev().copied();
+        let kin = self.kin.iter().flat_map(|kin| kin.predecessor.into_iter().chain(kin.successors.iter().copied().take(ESSENTIAL)));
         let mut seen = BTreeSet::new();
-        neighbours.chain(fingers).chain(self.long.iter().copied()).filter(|id| seen.insert(*id)).collect()
+        neighbours.chain(kin).chain(fingers).chain(self.long.iter().copied()).filter(|id| seen.insert(*id)).collect()
     }
 
     /// Also of peers that are not known (yet): were a new neighbour turned away because all links are taken, the ring could not
     /// take it in.
-    pub(super) fn rank(&self, me: Hash, peer: Hash) -> Rank {
+    pub(super) fn rank(&self, me: Hash, peer: Hash, families: Families) -> Rank {
         let after = |id| Geometry::Ring.offset(me, id);
         let is_next = self.successors.get(ESSENTIAL - 1).is_none_or(|last| after(peer) <= after(*last));
         let is_before = self.before.get(ESSENTIAL - 1).is_none_or(|last| after(peer) >= after(*last));
-        if is_next || is_before {
+        if is_next || is_before || self.is_next_of_kin(me, peer, families) {
             return Rank::Essential;
         }
         let cell = Geometry::Ring.cell(me, peer).unwrap_or_default();
@@ -199,7 +250,7 @@ pub(super) fn draws(me: Hash) -> Vec<Hash> {
 }
 
 /// The first member of each cell; beyond the list, of those that the caps have room for, far to near.
-fn fingers(me: Hash, clockwise: &[Hash], list: &[Hash], known: &BTreeMap<Hash, Known>, limits: &Limits) -> BTreeMap<u32, Hash> {
+fn fingers(me: Hash, clockwise: &[Hash], list: &[Hash], known: &BTreeMap<Hash, Known>, config: &Config) -> BTreeMap<u32, Hash> {
     let mut cells: BTreeMap<u32, Vec<Hash>> = BTreeMap::new();
     for id in clockwise {
         if let Some(cell) = Geometry::Ring.cell(me, *id) {
@@ -211,7 +262,7 @@ fn fingers(me: Hash, clockwise: &[Hash], list: &[Hash], known: &BTreeMap<Hash, K
     for (cell, members) in cells.iter().rev() {
         let records = members.iter().filter_map(|id| known.get(id).map(|known| (*id, known.peer.record())));
         for (id, record) in records {
-            if list.contains(&id) || have_room(limits, record, held.iter().copied()) {
+            if list.contains(&id) || have_room(config, record, held.iter().copied()) {
                 held.push(record);
                 fingers.insert(*cell, id);
                 break;
@@ -219,6 +270,17 @@ fn fingers(me: Hash, clockwise: &[Hash], list: &[Hash], known: &BTreeMap<Hash, K
         }
     }
     fingers
+}
+
+/// Who is next to us in each of our families, if there are several.
+fn kin(clockwise: &[Hash], known: &BTreeMap<Hash, Known>, ours: Families) -> Vec<Kin> {
+    let sees = |id: &Hash, family: Families| known.get(id).is_some_and(|known| Families::of(known.peer.record()).meet(family));
+    let of = |family: Families| Kin {
+        family,
+        predecessor: clockwise.iter().rev().find(|id| sees(id, family)).copied(),
+        successors: clockwise.iter().filter(|id| sees(id, family)).take(KIN).copied().collect(),
+    };
+    if ours.are_both() { [Families::V4, Families::V6].map(of).to_vec() } else { Vec::new() }
 }
 
 /// The first known member at or after `point`.
@@ -238,6 +300,9 @@ const BEFORE: usize = 4; // guess: predecessor, who has us for its second succes
 
 /// Links to successors that are never given up; as many to those before us, to whom we are such a successor.
 const ESSENTIAL: usize = 2; // modelled
+
+/// How many next members of each family are known for certain.
+const KIN: usize = 4; // guess: of four in a row one lives
 
 const LONG_LINKS: u8 = 8; // guess: what 16 links leave beside neighbours and fingers
 

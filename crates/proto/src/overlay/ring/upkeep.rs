@@ -2,6 +2,7 @@
 
 use super::{Ring, is_linked, shape::Shape};
 use crate::{
+    config::Families,
     context::Context,
     geometry::Geometry,
     peer::Proven,
@@ -154,11 +155,20 @@ impl Ring {
         cx.step(Step::Ask { to, query: Query::Neighbours(true), asker: Asker::Overlay });
     }
 
+    /// A successor of one address family names none of the other: of those the next one is asked.
+    fn ask_other_successor(&mut self, cx: &mut Context<'_>) {
+        let other = self.shape.other_successor().filter(|other| is_linked(cx, *other));
+        if let Some(to) = other.and_then(|other| self.record(other).cloned()) {
+            cx.step(Step::Ask { to, query: Query::Neighbours(true), asker: Asker::Overlay });
+        }
+    }
+
     pub(super) fn stabilise_if_due(&mut self, cx: &mut Context<'_>) {
         if self.stabilise.due.is_none_or(|due| due > cx.now) {
             return;
         }
         self.ask_successor(cx);
+        self.ask_other_successor(cx);
         if !self.stabilise.greeted && self.stabilise.asking.is_none() {
             // It is dead, or has no room for a link with us: then there are nearer members before it, and a lookup finds them.
             self.check_others(cx);
@@ -215,10 +225,26 @@ impl Ring {
         }
     }
 
-    /// The list as it is told to others.
-    fn told_list(&self) -> Vec<Hash> {
-        let sure = self.shape.successors.iter().copied().filter(|id| !self.doubts.is_hidden(*id));
-        sure.take(MAX_NEIGHBOURS).collect()
+    /// The list as it is told to a member that sees these families. Members of one family hold together over us, so each is told
+    /// of its own next ones, however many of the others stand between.
+    fn told_list(&self, view: Families) -> Vec<Hash> {
+        let kin = self.shape.kin.iter().filter(|kin| !view.are_both() && kin.family == view).flat_map(|kin| &kin.successors);
+        let beyond = kin.filter(|id| !self.shape.successors.contains(id));
+        let all = self.shape.successors.iter().chain(beyond).copied();
+        all.filter(|id| !self.doubts.is_hidden(*id) && self.is_seen(*id, view)).take(MAX_NEIGHBOURS).collect()
+    }
+
+    fn is_seen(&self, id: Hash, view: Families) -> bool {
+        view.are_both() || self.record(id).is_some_and(|record| view.reach(record))
+    }
+
+    /// The last member before us that a member with these families sees.
+    fn told_predecessor(&self, view: Families) -> Option<Hash> {
+        if view.are_both() {
+            return self.shape.predecessor;
+        }
+        let kin = self.shape.kin.iter().find(|kin| kin.family == view);
+        kin.map_or(self.shape.predecessor, |kin| kin.predecessor)
     }
 
     /// Tells the predecessor if the list has changed.
@@ -228,7 +254,8 @@ impl Ring {
         }
         self.telling.due = None;
         let Some(to) = self.shape.predecessor.filter(|to| is_linked(cx, *to)) else { return };
-        let mut list = self.told_list();
+        let view = self.view_of(to);
+        let mut list = self.told_list(view);
         // In the predecessor's list we ourselves are the first.
         list.truncate(cx.config.upkeep.successors - 1);
         if self.telling.to != Some(to) {
@@ -246,28 +273,37 @@ impl Ring {
     pub(super) fn neighbours_for(&mut self, cx: &mut Context<'_>, from: &Proven, rectify: bool) -> Neighbours {
         self.speaks(cx, from);
         let asker = from.id();
+        let view = self.view_of(asker);
+        let told_predecessor = self.told_predecessor(view);
         let is_predecessor = self.shape.predecessor == Some(asker);
-        if let Some(predecessor) = self.shape.predecessor.filter(|_| rectify && !is_predecessor) {
+        let is_next = told_predecessor == Some(asker);
+        if let Some(predecessor) = told_predecessor.filter(|_| rectify && !is_next) {
             // Somebody before our predecessor takes us for its successor: is the predecessor still there?
             self.check_unless_fresh(cx, predecessor);
         }
-        let list = self.told_list();
+        let list = self.told_list(view);
         if !rectify || self.telling.to != Some(asker) {
             self.telling.records.clear();
         }
         let mut ids: BTreeSet<Hash> = list.iter().copied().filter(|id| !self.telling.records.contains(id)).collect();
-        if !is_predecessor {
+        if !is_next {
             // The asker has not heard of everybody between us.
             ids.extend(self.between(asker));
-            ids.extend(self.shape.predecessor);
+            ids.extend(told_predecessor);
         }
         ids.remove(&asker);
+        ids.retain(|id| self.is_seen(*id, view));
         let records = self.records_of(ids.iter());
         if is_predecessor {
             let told = list.iter().copied().take(cx.config.upkeep.successors - 1).collect();
             self.telling.told(asker, told);
         }
-        Neighbours { predecessor: self.shape.predecessor, successors: list, records }
+        Neighbours { predecessor: told_predecessor, successors: list, records }
+    }
+
+    /// The families that a member sees.
+    fn view_of(&self, id: Hash) -> Families {
+        self.record(id).map_or(Families::default(), Families::of)
     }
 
     /// Known members between `from` and us, the nearest to `from` first.

@@ -119,7 +119,7 @@ pub(super) fn introduce(cx: &mut Context<'_>, to: &SignedRecord, records: &[Sign
     if let Some(link) = cx.links.to_peer(to.id()).filter(|link| link.is_member()).map(|link| link.id) {
         return cx.out.frame(link, Frame::Introduce(Introduction { records }));
     }
-    let Some(address) = to.announced() else { return };
+    let Some(address) = cx.address(to) else { return };
     let mut datagram = Datagram::Introduce(Introduction { records });
     while datagram.len_bytes() > MAX_DATAGRAM_BYTES - SwarmKeys::SEAL_BYTES {
         let Datagram::Introduce(introduction) = &mut datagram else { return };

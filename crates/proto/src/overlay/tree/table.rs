@@ -95,7 +95,7 @@ impl Buckets {
         if members.iter().any(|member| member.id() == id) {
             Place::Known
         } else if members.len() < size {
-            let fits = near || caps::have_room(&config.limits, record, self.iter().map(Proven::record));
+            let fits = near || caps::have_room(config, record, self.iter().map(Proven::record));
             if fits { Place::Free } else { Place::Full }
         } else if near {
             // The farthest of a full bucket is not among as many nearest as the bucket holds once this one is in.

@@ -1,0 +1,61 @@
+//! Peers on machines that have no time for them: late, but not dead.
+
+use crate::swarm::{OVERLAYS, config, over_the_overlay, swarm};
+use cicada_proto::SendError;
+use cicada_sim::{PeerIndex, TraceLevel, World};
+use std::time::Duration;
+
+/// How often somebody was taken for dead within a minute in which these peers have time only once in each `span`.
+fn losses(world: &mut World, slow: &[PeerIndex], span: Duration) -> usize {
+    world.trace_mut().set_level(TraceLevel::Events);
+    let _ = world.trace_mut().take();
+    for peer in slow {
+        world.set_stalls(*peer, span);
+    }
+    world.run_for(Duration::from_secs(60));
+    world.trace().text().lines().filter(|line| line.contains("has lost")).count()
+}
+
+#[test]
+fn who_is_late_by_less_than_a_second_is_not_taken_for_dead_and_takes_nobody_for_dead() {
+    for overlay in OVERLAYS {
+        for (seed, late) in [(50, 300), (51, 500), (52, 800), (53, 1000)] {
+            let (mut world, peers) = swarm(seed, config(overlay, 16), 32);
+            let lost = losses(&mut world, &peers[3..5], Duration::from_millis(late));
+            assert_eq!(lost, 0, "{overlay}, late by {late} ms:\n{}", world.trace().text());
+        }
+    }
+}
+
+#[test]
+fn who_is_late_by_ten_seconds_or_dead_is_noticed() {
+    for overlay in OVERLAYS {
+        let (mut world, peers) = swarm(54, config(overlay, 16), 32);
+        assert!(losses(&mut world, &peers[3..5], Duration::from_secs(10)) > 0, "{overlay}");
+        let (mut world, peers) = swarm(55, config(overlay, 16), 32);
+        world.crash(peers[3]);
+        assert!(losses(&mut world, &[], Duration::ZERO) > 0, "{overlay}");
+    }
+}
+
+#[test]
+fn among_late_peers_messages_and_broadcasts_still_arrive() {
+    for overlay in OVERLAYS {
+        let (mut world, peers) = swarm(56, config(overlay, 16), 32);
+        for peer in &peers {
+            world.set_stalls(*peer, Duration::from_millis(300 + 20 * peer.0 as u64));
+        }
+        world.run_for(Duration::from_secs(30));
+        for from in &peers[..8] {
+            let text = format!("from {}", world.name(*from));
+            world.broadcast(*from, text.clone());
+            world.run_for(Duration::from_secs(20));
+            let others: Vec<_> = peers.iter().copied().filter(|peer| peer != from).collect();
+            assert_eq!(world.reached(&others, text.as_bytes()), (31, 0), "{overlay}, {text}");
+            let mut options = over_the_overlay();
+            options.timeout = Duration::from_secs(60);
+            let sent: Result<_, SendError> = world.send(*from, peers[31 - from.0], "one", options);
+            assert!(sent.is_ok(), "{overlay}, {sent:?}");
+        }
+    }
+}
