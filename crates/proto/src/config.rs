@@ -219,7 +219,8 @@ pub struct Limits {
     pub delivery_bytes: usize,
     /// Messages of this node and of others that wait for a verdict, a receipt or a link.
     pub in_flight: usize,
-    /// Bytes of payload that those hold.
+    /// Bytes of payload that those hold. What one link has announced and not brought yet takes half of them at most, or one message
+    /// of the longest, so that nobody fills them with promises.
     pub in_flight_bytes: usize,
     /// Message numbers remembered.
     pub seen: usize,
@@ -292,6 +293,12 @@ impl Limits {
     #[must_use]
     pub fn is_exempt(&self, ip: IpAddr) -> bool {
         (self.exempt_local && Scope::of(ip) != Scope::Public) || self.exempt.iter().any(|subnet| subnet.contains(ip))
+    }
+
+    /// Bytes of payload that one link may have announced and not brought yet.
+    #[must_use]
+    pub fn announced_bytes(&self) -> usize {
+        (self.in_flight_bytes / 2).max(self.message_bytes)
     }
 
     /// Rates by name: each must let something through.
