@@ -149,6 +149,13 @@ fn is_bridge(cx: &Context<'_>, record: &SignedRecord) -> bool {
     Families::of(record).without(cx.config.families) != Families::NONE
 }
 
+/// Whether this is one of the few links between a member of one family and one of both.
+fn joins_families(cx: &Context<'_>, link: &Link, open: &[&Link]) -> bool {
+    let theirs = Families::of(&link.record);
+    let alike = open.iter().filter(|other| Families::of(&other.record) == theirs).count();
+    theirs.are_both() != cx.config.families.are_both() && alike <= BRIDGES
+}
+
 /// Who could be a bridge to the members of the other family, if too few links lead to such: any will do, so those next to us.
 fn bridge(cx: &Context<'_>, overlay: &Overlay, paused: &[Hash]) -> Vec<SignedRecord> {
     let standing = cx.links.members().filter(|link| is_bridge(cx, &link.record)).count();
@@ -181,8 +188,7 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
     let worth = |link: &Link| {
         let peer = link.peer();
         let others: Vec<Hash> = open.iter().map(|link| link.peer()).filter(|other| *other != peer).collect();
-        let bridges = open.iter().filter(|link| is_bridge(cx, &link.record)).count();
-        let rank = if bridges <= BRIDGES && is_bridge(cx, &link.record) { Rank::Essential } else { overlay.rank(peer, &others) };
+        let rank = if joins_families(cx, link, &open) { Rank::Essential } else { overlay.rank(peer, &others) };
         let rank = if cx.links.is_needed(cx.now, link) { rank.max(Rank::Useful(u16::MAX)) } else { rank };
         // At equal rank those that dialled us stay, who know what they need the link for; then the newcomer goes, so that no two
         // peers push each other out for ever.

@@ -158,7 +158,7 @@ impl Watch {
 const MISSES: u32 = 2; // guess: 1 s in all, which a busy machine survives
 
 /// The same over a link, which loses nothing: there it takes as long.
-const MISSES_LINKED: u32 = 4; // guess: 1 s in all at the least, 2 s at the most
+const MISSES_LINKED: u32 = 3; // guess: 750 ms at the least; a machine that stops for less is not dead
 
 /// The longest pause is eight times `upkeep.liveness`, as its documentation promises.
 const MOST_DOUBLINGS: u32 = 3;

@@ -3,6 +3,7 @@
 use crate::{
     context::Context,
     links::{LinkId, RoundTrip},
+    seen::Window,
     step::{Asker, Step},
     time::Instant,
 };
@@ -15,6 +16,8 @@ pub(crate) struct Questions {
     open: BTreeMap<Ticket, Open>,
     /// How long members without a link take to answer.
     round_trips: BTreeMap<Hash, RoundTrip>,
+    /// Whether somebody lives was asked, and not answered in time.
+    missed: Window<Ticket, Open>,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,8 @@ impl Questions {
         match self.open.get(&ticket) {
             // A question asked by datagram may be answered over a link that was made meanwhile.
             Some(open) if Some(open.to.id()) == from => self.answered(cx, ticket, reply),
-            Some(_) | None => cx.refuse(from, Refusal::UnknownTicket),
+            Some(_) => cx.refuse(from, Refusal::UnknownTicket),
+            None => self.answered_late(cx, ticket, &reply, from, |open| Some(open.to.id()) == from),
         }
     }
 
@@ -79,7 +83,8 @@ impl Questions {
         let via = Address::new(from).map(Via::Datagram);
         match self.open.get(&ticket) {
             Some(open) if Ok(open.via) == via => self.answered(cx, ticket, reply),
-            Some(_) | None => cx.refuse(None, Refusal::UnknownTicket),
+            Some(_) => cx.refuse(None, Refusal::UnknownTicket),
+            None => self.answered_late(cx, ticket, &reply, None, |open| Ok(open.via) == via),
         }
     }
 
@@ -126,15 +131,32 @@ impl Questions {
             match open.via {
                 Via::Datagram(_) if !open.again => {
                     open.again = true;
-                    // A lookup has others to ask; whoever asks whether somebody lives should be sure.
-                    let longer = if open.query == Query::Ping { 2 } else { 1 };
-                    open.deadline = cx.now + self.timeout(cx, open.to.id(), open.via) * longer;
+                    open.deadline = cx.now + self.timeout(cx, open.to.id(), open.via);
                     open.send(cx, ticket);
                     self.open.insert(ticket, open);
                 }
-                Via::Datagram(_) | Via::Link(_) => cx.step(Step::Unanswered { from: open.to, asker: open.asker }),
+                Via::Datagram(_) | Via::Link(_) => {
+                    cx.step(Step::Unanswered { from: open.to.clone(), asker: open.asker });
+                    self.missed(cx, ticket, open);
+                }
             }
         }
+    }
+
+    /// Whoever answers late lives nevertheless: that somebody asked whether it does is remembered for a moment.
+    fn missed(&mut self, cx: &Context<'_>, ticket: Ticket, open: Open) {
+        if open.query == Query::Ping {
+            self.missed.insert(cx.now, ticket, open, cx.now + LATE, MAX_MISSED);
+        }
+    }
+
+    fn answered_late(&mut self, cx: &mut Context<'_>, ticket: Ticket, reply: &Reply, from: Option<Hash>, is_from: impl Fn(&Open) -> bool) {
+        let missed = self.missed.get(cx.now, &ticket).filter(|open| is_from(open) && *reply == Reply::Pong);
+        let Some((to, asker)) = missed.map(|open| (open.to.clone(), open.asker)) else {
+            return cx.refuse(from, Refusal::UnknownTicket);
+        };
+        self.missed.remove(&ticket);
+        cx.step(Step::Answered { from: to, reply: Reply::Pong, asker });
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
@@ -174,6 +196,11 @@ const FIND_BYTES: usize = 360;
 
 /// Below that a busy peer looks dead.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(250); // guess
+
+/// An answer may be this much later than we waited for it.
+const LATE: Duration = Duration::from_secs(2); // guess: as long as it takes to be taken for dead
+
+const MAX_MISSED: usize = 256; // guess
 
 const MAX_OPEN: usize = 1024; // guess: 64 lookups of alpha 3 and a check per link fit several times
 const MAX_ROUND_TRIPS: usize = 512; // guess

@@ -148,8 +148,7 @@ impl Ring {
     }
 
     pub(crate) fn rank(&self, peer: Hash, _others: &[Hash]) -> Rank {
-        let known = self.known.get(&peer).map(|known| Families::of(known.peer.record()));
-        self.shape.rank(self.id(), peer, known.unwrap_or_default())
+        self.shape.rank(self.id(), peer, self.known.contains_key(&peer))
     }
 
     pub(crate) fn table(&self) -> Table {

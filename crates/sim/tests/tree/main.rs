@@ -5,7 +5,7 @@ mod buckets;
 mod lookups;
 mod swarm;
 
-use cicada_sim::Kind;
+use cicada_sim::{Cost, Kind};
 use std::time::Duration;
 use swarm::{crash_some, enter, lookups_are_right, members, tree, walk};
 
@@ -96,15 +96,18 @@ fn two_trees_joined_by_one_connect_become_one_at_a_bounded_price() {
         world.settle(side, Duration::from_secs(10)).expect("each side settles");
     }
     world.run_for(Duration::from_secs(30));
+    let messages = |cost: &Cost| cost.total().messages - cost.of(Kind::Ping).messages - cost.of(Kind::Pong).messages;
+    let span = Duration::from_secs(10);
+    let before = world.cost_of(&peers);
+    world.run_for(span);
+    let upkeep = messages(&world.cost_of(&peers).since(&before)) as f64 / span.as_secs_f64();
     let before = world.cost_of(&peers);
     world.connect(ours[1], theirs[1]);
-    let merged = world.settle(&peers, Duration::from_secs(10));
-    assert!(merged.is_ok(), "{merged:?}");
+    let merged = world.settle(&peers, span).unwrap_or_else(|wrong| panic!("{wrong}"));
     let cost = world.cost_of(&peers).since(&before);
-    let checks = cost.of(Kind::Ping).messages + cost.of(Kind::Pong).messages;
-    let price = (cost.total().messages - checks) / 200;
-    // Ten seconds of upkeep are in it; `worlds` holds the merge of 500 and 500 to 40 without that.
-    assert!(price <= 60, "{price} messages a peer: {cost:?}");
+    let price = (messages(&cost) as f64 - upkeep * merged.as_secs_f64()) / 200.0;
+    println!("one after {merged:?} for {price:.1} messages a peer beyond the upkeep of {upkeep:.0} a second");
+    assert!(price <= 40.0, "{price} messages a peer: {cost:?}");
     lookups_are_right(&mut world, &peers);
 }
 
@@ -121,6 +124,7 @@ fn two_halves_that_were_split_find_each_other_again() {
             let others: Vec<_> = peers.iter().filter(|who| !side.contains(who)).map(|who| world.id(*who)).collect();
             side.iter().all(|who| others.iter().all(|other| world.node(*who).expect("alive").overlay().member(*other).is_none()))
         });
+        println!("forgotten after {forgotten:?}");
         assert!(forgotten.is_some(), "each half forgets the other");
     }
     world.heal();

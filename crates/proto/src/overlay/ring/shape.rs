@@ -120,12 +120,15 @@ impl Shape {
         self.kin.iter().filter_map(|kin| kin.successors.first()).find(|id| Some(*id) != first).copied()
     }
 
-    /// Whether somebody who sees these families is, or would be, next to us on either side among those of one.
-    fn is_next_of_kin(&self, me: Hash, id: Hash, families: Families) -> bool {
+    /// Whether somebody is next to us on either side among those of a family, or would be, of whichever it is.
+    fn is_next_of_kin(&self, me: Hash, id: Hash, is_known: bool) -> bool {
         let after = |id| Geometry::Ring.offset(me, id);
-        self.kin.iter().filter(|kin| kin.family.meet(families)).any(|kin| {
-            let next = kin.successors.get(ESSENTIAL - 1).is_none_or(|last| after(id) <= after(*last));
-            next || kin.predecessor.is_none_or(|predecessor| after(id) >= after(predecessor))
+        self.kin.iter().any(|kin| {
+            if is_known {
+                return kin.predecessor == Some(id) || kin.successors.iter().take(ESSENTIAL).any(|next| *next == id);
+            }
+            let next = kin.successors.get(ESSENTIAL - 1).is_some_and(|last| after(id) <= after(*last));
+            next || kin.predecessor.is_some_and(|predecessor| after(id) >= after(predecessor))
         })
     }
 
@@ -183,11 +186,11 @@ impl Shape {
 
     /// Also of peers that are not known (yet): were a new neighbour turned away because all links are taken, the ring could not
     /// take it in.
-    pub(super) fn rank(&self, me: Hash, peer: Hash, families: Families) -> Rank {
+    pub(super) fn rank(&self, me: Hash, peer: Hash, is_known: bool) -> Rank {
         let after = |id| Geometry::Ring.offset(me, id);
         let is_next = self.successors.get(ESSENTIAL - 1).is_none_or(|last| after(peer) <= after(*last));
         let is_before = self.before.get(ESSENTIAL - 1).is_none_or(|last| after(peer) >= after(*last));
-        if is_next || is_before || self.is_next_of_kin(me, peer, families) {
+        if is_next || is_before || self.is_next_of_kin(me, peer, is_known) {
             return Rank::Essential;
         }
         let cell = Geometry::Ring.cell(me, peer).unwrap_or_default();

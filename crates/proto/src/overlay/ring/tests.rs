@@ -2,14 +2,7 @@ use super::{
     Known,
     shape::{Shape, draws, is_within},
 };
-use crate::{
-    config::{Config, Families},
-    event::Place,
-    geometry::Geometry,
-    overlay::Rank,
-    peer::Proven,
-    time::Instant,
-};
+use crate::{config::Config, event::Place, geometry::Geometry, overlay::Rank, peer::Proven, time::Instant};
 use cicada_wire::{Capabilities, Hash, IdKind, PublicKey, Record, Role, Signature, SignedRecord, U256, UnixTime};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +51,7 @@ proptest! {
             let neighbours: Vec<_> = shape.predecessor.into_iter().chain(shape.successors.iter().copied().take(2)).collect();
             prop_assert_eq!(&wanted[..3], &neighbours[..]);
             prop_assert_eq!(wanted.iter().collect::<BTreeSet<_>>().len(), wanted.len());
-            prop_assert!(neighbours.iter().all(|id| shape.rank(*me, *id, Families::default()) == Rank::Essential));
+            prop_assert!(neighbours.iter().all(|id| shape.rank(*me, *id, true) == Rank::Essential));
         }
     }
 }
@@ -90,14 +83,13 @@ fn whoever_would_be_a_neighbour_is_worth_a_proof_and_a_link_before_it_is_known()
     let (shape, known) = view(at(100), &ids, 4);
     for newcomer in [at(101), at(99), at(115)] {
         assert!(shape.would_take(at(100), newcomer, &known));
-        assert_eq!(shape.rank(at(100), newcomer, Families::default()), Rank::Essential);
+        assert_eq!(shape.rank(at(100), newcomer, false), Rank::Essential);
     }
     assert!(shape.would_take(at(100), at(135), &known), "it would be in the list");
     assert!(!shape.would_take(at(100), at(145), &known));
     assert!(!shape.would_take(at(100), at(110), &known), "it is known");
     assert!(!shape.would_take(at(100), at(100), &known), "that is this peer itself");
-    // It sees what everybody here sees: the first of another family would be next to us in that.
-    assert_ne!(shape.rank(at(100), at(145), Families::V4), Rank::Essential);
+    assert_ne!(shape.rank(at(100), at(145), false), Rank::Essential);
 }
 
 #[test]
