@@ -175,7 +175,7 @@ async fn receive_frame(network: Arc<Network>, id: LinkId, mut recv: RecvStream) 
     if network.news.send(News::Arriving { link: id, head, number, body: Arc::clone(&body) }).await.is_err() {
         return Ok(());
     }
-    body.write(beginning.slice(begins..));
+    body.write(&[beginning.slice(begins..)]);
     let result = receive_payload(&mut recv, &body).await;
     if !matches!(result, Ok(Arrived::Whole)) {
         body.fail();
@@ -236,33 +236,36 @@ enum Arrived {
 async fn receive_payload(recv: &mut RecvStream, body: &Body) -> Result<Arrived, Unreadable> {
     let mut left = body.len() - body.written();
     while left > 0 {
-        let room = match body.room().await {
-            Room::Bytes(room) => room.min(left),
+        match body.room().await {
+            Room::Some => {}
             Room::Unneeded => return Ok(Arrived::Unneeded),
-        };
-        let piece = tokio::select! {
-            piece = timeout(READ_STALL, read_some(recv, room)) => piece,
+        }
+        let chunks = tokio::select! {
+            chunks = timeout(READ_STALL, read_some(recv, left)) => chunks,
             () = body.unneeded() => return Ok(Arrived::Unneeded),
         };
-        let Ok(piece) = piece else { return Ok(Arrived::Stalled) };
-        let piece = piece?;
-        left -= piece.len();
-        body.write(piece);
+        let Ok(chunks) = chunks else { return Ok(Arrived::Stalled) };
+        let chunks = chunks?;
+        left -= chunks.iter().map(Bytes::len).sum::<usize>();
+        body.write(&chunks);
     }
     Ok(Arrived::Whole)
 }
 
-/// Reads what is there, at least [`LEAST_BYTES`], or all that is left; no more than `most`.
-async fn read_some(recv: &mut RecvStream, most: usize) -> Result<Bytes, Unreadable> {
-    let mut bytes = BytesMut::new();
-    while bytes.len() < most.min(LEAST_BYTES) {
-        let Some(chunk) = recv.read_chunk(most.min(PIECE_BYTES) - bytes.len(), true).await? else {
+/// Reads what is there, some dozens of packets at most, but at least [`LEAST_BYTES`] or all that is `left`.
+async fn read_some(recv: &mut RecvStream, left: usize) -> Result<Vec<Bytes>, Unreadable> {
+    let (mut chunks, mut length) = (Vec::new(), 0);
+    while length < left.min(LEAST_BYTES) {
+        let mut some = [const { Bytes::new() }; CHUNKS];
+        let count = recv.read_chunks(&mut some).await?.unwrap_or(0);
+        length += some[..count].iter().map(Bytes::len).sum::<usize>();
+        if count == 0 || length > left {
+            // It ends too early, or does not end.
             return Err(Unreadable::Refused(Refusal::Malformed));
-        };
-        // Copied, since a piece of a packet keeps the whole packet.
-        bytes.extend_from_slice(&chunk.bytes);
+        }
+        chunks.extend(some.into_iter().take(count));
     }
-    Ok(bytes.freeze())
+    Ok(chunks)
 }
 
 /// "I have it, or do not need it": why a stream was stopped.
@@ -277,5 +280,8 @@ const WRITE_STALL: Duration = Duration::from_secs(10); // guess: 6 KB/s
 /// A stream that carries less than [`LEAST_BYTES`] in this time is given up by its receiver, which may know another source.
 const READ_STALL: Duration = Duration::from_secs(3); // guess: several retransmissions
 
-/// What is taken from a stream at once.
+/// Pieces of packets that are taken from a stream at once.
+const CHUNKS: usize = 32; // guess: 40 KB
+
+/// The least that is taken from a stream at once.
 const LEAST_BYTES: usize = 4096; // guess: a few packets

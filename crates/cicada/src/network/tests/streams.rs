@@ -10,7 +10,7 @@ async fn a_stream_that_is_abandoned_half_way_is_given_up_and_its_link_stands() {
     let (to_b, _to_a) = a.link(&mut b).await;
     let body = Arc::new(Body::new(LONG));
     let abandon = stream_to(&to_b, 1, &body);
-    body.write(vec![7; LONG / 2].into());
+    body.write(&[vec![7; LONG / 2].into()]);
     let News::Arriving { number, .. } = b.news().await else { panic!("its head arrives") };
     abandon.send_replace(true);
     assert!(matches!(a.news().await, News::Streamed { stream: StreamId(1), complete: false, .. }));
@@ -24,7 +24,7 @@ async fn streams_that_wait_for_a_place_are_let_go_when_they_are_abandoned() {
     let (mut a, mut b) = (End::new(1), End::new(2));
     let (to_b, _to_a) = a.link(&mut b).await;
     let body = Arc::new(Body::new(LONG));
-    body.write(vec![7; LONG / 2].into());
+    body.write(&[vec![7; LONG / 2].into()]);
     // All places are taken by the first, whose payloads do not come.
     let mut abandons: Vec<_> = (0..20).map(|id| stream_to(&to_b, id, &body)).collect();
     for abandon in abandons.split_off(10) {
