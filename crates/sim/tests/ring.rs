@@ -85,9 +85,8 @@ fn after_a_quarter_has_crashed_routes_and_ring_are_whole_within_five_seconds() {
         world.run_for(Duration::from_secs(5));
         assert_eq!(world.ring_is_ordered(live), Ok(()), "seed {seed}");
         assert_eq!(routes(&world, live).stuck, 0, "seed {seed}");
-        // The far ends of the successor lists follow, list by list.
-        let settled = world.settle(live, Duration::from_secs(30));
-        println!("seed {seed}: lists right {settled:?} after that");
+        // The far ends of the successor lists follow, list by list: measured at 4 to 7 s.
+        let settled = world.settle(live, Duration::from_secs(10));
         assert!(settled.is_ok(), "seed {seed}: {settled:?}");
         assert_eq!(world.right_lookups(live, 200, Duration::from_secs(5)), 200);
     }
