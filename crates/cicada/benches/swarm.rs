@@ -122,15 +122,15 @@ async fn mean_hops(peers: &[SwarmPeer]) -> Result<f64, Box<dyn Error>> {
 async fn until_all_reach_each_other(peers: &[SwarmPeer]) -> Result<Duration, Box<dyn Error>> {
     let begun = Instant::now();
     loop {
-        let mut failed = 0;
+        // All at once: one after the other they would wait for each other's detours.
+        let mut sending = JoinSet::new();
         for step in 1..peers.len() {
-            let mut sending = JoinSet::new();
             for (index, from) in peers.iter().enumerate() {
                 let (from, to) = (from.clone(), peers[(index + step) % peers.len()].clone());
                 sending.spawn(async move { from.send(&to, "alive?").await.is_ok() });
             }
-            failed += sending.join_all().await.into_iter().filter(|sent| !sent).count();
         }
+        let failed = sending.join_all().await.into_iter().filter(|sent| !sent).count();
         if failed == 0 {
             return Ok(begun.elapsed());
         }

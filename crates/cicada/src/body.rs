@@ -63,8 +63,8 @@ pub(crate) enum Piece {
 /// What the writer may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Room {
-    /// Write this much.
-    Bytes(usize),
+    /// There is some: write what is there.
+    Some,
     /// Stop: nobody needs more.
     Unneeded,
 }
@@ -99,7 +99,7 @@ impl Body {
                 }
             };
             if room > 0 {
-                return Room::Bytes(room);
+                return Room::Some;
             }
             // The sender lives as long as `self`.
             let _ = changes.changed().await;
@@ -119,12 +119,12 @@ impl Body {
         self.state().ends
     }
 
-    /// Takes in what has arrived.
-    pub(crate) fn write(&self, piece: Bytes) {
+    /// Takes in what has arrived. It is copied: the pieces of packets keep all that came with them.
+    pub(crate) fn write(&self, chunks: &[Bytes]) {
         let mut state = self.state();
-        state.ends += piece.len();
+        state.ends += chunks.iter().map(Bytes::len).sum::<usize>();
         match state.fate {
-            Fate::Passing | Fate::Collected => state.here.write(piece),
+            Fate::Passing | Fate::Collected => state.here.write(chunks),
             Fate::Discarded | Fate::Broken => {}
         }
         if state.ends >= self.length {
@@ -215,10 +215,10 @@ impl Here {
         Self::Pieces { pieces: VecDeque::new(), begins: 0 }
     }
 
-    fn write(&mut self, piece: Bytes) {
+    fn write(&mut self, chunks: &[Bytes]) {
         match self {
-            Self::Pieces { pieces, .. } => pieces.push_back(piece),
-            Self::Growing(buffer) => buffer.extend_from_slice(&piece),
+            Self::Pieces { pieces, .. } => pieces.push_back(chunks.concat().into()),
+            Self::Growing(buffer) => chunks.iter().for_each(|chunk| buffer.extend_from_slice(chunk)),
             Self::Whole(_) => {}
         }
     }

@@ -9,7 +9,7 @@ use crate::{
 };
 use cicada_proto::{
     Config, Route,
-    config::{Limits, Upkeep},
+    config::{Faults, Limits, Upkeep},
     lists::Who,
 };
 use cicada_wire::{IdKind, Identity, OverlayKind, Role, SwarmKeys};
@@ -114,6 +114,13 @@ impl Builder {
     /// How the overlay is kept.
     pub fn upkeep(mut self, upkeep: Upkeep) -> Self {
         self.config.upkeep = upkeep;
+        self
+    }
+
+    /// Does wrong on purpose what this says: for tests of what the others make of it.
+    #[doc(hidden)]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.config.faults = faults;
         self
     }
 

@@ -6,17 +6,17 @@
 mod bodies;
 mod memory;
 mod oversight;
+mod turn;
 
 use crate::{
     hook_thread::Verdict,
-    link::{LinkHandle, Queued},
+    link::LinkHandle,
     metrics::{Direction, Meters},
     network::{Network, News},
     node::{Message, RemoteNode},
     peer::Taken,
     random,
     socket::Received,
-    start::wall_time,
     target::Candidate,
     wish::{SendDone, Waiting, Wish},
 };
@@ -24,19 +24,20 @@ use bodies::Bodies;
 use cicada_proto::{
     Command, Delivery, Event, Input, Instant, Job, JobId, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, SendOptions, Transmit,
 };
-use cicada_wire::{Address, Answer, Datagram, Frame, Hash, Identity, Refusal, SignedRecord};
+use cicada_wire::{Address, Answer, Datagram, Hash, Identity, Refusal, SignedRecord};
 pub(crate) use memory::Memory;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
-    time::{Instant as Clock, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant as Clock, timeout},
 };
+use turn::Unsent;
 
 /// Where what happens comes from.
 pub(crate) struct Inlets {
@@ -68,6 +69,7 @@ pub(crate) struct Driver {
     /// Who we are, for links to be. Taken away when the peer ends.
     identified: Option<watch::Sender<Me>>,
     links: BTreeMap<LinkId, LinkHandle>,
+    unsent: Unsent,
     bodies: Bodies,
     /// Dials and links.
     tasks: JoinSet<()>,
@@ -107,6 +109,7 @@ impl Driver {
             network: Arc::new(network),
             identified: Some(identified),
             links: BTreeMap::new(),
+            unsent: Unsent::default(),
             bodies: Bodies::default(),
             tasks: JoinSet::new(),
             waiting: BTreeMap::new(),
@@ -146,38 +149,6 @@ impl Driver {
             let _ = timeout(FREE, hooks_ended).await;
         }
         ended.send_replace(true);
-    }
-
-    async fn serve(&mut self, inlets: &mut Inlets) {
-        let mut wall = interval(WALL_TIME);
-        wall.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            self.recollect();
-            let wake = self.next_wake();
-            let taken = Arc::clone(&self.taken);
-            tokio::select! {
-                wish = inlets.wishes.recv() => match wish {
-                    Some(wish) => self.on_wish(wish),
-                    None => self.stage = Stage::Dropped,
-                },
-                // The driver itself holds a sender.
-                Some(news) = inlets.news.recv() => self.on_news(news),
-                Some(received) = inlets.datagrams.recv() => self.on_datagram(&received),
-                Some((job, admitted)) = verdict(&mut inlets.verdicts) => {
-                    self.handle(Input::JobDone { job, result: JobResult::Admitted(admitted) });
-                }
-                () = taken.notify.notified() => {
-                    let deliveries = self.taken.deliveries.swap(0, Ordering::Relaxed);
-                    self.handle(Input::Command(Command::Consumed { deliveries }));
-                }
-                () = sleep_until(wake) => self.on_wake(),
-                _ = wall.tick() => self.handle(Input::Clock(wall_time())),
-            }
-            match self.stage {
-                Stage::Running | Stage::Leaving(_) => {}
-                Stage::Left | Stage::Dropped => return,
-            }
-        }
     }
 
     fn now(&self) -> Instant {
@@ -393,24 +364,10 @@ impl Driver {
                 self.tasks.spawn(Arc::clone(&self.network).dial(dial, to, expected));
             }
             Transmit::Close { link, reason } => {
+                // What was said before comes before.
+                self.flush();
                 if let Some(handle) = self.links.remove(&link) {
                     handle.close(reason);
-                }
-            }
-        }
-    }
-
-    fn send_frame(&mut self, link: LinkId, frame: Frame) {
-        // The link may have gone while the node was thinking.
-        let Some(handle) = self.links.get(&link) else { return };
-        self.meters.on_frame(Direction::Sent, link, &frame);
-        match handle.send(frame) {
-            Queued::Yes => {}
-            Queued::Dropped => tracing::debug!(?link, "bulk queue full, frame dropped"),
-            Queued::Overflow => {
-                tracing::debug!(?link, "queue full, link cut");
-                if let Some(handle) = self.links.remove(&link) {
-                    handle.cut(Refusal::OverBudget);
                 }
             }
         }
@@ -546,6 +503,7 @@ impl Driver {
         }
         // The node counts what the application has not taken, and delivers no more than the queue holds; a bare node's payloads
         // are not counted and may be lost here.
+        self.note_delivery();
         if self.delivered.try_send(message).is_err() {
             tracing::debug!("delivery queue full, message dropped");
             self.meters.on_event(&Event::Lagged { dropped: 1 });
@@ -584,13 +542,6 @@ impl Driver {
         // A good-faith effort to tell the other ends.
         let _ = timeout(IDLE, self.network.endpoint.wait_idle()).await;
         self.network.quinn_tasks.end().await;
-    }
-}
-
-async fn verdict(verdicts: &mut Option<mpsc::UnboundedReceiver<Verdict>>) -> Option<Verdict> {
-    match verdicts {
-        Some(verdicts) => verdicts.recv().await,
-        None => None,
     }
 }
 

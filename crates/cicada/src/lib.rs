@@ -64,6 +64,8 @@ pub use peer::SwarmPeer;
 pub use state::StateError;
 pub use target::{HostPort, Target};
 
+#[doc(hidden)]
+pub use cicada_proto::config::Faults;
 pub use cicada_proto::{
     Ack, Event, HopOutcome, PathReport, Receipt, Refusals, Route,
     config::{Bound, ConfigError, Limits, Rate, Upkeep},

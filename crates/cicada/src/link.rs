@@ -12,7 +12,7 @@ use crate::{
 };
 pub(crate) use bulk::{Source, Stream};
 use bytes::{Bytes, BytesMut};
-use cicada_proto::{LinkId, LinkUp};
+use cicada_proto::{LinkId, LinkUp, StreamId};
 use cicada_wire::{Frame, Refusal};
 use quinn::{Connection, ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use std::{
@@ -213,15 +213,21 @@ impl Outbound {
     }
 
     fn start_bulk(&self, bulk: &mut Bulk) {
+        // What waits for a place and is not wanted any more must not keep its payload: the other end may give out no place for long.
+        let (abandoned, waiting) = bulk.streams.drain(..).partition(Stream::is_abandoned);
+        bulk.streams = waiting;
+        for stream in abandoned {
+            let network = Arc::clone(&self.network);
+            bulk.streaming.spawn(async move { told(&network, stream.id, (false, 0)).await });
+        }
         while bulk.streaming.len() < LONG_STREAMS as usize
             && let Some(stream) = bulk.streams.pop_front()
         {
             let (network, peer, connection) = (Arc::clone(&self.network), self.peer, self.connection.clone());
             bulk.streaming.spawn(async move {
                 let id = stream.id;
-                let (complete, sent) = bulk::send(&network, peer, &connection, stream).await;
-                // A failure means that the peer has ended.
-                let _ = network.news.send(News::Streamed { stream: id, complete, sent }).await;
+                let result = bulk::send(&network, peer, &connection, stream).await;
+                told(&network, id, result).await;
             });
         }
         while bulk.sending.len() < (BULK_STREAMS - LONG_STREAMS) as usize
@@ -270,6 +276,12 @@ impl Outbound {
     }
 }
 
+/// Tells how a stream ended: whether it is complete, and how much of its payload has left.
+async fn told(network: &Network, stream: StreamId, (complete, sent): (bool, usize)) {
+    // A failure means that the peer has ended.
+    let _ = network.news.send(News::Streamed { stream, complete, sent }).await;
+}
+
 async fn write_bulk(connection: &Connection, bytes: Bytes) -> Result<(), WriteError> {
     let mut stream = connection.open_uni().await.map_err(WriteError::ConnectionLost)?;
     let length = Bytes::copy_from_slice(&length_prefix(bytes.len()));
@@ -303,7 +315,7 @@ async fn wait_for_close(connection: &Connection) -> End {
 
 async fn read_control(network: Arc<Network>, id: LinkId, connection: Connection, mut recv: RecvStream) -> End {
     loop {
-        match read_frame(&mut recv, network.frame_bytes).await {
+        match read_frame(&mut recv, CONTROL_BYTES).await {
             Ok(Some(frame)) => {
                 if network.news.send(News::Frame(id, frame)).await.is_err() {
                     return End::Deaf;
@@ -410,6 +422,10 @@ pub(crate) const BULK_STREAMS: u32 = 16; // guess
 
 /// Those of them that are so long that they are handed on while they arrive.
 const LONG_STREAMS: u32 = 4; // guess: more would share what one can use
+
+/// No frame on the stream of control is longer: 33 neighbours or 40 records with 4 addresses each are a quarter of it, and what
+/// is longer than they has a stream of its own.
+pub(crate) const CONTROL_BYTES: usize = 64 * 1024;
 
 /// Frames that wait for a link. More than this is more than the other end will ever take in time.
 const QUEUE_FRAMES: usize = 1024; // guess

@@ -218,10 +218,16 @@ impl Meters {
     fn follow(&mut self, direction: Direction, link: LinkId, frame: &Frame) {
         let sent = direction == Direction::Sent;
         match frame {
-            Frame::Data(header, _) if sent => {
-                let (origin, message) = (header.fixed.origin.id(), header.fixed.message);
-                let receipt = header.fixed.kind == cicada_wire::Kind::Receipt;
-                self.hand(link, Handed::Message { origin, message, copy: header.hop.copy, receipt });
+            Frame::Data(header, _) => {
+                let (fixed, copy) = (&header.fixed, header.hop.copy);
+                let (origin, message, receipt) = (fixed.origin.id(), fixed.message, fixed.kind == cicada_wire::Kind::Receipt);
+                match fixed.target.filter(|_| receipt) {
+                    // The receipt for a message is its acknowledgement too; its own arrival nobody acknowledges.
+                    Some(origin) if !sent => self.acknowledged(link, Handed::Message { origin, message, copy, receipt: false }),
+                    Some(target) if self.links.get(&link) == Some(&target) => {}
+                    Some(_) | None if sent => self.hand(link, Handed::Message { origin, message, copy, receipt }),
+                    Some(_) | None => {}
+                }
             }
             Frame::Task(task, _) if sent => {
                 self.broadcasts.copies_sent += u64::from(!task.extend);
@@ -240,7 +246,6 @@ impl Meters {
             | Frame::Introduce(_)
             | Frame::Unify(_)
             | Frame::Goodbye(_)
-            | Frame::Data(..)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_)
             | Frame::Opaque(_)

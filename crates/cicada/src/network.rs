@@ -88,12 +88,15 @@ impl Network {
     /// Starts to listen.
     pub(crate) fn open(parts: Parts<'_>) -> io::Result<Self> {
         let (client, server) = tls::configurations(parts.identity).map_err(io::Error::other)?;
-        let transport = Arc::new(transport());
         let mut client = quinn::ClientConfig::new(Arc::new(client));
-        client.transport_config(Arc::clone(&transport));
+        client.transport_config(Arc::new(transport(Some(KEEP_ALIVE))));
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
         // Links do not move: an address is part of who a peer is.
-        server.transport_config(transport).migration(false).max_incoming(parts.half_open).incoming_buffer_size(INCOMING_BYTES);
+        server
+            .transport_config(Arc::new(transport(None)))
+            .migration(false)
+            .max_incoming(parts.half_open)
+            .incoming_buffer_size(INCOMING_BYTES);
         server.incoming_buffer_size_total(INCOMING_BYTES * parts.half_open as u64);
         let mut config = EndpointConfig::default();
         config.grease_quic_bit(false);
@@ -244,7 +247,8 @@ impl Network {
     }
 }
 
-fn transport() -> TransportConfig {
+/// Of a link whose idleness this end breaks after a while, or leaves that to the other end.
+fn transport(keep_alive: Option<Duration>) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
@@ -254,8 +258,9 @@ fn transport() -> TransportConfig {
         .send_window(SEND_WINDOW_BYTES)
         .datagram_receive_buffer_size(None)
         .initial_rtt(INITIAL_ROUND_TRIP)
-        .keep_alive_interval(Some(KEEP_ALIVE));
-    // 10 s fit into what the wire can say.
+        .congestion_controller_factory(Arc::new(quinn::congestion::BbrConfig::default()))
+        .keep_alive_interval(keep_alive);
+    // 30 s fit into what the wire can say.
     transport.max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()));
     transport
 }
@@ -273,10 +278,11 @@ const SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100); // guess: most of the internet's are below
 
 /// A dead end is noticed after this long at the latest; the node's own checks are quicker.
-const IDLE_TIMEOUT_MS: u32 = 10_000; // guess
+const IDLE_TIMEOUT_MS: u32 = 30_000; // guess: clients' links only live that long
 
-/// Below the 30 s after which some routers forget a flow, and three to an idle timeout.
-const KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// Only the dialler keeps a link alive, so that two ends do not do it twice. The node's own checks come more often on most links,
+/// and then this says nothing. Below the 30 s after which some routers forget a flow, and two to an idle timeout.
+const KEEP_ALIVE: Duration = Duration::from_secs(12);
 
 /// Who dials again and again wants to know soon that nobody is there.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3); // guess: two lost packets and a slow path

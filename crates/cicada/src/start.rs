@@ -8,6 +8,7 @@ use crate::{
     hello::Terms,
     hook_thread::HookThread,
     hooks::Hooks,
+    link,
     network::{Network, Parts},
     peer::{Handle, Taken},
     random,
@@ -81,7 +82,7 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
             AccessList::new(settings.config.allow.clone(), settings.config.deny.clone()),
         ),
         half_open: settings.config.limits.half_open,
-        frame_bytes: settings.config.limits.message_bytes.max(CONTROL_BYTES) + MAX_HEADER_BYTES,
+        frame_bytes: settings.config.limits.message_bytes.max(link::CONTROL_BYTES) + MAX_HEADER_BYTES,
     })
     .map_err(system)?;
     let (commands, wishes) = mpsc::channel(COMMANDS);
@@ -156,6 +157,3 @@ const NEWS: usize = 256; // guess
 
 /// Events that a reader may lag behind.
 const EVENTS: usize = 512; // guess; their places are reserved at once
-
-/// Frames without payload are shorter; a low limit on messages must not hinder them.
-const CONTROL_BYTES: usize = 64 * 1024; // 33 neighbours or 40 records with 4 addresses each are a quarter

@@ -152,10 +152,12 @@ impl Broadcaster {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         let (ticket, key) = (task.ticket, MessageKey::of(&task.header.fixed));
         let result = check_task(cx, overlay.geometry(), link, &task, payload.len()).and_then(|reach| {
-            if task.extend {
+            if cx.config.faults.drops_tasks {
+                Ok(Answer::Taken)
+            } else if task.extend {
                 self.take_extend(cx, overlay, link, task, reach)
             } else {
-                self.take_body(cx, overlay, deliveries, task, payload, reach)
+                self.take_body(cx, overlay, deliveries, &task, payload, reach)
             }
         });
         let refusal = match result {
@@ -177,7 +179,7 @@ impl Broadcaster {
         cx: &mut Context<'_>,
         overlay: &Overlay,
         deliveries: &mut Deliveries,
-        task: Task,
+        task: &Task,
         payload: Body,
         reach: Reach,
     ) -> Result<Answer, Refusal> {
@@ -190,13 +192,13 @@ impl Broadcaster {
             check_time(cx, task.header.fixed.made_at)?;
         }
         if let Some(recent) = self.recent.get_mut(&key) {
-            recent.exclude(&task);
+            recent.exclude(task);
         } else {
             self.make_room(cx, payload.len())?;
             let mut hop = task.header.hop.clone();
             hop.hop_limit = hop.hop_limit.saturating_sub(1);
             let mut recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), BTreeSet::new());
-            recent.exclude(&task);
+            recent.exclude(task);
             self.keep(cx, key, recent);
         }
         // On its way before the application sees it.

@@ -32,6 +32,17 @@ pub struct Config {
     pub limits: Limits,
     /// How the overlay is kept.
     pub upkeep: Upkeep,
+    /// What this node does wrong, so that others can be tried against it.
+    #[doc(hidden)]
+    pub faults: Faults,
+}
+
+/// What a node does wrong on purpose.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Faults {
+    /// It acknowledges its share of a broadcast, and forgets it.
+    pub drops_tasks: bool,
 }
 
 impl Default for Config {
@@ -47,6 +58,7 @@ impl Default for Config {
             deny: Vec::new(),
             limits: Limits::default(),
             upkeep: Upkeep::default(),
+            faults: Faults::default(),
         }
     }
 }
@@ -207,7 +219,8 @@ pub struct Limits {
     pub delivery_bytes: usize,
     /// Messages of this node and of others that wait for a verdict, a receipt or a link.
     pub in_flight: usize,
-    /// Bytes of payload that those hold.
+    /// Bytes of payload that those hold. What one link has announced and not brought yet takes half of them at most, or one message
+    /// of the longest, so that nobody fills them with promises.
     pub in_flight_bytes: usize,
     /// Message numbers remembered.
     pub seen: usize,
@@ -280,6 +293,12 @@ impl Limits {
     #[must_use]
     pub fn is_exempt(&self, ip: IpAddr) -> bool {
         (self.exempt_local && Scope::of(ip) != Scope::Public) || self.exempt.iter().any(|subnet| subnet.contains(ip))
+    }
+
+    /// Bytes of payload that one link may have announced and not brought yet.
+    #[must_use]
+    pub fn announced_bytes(&self) -> usize {
+        (self.in_flight_bytes / 2).max(self.message_bytes)
     }
 
     /// Rates by name: each must let something through.

@@ -47,6 +47,13 @@ pub enum Input {
         /// How many bytes it will have.
         length: usize,
     },
+    /// A long frame began to arrive, on a link that has announced too much already; its payload was let go.
+    Crowded {
+        /// On which link.
+        link: LinkId,
+        /// The frame, without its payload.
+        head: Frame,
+    },
     /// A payload that the node had collected is whole.
     Arrived {
         /// Which.

@@ -77,8 +77,13 @@ impl Liveness {
             watch.rest(cx, overlay);
         } else {
             *misses += 1;
-            if *misses < if watch.linked { MISSES_LINKED } else { MISSES } {
+            let (misses, linked) = (*misses, watch.linked);
+            if misses < if linked { MISSES_LINKED } else { MISSES } {
                 watch.ask(cx);
+                // A link loses nothing: where one end is silent, others may be, and all are found out at once.
+                if linked && misses == 1 {
+                    self.hurry(cx);
+                }
             } else {
                 self.watched.remove(&peer);
                 self.hurry(cx);

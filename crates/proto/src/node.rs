@@ -250,6 +250,7 @@ impl Machines {
             Input::DialFailed { dial, error } => self.on_dial_failed(cx, dial, error),
             Input::Frame { link, frame } => self.on_whole_frame(cx, link, frame),
             Input::Arriving { link, head, body, length } => self.on_arriving(cx, link, head, body, length),
+            Input::Crowded { link, head } => self.on_crowded(cx, link, &head),
             Input::Arrived { body, payload } => self.on_arrived(cx, body, payload),
             Input::Broken { body } => self.on_broken(cx, body),
             Input::Streamed { stream, complete } => self.on_streamed(cx, stream, complete),

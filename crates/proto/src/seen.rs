@@ -40,13 +40,14 @@ impl<K: Ord + Copy, V> Window<K, V> {
     /// Remembers `value` until then, instead of an earlier value of the same key.
     pub(crate) fn insert(&mut self, now: Instant, key: K, value: V, until: Instant, limit: usize) {
         self.forget_old(now);
-        self.remove(&key);
-        while self.entries.len() >= limit.max(1) {
+        if let Some((earlier, _)) = self.entries.insert(key, (until, value)) {
+            self.order.remove(&(earlier, key));
+        }
+        while self.entries.len() > limit.max(1) {
             let Some((_, oldest)) = self.order.pop_first() else { break };
             self.entries.remove(&oldest);
         }
         self.order.insert((until, key));
-        self.entries.insert(key, (until, value));
     }
 
     pub(crate) fn get(&self, now: Instant, key: &K) -> Option<&V> {

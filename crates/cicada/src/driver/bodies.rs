@@ -37,6 +37,12 @@ struct Leaving {
 }
 
 impl Bodies {
+    /// What a link has promised and not brought to its end.
+    fn announced(&self, link: LinkId) -> usize {
+        let arriving = self.arriving.values().filter(|arriving| arriving.link == link && !arriving.ended);
+        arriving.map(|arriving| arriving.body.len()).sum()
+    }
+
     /// What follows for the node from what it wanted of payloads.
     pub(super) fn next_news(&mut self) -> Option<Input> {
         self.news.pop_front()
@@ -52,6 +58,11 @@ impl Driver {
         }
         self.meters.on_frame(Direction::Received, link, &head);
         let length = body.len();
+        let announced = self.bodies.announced(link);
+        if announced.saturating_add(length) > self.node.config().limits.announced_bytes() {
+            body.discard();
+            return self.handle(Input::Crowded { link, head });
+        }
         self.bodies.arriving.insert(number, Arriving { body, link, kind: kind_of(&head), ended: false });
         self.handle(Input::Arriving { link, head, body: number, length });
     }

@@ -3,7 +3,7 @@
 //! Of the longest only the head is read before the node hears of it; the payload follows through a [`Body`] and can leave over
 //! other links meanwhile. Both ends give up on a stream that makes no progress.
 
-use super::{Unreadable, length_prefix, read_bytes, read_frame_after, read_prefix};
+use super::{Unreadable, length_prefix, read_prefix};
 use crate::{
     body::{Body, PIECE_BYTES, Piece, Room},
     network::{Network, News},
@@ -11,7 +11,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use cicada_proto::{LONG_BYTES, LinkId, StreamId};
-use cicada_wire::{Frame, MAX_HEADER_BYTES};
+use cicada_wire::{Frame, MAX_HEADER_BYTES, Purpose, Refusal};
 use quinn::{Connection, RecvStream, SendStream, VarInt, WriteError};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
@@ -23,6 +23,12 @@ pub(crate) struct Stream {
     pub(crate) payload: Source,
     /// Turns true when it is not wanted any more.
     pub(crate) abandoned: watch::Receiver<bool>,
+}
+
+impl Stream {
+    pub(super) fn is_abandoned(&self) -> bool {
+        *self.abandoned.borrow()
+    }
 }
 
 /// Where its payload comes from.
@@ -61,25 +67,25 @@ impl Source {
 /// Sends a long frame. Returns whether the other end has all of it or wants no more of it, and how much of the payload has left.
 pub(super) async fn send(network: &Network, peer: RemoteNode, connection: &Connection, stream: Stream) -> (bool, usize) {
     let Stream { head, payload, mut abandoned, .. } = stream;
-    let mut sent = 0;
+    let (mut sent, mut out) = (0, None);
     let sending = async {
         // Nobody is kept waiting for what has no beginning.
         match payload.after(0).await {
             Piece::Bytes(_) | Piece::End => {}
             Piece::Broken => return false,
         }
-        let Ok(Ok(mut out)) = timeout(WRITE_STALL, connection.open_uni()).await else { return false };
-        let done = write(network, peer, &mut out, &head, &payload, &mut sent).await;
-        if !done {
-            // Not finished: the other end hears that it was given up.
-            let _ = out.reset(GIVEN_UP);
-        }
-        done
+        let Ok(Ok(opened)) = timeout(WRITE_STALL, connection.open_uni()).await else { return false };
+        write(network, peer, out.insert(opened), &head, &payload, &mut sent).await
     };
-    tokio::select! {
-        done = sending => (done, sent),
-        _ = abandoned.wait_for(|abandoned| *abandoned) => (false, sent),
+    let done = tokio::select! {
+        done = sending => done,
+        _ = abandoned.wait_for(|abandoned| *abandoned) => false,
+    };
+    if let Some(mut out) = out.filter(|_| !done) {
+        // Not finished, as one that is dropped would be: the other end hears that it was given up.
+        let _ = out.reset(GIVEN_UP);
     }
+    (done, sent)
 }
 
 async fn write(network: &Network, peer: RemoteNode, out: &mut SendStream, head: &Frame, payload: &Source, sent: &mut usize) -> bool {
@@ -122,19 +128,36 @@ fn is_enough(error: &WriteError) -> bool {
 
 // --- In
 
-/// Reads what one stream brings.
-pub(super) async fn receive(network: Arc<Network>, id: LinkId, mut recv: RecvStream) -> Result<(), Unreadable> {
-    let Some(length) = read_prefix(&mut recv, network.frame_bytes).await? else { return Ok(()) };
-    if length <= LONG_BYTES + MAX_HEADER_BYTES {
-        let frame = read_frame_after(&mut recv, length).await?;
-        // A failure means that the peer has ended.
-        let _ = network.news.send(News::Frame(id, frame)).await;
-        return Ok(());
+/// Reads what one stream brings. Fails when it brings what no honest peer sends.
+pub(super) async fn receive(network: Arc<Network>, id: LinkId, recv: RecvStream) -> Result<(), Unreadable> {
+    match receive_frame(network, id, recv).await {
+        // The stream was given up, or its link is gone, which others notice.
+        Ok(()) | Err(Unreadable::Broken | Unreadable::Lost(_)) => Ok(()),
+        Err(refused @ Unreadable::Refused(_)) => Err(refused),
     }
-    let beginning = read_bytes(&mut recv, MAX_HEADER_BYTES).await?;
+}
+
+async fn receive_frame(network: Arc<Network>, id: LinkId, mut recv: RecvStream) -> Result<(), Unreadable> {
+    let length = match timeout(READ_STALL, read_prefix(&mut recv, network.frame_bytes)).await {
+        Ok(Ok(Some(length))) => length,
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Err(unreadable)) => return Err(unreadable),
+        Err(_) => {
+            give_up(&mut recv);
+            return Ok(());
+        }
+    };
+    if length <= LONG_BYTES + MAX_HEADER_BYTES {
+        return receive_whole(&network, id, &mut recv, BytesMut::new(), length).await;
+    }
+    let Some(beginning) = read_steadily(&mut recv, BytesMut::new(), MAX_HEADER_BYTES).await? else { return Ok(()) };
     let (head, begins) = Frame::parse_head(&beginning, length).map_err(|error| Unreadable::Refused(error.refusal))?;
     match head {
         Frame::Data(..) | Frame::Task(..) => {}
+        // Only bare nodes say such things; their payloads are as long as they agree among themselves.
+        Frame::Opaque(_) if network.terms.purpose == Purpose::Bare => {
+            return receive_whole(&network, id, &mut recv, BytesMut::from(&beginning[..]), length).await;
+        }
         Frame::Opaque(_)
         | Frame::Query(..)
         | Frame::Reply(..)
@@ -146,19 +169,13 @@ pub(super) async fn receive(network: Arc<Network>, id: LinkId, mut recv: RecvStr
         | Frame::HopVerdict(_)
         | Frame::TaskVerdict(_)
         | Frame::Digest(_)
-        | Frame::Pull(_) => {
-            let mut bytes = BytesMut::from(&beginning[..]);
-            bytes.extend_from_slice(&read_bytes(&mut recv, length - beginning.len()).await?);
-            let frame = Frame::parse(&bytes.freeze()).map_err(|error| Unreadable::Refused(error.refusal))?;
-            let _ = network.news.send(News::Frame(id, frame)).await;
-            return Ok(());
-        }
+        | Frame::Pull(_) => return Err(Unreadable::Refused(Refusal::Unexpected)),
     }
     let (number, body) = (network.next_body(), Arc::new(Body::new(length - begins)));
     if network.news.send(News::Arriving { link: id, head, number, body: Arc::clone(&body) }).await.is_err() {
         return Ok(());
     }
-    body.write(beginning.slice(begins..));
+    body.write(&[beginning.slice(begins..)]);
     let result = receive_payload(&mut recv, &body).await;
     if !matches!(result, Ok(Arrived::Whole)) {
         body.fail();
@@ -167,12 +184,46 @@ pub(super) async fn receive(network: Arc<Network>, id: LinkId, mut recv: RecvStr
         let _ = recv.stop(code);
     }
     let _ = network.news.send(News::Ended(number, matches!(result, Ok(Arrived::Whole)))).await;
-    match result {
-        Ok(Arrived::Whole | Arrived::Unneeded | Arrived::Stalled) => Ok(()),
-        // The stream was given up, or its link is gone, which others notice.
-        Err(Unreadable::Broken | Unreadable::Lost(_)) => Ok(()),
-        Err(refused @ Unreadable::Refused(_)) => Err(refused),
+    result.map(|_| ())
+}
+
+/// Reads the rest of a frame that is handed on as a whole.
+async fn receive_whole(network: &Network, id: LinkId, recv: &mut RecvStream, beginning: BytesMut, length: usize) -> Result<(), Unreadable> {
+    let Some(bytes) = read_steadily(recv, beginning, length).await? else { return Ok(()) };
+    let frame = Frame::parse(&bytes).map_err(|error| Unreadable::Refused(error.refusal))?;
+    // A failure means that the peer has ended.
+    let _ = network.news.send(News::Frame(id, frame)).await;
+    Ok(())
+}
+
+/// Reads on until there are `length` bytes; `None` if they stop coming.
+async fn read_steadily(recv: &mut RecvStream, mut bytes: BytesMut, length: usize) -> Result<Option<Bytes>, Unreadable> {
+    while bytes.len() < length {
+        let enough = length.min(bytes.len() + LEAST_BYTES);
+        let filling = async {
+            while bytes.len() < enough {
+                let Some(chunk) = recv.read_chunk(length - bytes.len(), true).await? else {
+                    return Err(Unreadable::Refused(Refusal::Malformed));
+                };
+                bytes.extend_from_slice(&chunk.bytes);
+            }
+            Ok(())
+        };
+        match timeout(READ_STALL, filling).await {
+            Ok(filled) => filled?,
+            Err(_) => {
+                give_up(recv);
+                return Ok(None);
+            }
+        }
     }
+    Ok(Some(bytes.freeze()))
+}
+
+/// Tells the other end that this stream is too slow.
+fn give_up(recv: &mut RecvStream) {
+    // It may have ended already.
+    let _ = recv.stop(GIVEN_UP);
 }
 
 /// How a payload ended.
@@ -185,33 +236,36 @@ enum Arrived {
 async fn receive_payload(recv: &mut RecvStream, body: &Body) -> Result<Arrived, Unreadable> {
     let mut left = body.len() - body.written();
     while left > 0 {
-        let room = match body.room().await {
-            Room::Bytes(room) => room.min(left),
+        match body.room().await {
+            Room::Some => {}
             Room::Unneeded => return Ok(Arrived::Unneeded),
-        };
-        let piece = tokio::select! {
-            piece = timeout(READ_STALL, read_some(recv, room)) => piece,
+        }
+        let chunks = tokio::select! {
+            chunks = timeout(READ_STALL, read_some(recv, left)) => chunks,
             () = body.unneeded() => return Ok(Arrived::Unneeded),
         };
-        let Ok(piece) = piece else { return Ok(Arrived::Stalled) };
-        let piece = piece?;
-        left -= piece.len();
-        body.write(piece);
+        let Ok(chunks) = chunks else { return Ok(Arrived::Stalled) };
+        let chunks = chunks?;
+        left -= chunks.iter().map(Bytes::len).sum::<usize>();
+        body.write(&chunks);
     }
     Ok(Arrived::Whole)
 }
 
-/// Reads what is there, at least [`LEAST_BYTES`], or all that is left; no more than `most`.
-async fn read_some(recv: &mut RecvStream, most: usize) -> Result<Bytes, Unreadable> {
-    let mut bytes = BytesMut::new();
-    while bytes.len() < most.min(LEAST_BYTES) {
-        let Some(chunk) = recv.read_chunk(most.min(PIECE_BYTES) - bytes.len(), true).await? else {
-            return Err(Unreadable::Refused(cicada_wire::Refusal::Malformed));
-        };
-        // Copied, since a piece of a packet keeps the whole packet.
-        bytes.extend_from_slice(&chunk.bytes);
+/// Reads what is there, some dozens of packets at most, but at least [`LEAST_BYTES`] or all that is `left`.
+async fn read_some(recv: &mut RecvStream, left: usize) -> Result<Vec<Bytes>, Unreadable> {
+    let (mut chunks, mut length) = (Vec::new(), 0);
+    while length < left.min(LEAST_BYTES) {
+        let mut some = [const { Bytes::new() }; CHUNKS];
+        let count = recv.read_chunks(&mut some).await?.unwrap_or(0);
+        length += some[..count].iter().map(Bytes::len).sum::<usize>();
+        if count == 0 || length > left {
+            // It ends too early, or does not end.
+            return Err(Unreadable::Refused(Refusal::Malformed));
+        }
+        chunks.extend(some.into_iter().take(count));
     }
-    Ok(bytes.freeze())
+    Ok(chunks)
 }
 
 /// "I have it, or do not need it": why a stream was stopped.
@@ -226,5 +280,8 @@ const WRITE_STALL: Duration = Duration::from_secs(10); // guess: 6 KB/s
 /// A stream that carries less than [`LEAST_BYTES`] in this time is given up by its receiver, which may know another source.
 const READ_STALL: Duration = Duration::from_secs(3); // guess: several retransmissions
 
-/// What is taken from a stream at once.
+/// Pieces of packets that are taken from a stream at once.
+const CHUNKS: usize = 32; // guess: 40 KB
+
+/// The least that is taken from a stream at once.
 const LEAST_BYTES: usize = 4096; // guess: a few packets

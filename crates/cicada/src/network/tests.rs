@@ -1,3 +1,5 @@
+mod streams;
+
 use super::*;
 use crate::{link::Queued, socket::Received, start::wall_time};
 use bytes::Bytes;

@@ -1,5 +1,5 @@
 use crate::harness::{PATIENCE, SIZE, Swarm, builder, geometry, peer};
-use cicada::{OverlayKind, SwarmPeer};
+use cicada::{BroadcastOptions, Builder, Faults, OverlayKind, SwarmPeer};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     runtime::Runtime,
@@ -191,4 +191,48 @@ async fn a_swarm_of_ipv6_alone_works_as_any_other() {
     assert_eq!(first.recv().await.expect("open").source.address(), Some(second.listener()));
     first.close().await;
     second.close().await;
+}
+
+/// Every fifth peer acknowledges its share of a broadcast and drops it.
+fn every_fifth_drops(index: usize, builder: Builder) -> Builder {
+    builder.faults(Faults { drops_tasks: drops(index) })
+}
+
+fn drops(index: usize) -> bool {
+    index % 5 == 3
+}
+
+async fn a_fifth_acknowledge_and_drop(overlay: OverlayKind) {
+    let swarm = Swarm::made(overlay, SIZE, every_fifth_drops).await;
+    let mut unaided = 0;
+    for (number, length) in [1024, 1024, 1024, 1024, 200_000].into_iter().enumerate() {
+        let (origin, mut payload) = (number * 15, vec![0; length]);
+        payload[0] = u8::try_from(number).expect("few");
+        let sent = Instant::now();
+        swarm.peers[origin].broadcast(payload.clone(), &BroadcastOptions::default()).await.expect("taken");
+        for (index, peer) in swarm.peers.iter().enumerate().filter(|(index, _)| *index != origin && !drops(*index)) {
+            let message = timeout(PATIENCE, peer.recv()).await.unwrap_or_else(|_| panic!("{overlay}: {index} misses {length} bytes"));
+            assert!(message.expect("open").data == payload, "as it was sent");
+        }
+        unaided += usize::from(sent.elapsed() < Duration::from_secs(1));
+        println!("{overlay}: {length} bytes at all others after {:?}", sent.elapsed());
+    }
+    // The control: peers are told of what they lack after a second, so these broadcasts did meet those who drop.
+    assert!(unaided < 5, "nobody was left out");
+    for (index, from) in swarm.peers.iter().enumerate() {
+        let to = &swarm.peers[(index + 23) % SIZE];
+        from.send(to, "unicasts go on").await.expect("acknowledged");
+        while !timeout(PATIENCE, to.recv()).await.expect("acknowledged").expect("open").data.starts_with(b"unicasts") {}
+    }
+    swarm.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fifth_that_acknowledge_and_drop_keep_no_broadcast_from_the_others_on_the_ring() {
+    a_fifth_acknowledge_and_drop(OverlayKind::Ring).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fifth_that_acknowledge_and_drop_keep_no_broadcast_from_the_others_on_the_tree() {
+    a_fifth_acknowledge_and_drop(OverlayKind::Tree).await;
 }

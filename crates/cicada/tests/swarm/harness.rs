@@ -78,11 +78,16 @@ pub(crate) async fn peer(overlay: OverlayKind) -> SwarmPeer {
 impl Swarm {
     /// A settled swarm of `size` peers, each of which joined by one that was there before it.
     pub(crate) async fn of(overlay: OverlayKind, size: usize) -> Self {
+        Self::made(overlay, size, |_, builder| builder).await
+    }
+
+    /// The same; each peer is built as `build` says.
+    pub(crate) async fn made(overlay: OverlayKind, size: usize, build: impl Fn(usize, Builder) -> Builder) -> Self {
         let mut swarm = Self { peers: Vec::new(), geometry: geometry(overlay), copies: Vec::new() };
         let started = Instant::now();
         for index in 0..size {
             let copies = Copies::default();
-            let peer = builder(overlay).hooks(copies.clone()).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
+            let peer = build(index, builder(overlay).hooks(copies.clone())).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
             if index > 0 {
                 // Any member will do.
                 peer.connect(&swarm.peers[index * 7 % index]).await.expect("a member");

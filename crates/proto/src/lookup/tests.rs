@@ -287,7 +287,7 @@ impl Bench {
     /// Lets the time come that the lookups want to be woken at.
     fn wake(&mut self) {
         self.now = self.lookups.next_timeout().unwrap_or(self.now);
-        self.with(|lookups, cx, overlay| lookups.on_wake(cx, overlay));
+        self.with(Lookups::on_wake);
     }
 
     fn asked(&self) -> Vec<u8> {

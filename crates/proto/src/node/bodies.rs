@@ -1,6 +1,6 @@
 //! Long payloads that come and go piece by piece.
 
-use super::Machines;
+use super::{Machines, limits::refuse_frame};
 use crate::{
     body::{Body, BodyId, StreamId},
     context::Context,
@@ -32,6 +32,13 @@ impl Machines {
         if !self.router.holds_body(body) && !self.broadcaster.holds_body(body) {
             cx.out.transmits.push_back(Transmit::Discard { body });
         }
+    }
+
+    /// A link announces more than its share: its other end may try somebody else.
+    pub(super) fn on_crowded(&mut self, cx: &mut Context<'_>, link: LinkId, head: &Frame) {
+        let Some(from) = cx.links.link(link).map(crate::links::Link::peer) else { return };
+        cx.refuse(Some(from), Refusal::OverBudget);
+        refuse_frame(cx, link, head, Refusal::OverBudget);
     }
 
     pub(super) fn on_arrived(&mut self, cx: &mut Context<'_>, body: BodyId, payload: Bytes) {

@@ -106,6 +106,7 @@ impl Machines {
             | Input::DialFailed { .. }
             | Input::Frame { .. }
             | Input::Arrived { .. }
+            | Input::Crowded { .. }
             | Input::Broken { .. }
             | Input::Streamed { .. }
             | Input::Datagram { .. }

@@ -58,29 +58,7 @@ impl Machines {
     pub(super) fn afford(&mut self, cx: &mut Context<'_>, link: LinkId, from: Hash, frame: &Frame, length: usize) -> bool {
         let Err(refusal) = self.budgets.frame(cx, from, frame, length) else { return true };
         cx.refuse(Some(from), refusal);
-        let answer = match frame {
-            Frame::Query(ticket, _) => Frame::Reply(*ticket, Reply::Refused(refusal)),
-            Frame::Data(header, _) => Frame::HopVerdict(HopVerdict {
-                origin: header.fixed.origin.id(),
-                message: header.fixed.message,
-                copy: header.hop.copy,
-                receipt: header.fixed.kind == Kind::Receipt,
-                refusal: Some(refusal),
-            }),
-            Frame::Pull(pull) => Frame::TaskVerdict(TaskVerdict { ticket: pull.ticket, refusal: Some(refusal) }),
-            Frame::Task(task, _) => Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: Some(refusal) }),
-            Frame::Reply(..)
-            | Frame::Changed(_)
-            | Frame::Hint(_)
-            | Frame::Introduce(_)
-            | Frame::Unify(_)
-            | Frame::Goodbye(_)
-            | Frame::HopVerdict(_)
-            | Frame::TaskVerdict(_)
-            | Frame::Opaque(_)
-            | Frame::Digest(_) => return false,
-        };
-        cx.out.frame(link, answer);
+        refuse_frame(cx, link, frame, refusal);
         false
     }
 
@@ -120,6 +98,33 @@ impl Machines {
         cx.refuse(None, refusal);
         cx.step(Step::Unanswered { from: to, asker });
     }
+}
+
+/// Tells the sender of a frame that nothing came of it, where frames of its kind are answered.
+pub(super) fn refuse_frame(cx: &mut Context<'_>, link: LinkId, frame: &Frame, refusal: Refusal) {
+    let answer = match frame {
+        Frame::Query(ticket, _) => Frame::Reply(*ticket, Reply::Refused(refusal)),
+        Frame::Data(header, _) => Frame::HopVerdict(HopVerdict {
+            origin: header.fixed.origin.id(),
+            message: header.fixed.message,
+            copy: header.hop.copy,
+            receipt: header.fixed.kind == Kind::Receipt,
+            refusal: Some(refusal),
+        }),
+        Frame::Pull(pull) => Frame::TaskVerdict(TaskVerdict { ticket: pull.ticket, refusal: Some(refusal) }),
+        Frame::Task(task, _) => Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: Some(refusal) }),
+        Frame::Reply(..)
+        | Frame::Changed(_)
+        | Frame::Hint(_)
+        | Frame::Introduce(_)
+        | Frame::Unify(_)
+        | Frame::Goodbye(_)
+        | Frame::HopVerdict(_)
+        | Frame::TaskVerdict(_)
+        | Frame::Opaque(_)
+        | Frame::Digest(_) => return,
+    };
+    cx.out.frame(link, answer);
 }
 
 #[cfg(test)]

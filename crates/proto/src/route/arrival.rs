@@ -29,6 +29,9 @@ impl Router {
     ) {
         let Some(record) = cx.links.link(link).map(|link| link.record.clone()) else { return };
         let (from, role, key) = (record.id(), record.record().role, CopyKey::of(&header));
+        if key.receipt {
+            self.custody.on_receipt(cx, map, from, CopyKey::of_message(&header));
+        }
         let result = if role != Role::Member && header.fixed.origin.id() != from {
             // Clients and leaves carry nothing for others.
             Err(Refusal::Unexpected)
@@ -37,8 +40,11 @@ impl Router {
         } else if header.fixed.target == Some(cx.me.id()) {
             match payload {
                 Body::Whole(payload) => {
-                    cx.out.frame(link, Frame::HopVerdict(key.verdict(None)));
-                    self.arrive(cx, map, deliveries, from, &header, payload);
+                    let receipt_to = self.arrive(cx, map, deliveries, from, &header, payload);
+                    // A receipt says all that a verdict would, if it goes to whoever waits for that; one at its end needs none.
+                    if receipt_to != Some(from) && !key.receipt {
+                        cx.out.frame(link, Frame::HopVerdict(key.verdict(None)));
+                    }
                     return self.hear_news(cx, map);
                 }
                 Body::Arriving { body, .. } => self.begin_arrival(cx, map, deliveries, from, &header, body),
@@ -76,35 +82,52 @@ impl Router {
                 Ok(())
             }
             Err(Refusal::NoSuchPeer) => Err(Refusal::NoRoute),
-            result => result,
+            result => result.map(|_| ()),
         }
     }
 
     /// Of a receipt: who handed us the message that it is about.
     fn way_back(&self, cx: &Context<'_>, header: &Header) -> Option<Hash> {
         let origin = header.fixed.target.filter(|_| header.fixed.kind == Kind::Receipt)?;
-        let key = CopyKey { origin, receipt: false, message: header.fixed.message, copy: header.hop.copy };
-        match self.custody.previous(cx, key)? {
+        match self.custody.previous(cx, CopyKey { origin, ..CopyKey::of_message(header) })? {
             Previous::Hop(previous) => Some(previous),
             Previous::Here => None,
         }
     }
 
-    /// A message is at its target.
-    fn arrive(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, from: Hash, header: &Header, payload: Bytes) {
+    /// A message is at its target. Yields whom its receipt was handed to.
+    fn arrive(
+        &mut self,
+        cx: &mut Context<'_>,
+        map: &Map<'_>,
+        deliveries: &mut Deliveries,
+        from: Hash,
+        header: &Header,
+        payload: Bytes,
+    ) -> Option<Hash> {
         let key = CopyKey::of(header);
-        // The same copy by two hops: one receipt is on its way already.
-        if self.custody.previous(cx, key).is_some() {
-            return;
+        match self.custody.previous(cx, key) {
+            // By the same hop again: the receipt was lost, perhaps with its link, unless it is here still.
+            Some(Previous::Hop(previous)) if previous == from && !self.custody.holds(key.of_receipt(cx.me.id())) => {}
+            // By two hops: one receipt is on its way already.
+            Some(Previous::Hop(_) | Previous::Here) => return None,
+            // A receipt from the target itself comes by no other way.
+            None if key.receipt && key.origin == from => {}
+            None => self.custody.note(cx, key, Previous::Hop(from)),
         }
-        self.custody.note(cx, key, Previous::Hop(from));
         match header.fixed.kind {
             Kind::Unicast => {
                 let refusal = self.accept(cx, deliveries, header, payload).err();
-                self.answer(cx, map, from, header, refusal);
+                self.answer(cx, map, from, header, refusal)
             }
-            Kind::Receipt => self.on_receipt(cx, header, &payload),
-            Kind::Broadcast => cx.refuse(Some(from), Refusal::Unexpected),
+            Kind::Receipt => {
+                self.on_receipt(cx, header, &payload);
+                None
+            }
+            Kind::Broadcast => {
+                cx.refuse(Some(from), Refusal::Unexpected);
+                None
+            }
         }
     }
 
@@ -132,7 +155,15 @@ impl Router {
     }
 
     /// Sends the receipt for a copy to its origin. It is on its way like any message; if it is lost, the origin tries again.
-    pub(super) fn answer(&mut self, cx: &mut Context<'_>, map: &Map<'_>, from: Hash, about: &Header, refusal: Option<Refusal>) {
+    /// Yields whom it was handed to.
+    pub(super) fn answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        map: &Map<'_>,
+        from: Hash,
+        about: &Header,
+        refusal: Option<Refusal>,
+    ) -> Option<Hash> {
         let status = Status { copy: about.hop.copy, refusal, path: about.hop.path.clone() };
         let payload = Bytes::from(status.to_bytes());
         let origin = about.fixed.origin.id();
@@ -140,9 +171,10 @@ impl Router {
         let hop = Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);
         copy.back = Some(from);
-        if let Err(refusal) = self.custody.take(cx, map, copy) {
+        self.custody.take(cx, map, copy).unwrap_or_else(|refusal| {
             cx.refuse(Some(origin), refusal);
-        }
+            None
+        })
     }
 }
 

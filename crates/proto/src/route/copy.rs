@@ -26,6 +26,17 @@ impl CopyKey {
         Self { origin: header.fixed.origin.id(), receipt, message: header.fixed.message, copy: header.hop.copy }
     }
 
+    /// Of a receipt's header: the copy that it is about.
+    pub(super) fn of_message(header: &Header) -> Self {
+        let origin = header.fixed.target.unwrap_or_else(|| header.fixed.origin.id());
+        Self { origin, receipt: false, message: header.fixed.message, copy: header.hop.copy }
+    }
+
+    /// The receipt of `target` for this copy.
+    pub(super) fn of_receipt(self, target: Hash) -> Self {
+        Self { origin: target, receipt: true, ..self }
+    }
+
     pub(super) fn of_verdict(verdict: &HopVerdict) -> Self {
         Self { origin: verdict.origin, receipt: verdict.receipt, message: verdict.message, copy: verdict.copy }
     }

@@ -62,23 +62,29 @@ pub(super) enum News {
 impl Custody {
     // --- Inputs
 
-    /// Takes a copy in and hands it on.
+    /// Takes a copy in and hands it on. Yields whom it was handed to, if the link to them stands.
     ///
     /// # Errors
     /// When that is not possible; then the copy is not held.
-    pub(super) fn take(&mut self, cx: &mut Context<'_>, map: &Map<'_>, mut copy: Copy) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, cx: &mut Context<'_>, map: &Map<'_>, mut copy: Copy) -> Result<Option<Hash>, Refusal> {
         let key = CopyKey::of(&copy.header);
         // A link that another copy waits for is that one's first hop.
         copy.tried.extend(self.siblings(cx.me.id(), key).filter_map(Copy::waits_for));
         if copy.charged {
             self.charge(cx, copy.held_bytes())?;
         }
-        self.note(cx, key, copy.previous);
+        let (previous, target) = (copy.previous, copy.target());
         self.timers.insert((copy.due, key));
         self.copies.insert(key, copy);
-        self.advance(cx, map, key).inspect_err(|_| {
+        let handed = self.advance(cx, map, key).inspect_err(|_| {
             self.drop_copy(key);
-        })
+        });
+        // A receipt of ours that has reached its end will not come by.
+        let ended = key.receipt && previous == Previous::Here && handed == Ok(target);
+        if !ended {
+            self.note(cx, key, previous);
+        }
+        handed
     }
 
     /// The next hop has taken a copy over, or refused it.
@@ -106,6 +112,19 @@ impl Custody {
                 self.news.push_back(News::Taken { key });
             }
             (None, None) => {}
+        }
+    }
+
+    /// A receipt came from the hop that was handed the message: it has taken the message over, and the target has it. A copy
+    /// that began here is of no use any more; of others the one before may ask again.
+    pub(super) fn on_receipt(&mut self, cx: &mut Context<'_>, map: &Map<'_>, from: Hash, about: CopyKey) {
+        self.on_verdict(cx, map, from, about, None);
+        let ended = self
+            .copies
+            .get(&about)
+            .is_some_and(|copy| copy.previous == Previous::Here && copy.next_hop() == Some(from) && copy.stream.is_none());
+        if ended {
+            self.drop_copy(about);
         }
     }
 
@@ -279,18 +298,18 @@ impl Custody {
     // --- Steps
 
     /// Hands a copy to the next hop, or starts to make a link to it.
-    fn advance(&mut self, cx: &mut Context<'_>, map: &Map<'_>, key: CopyKey) -> Result<(), Refusal> {
+    fn advance(&mut self, cx: &mut Context<'_>, map: &Map<'_>, key: CopyKey) -> Result<Option<Hash>, Refusal> {
         loop {
-            let Some(copy) = self.copies.get_mut(&key) else { return Ok(()) };
+            let Some(copy) = self.copies.get_mut(&key) else { return Ok(None) };
             match next::next(cx, map, copy) {
                 Next::Hop(hop) => {
                     self.offer(cx, key, &hop);
-                    return Ok(());
+                    return Ok(Some(hop.peer));
                 }
                 Next::Dial { member, last, absent } => {
                     copy.header.hop.absent |= absent.bits();
                     if self.wait_for_link(cx, key, &member, last) {
-                        return Ok(());
+                        return Ok(None);
                     }
                     if let Some(copy) = self.copies.get_mut(&key) {
                         copy.tried.insert(member.id());
@@ -320,10 +339,16 @@ impl Custody {
         }
         copy.tries += 1;
         copy.state = State::Offered { to: hop.peer, link, since: cx.now };
+        let ends_there = key.receipt && copy.target() == Some(hop.peer);
         copy.stream = cx.hand(link, Frame::Data(header, Bytes::new()), &copy.payload);
         self.streams.extend(copy.stream.map(|stream| (stream, key)));
-        self.set_due(key, cx.now + patience);
-        self.news.push_back(News::Offered { key, to: hop.peer });
+        if ends_there {
+            // Nobody acknowledges that: whoever waits for a receipt in vain sends its message again, and is told again.
+            self.drop_copy(key);
+        } else {
+            self.set_due(key, cx.now + patience);
+            self.news.push_back(News::Offered { key, to: hop.peer });
+        }
     }
 
     fn wait_for_link(&mut self, cx: &mut Context<'_>, key: CopyKey, member: &SignedRecord, last: bool) -> bool {

@@ -297,7 +297,7 @@ const LONGEST: Duration = Duration::from_secs(110); // the window of `seen`, les
 const OTHER_COPIES: Duration = Duration::from_millis(300); // guess: several times a usual round trip
 
 /// Between two attempts that no receipt came for.
-const LONGEST_WAIT: Duration = Duration::from_secs(4); // guess
+const LONGEST_WAIT: Duration = Duration::from_secs(1); // guess: a swarm that heals within seconds should not be waited for longer
 
 /// After "busy" and "no route"; doubled up to sixteen times.
 const FIRST_PAUSE: Duration = Duration::from_millis(60); // guess

@@ -1,6 +1,7 @@
 //! A relay and a target, seen from their links.
 
 use crate::desk::{Desk, ME, START, hello, id, status, unicast, verdict};
+use bytes::Bytes;
 use cicada_proto::{Config, config::Families};
 use cicada_wire::*;
 use std::time::Duration;
@@ -181,7 +182,8 @@ fn each_copy_has_its_receipt_and_the_application_one_message() {
         second.hop.path = vec![id(0x40)];
         desk.hear(id(0x10), Frame::Data(first, hello()));
         desk.hear(id(0x40), Frame::Data(second, hello()));
-        assert_eq!(desk.verdicts(), [(id(0x10), None), (id(0x40), None)]);
+        // To the hop that the receipt goes to, that says it too.
+        assert_eq!(desk.verdicts(), [(id(0x40), None)]);
         let said: Vec<Status> = desk.data().iter().map(|(_, _, payload)| status(payload)).collect();
         assert_eq!(said[0], Status { copy: 0, refusal: None, path: vec![] });
         assert_eq!(said[1], Status { copy: 1, refusal: None, path: vec![id(0x40)] });
@@ -195,8 +197,41 @@ fn the_same_copy_over_two_hops_is_answered_once() {
     let header = unicast(0x10, id(ME), 1);
     desk.hear(id(0x10), Frame::Data(header.clone(), hello()));
     desk.hear(id(0x40), Frame::Data(header, hello()));
-    assert_eq!(desk.verdicts(), [(id(0x10), None), (id(0x40), None)]);
+    assert_eq!(desk.verdicts(), [(id(0x40), None)]);
     assert_eq!((desk.data().len(), desk.delivered()), (1, 1));
+}
+
+#[test]
+fn the_same_copy_over_the_same_hop_is_answered_again_and_delivered_once() {
+    let mut desk = relay();
+    let header = unicast(0x10, id(ME), 1);
+    // As after a link that broke with the receipt on it.
+    desk.hear(id(0x10), Frame::Data(header.clone(), hello()));
+    desk.hear(id(0x10), Frame::Data(header, hello()));
+    assert_eq!(desk.verdicts(), []);
+    assert_eq!((desk.data().len(), desk.delivered()), (2, 1));
+}
+
+#[test]
+fn a_receipt_at_its_end_is_not_acknowledged_and_counts_as_the_verdict_of_the_hop_that_brings_it() {
+    let mut desk = relay();
+    let mut asked = unicast(0x10, id(0x40), 1);
+    asked.hop.copy = 3;
+    desk.hear(id(0x10), Frame::Data(asked, hello()));
+    let (to, handed, _) = desk.data().remove(0);
+    assert_eq!((to, desk.verdicts()), (id(0x40), vec![(id(0x10), None)]));
+    let said = Status { copy: 3, refusal: None, path: vec![id(ME)] };
+    let mut receipt = Header { fixed: unicast(0x40, id(0x10), 1).fixed, hop: handed.hop };
+    receipt.fixed.kind = Kind::Receipt;
+    receipt.hop.path = Vec::new();
+    let said = Bytes::from(said.to_bytes());
+    receipt.fixed.length = said.len() as u64;
+    desk.hear(id(0x40), Frame::Data(receipt, said));
+    assert_eq!(desk.data().remove(0).0, id(0x10), "the origin is told");
+    assert_eq!(desk.verdicts(), [(id(0x40), None)], "a relay acknowledges a receipt as any message");
+    // Nobody's patience ends: neither copy is offered again.
+    desk.pass(Duration::from_secs(5));
+    assert_eq!(desk.data(), []);
 }
 
 #[test]

@@ -149,7 +149,8 @@ fn without_repair_a_fifth_that_acknowledge_and_drop_leave_others_out() {
 /// The figures of docs/decisions/0007: `CICADA_FIGURES=1000` makes them, in a swarm of that size.
 #[test]
 fn without_faults_repair_sends_no_copies() {
-    let figures: Option<usize> = std::env::var("CICADA_FIGURES").ok().map(|count| count.parse().expect("a number of peers"));
+    let figures = std::env::var_os("CICADA_FIGURES");
+    let figures: Option<usize> = figures.map(|count| count.to_str().and_then(|count| count.parse().ok()).expect("a number of peers"));
     for overlay in OVERLAYS {
         let outcomes = rounds(config(overlay, 32), 0, 64, 0, 4);
         assert!(outcomes.iter().all(|round| is_complete(round) && round.copies == 1.0), "{overlay}: {outcomes:?}");
