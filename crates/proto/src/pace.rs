@@ -4,7 +4,7 @@
 //! late to it, and so its peers look dead. Lifeguard (Dadgar, Phillips and Currey 2018, "local health awareness") draws the
 //! consequence that who is slow should doubt itself first. A wake-up that comes later than it was asked for tells so without any
 //! guess. Then two things follow: what is waiting to be read is read before anybody's time is over, and for a while every
-//! patience is longer by as much as the wake-up was late.
+//! patience is longer by twice as much as the wake-up was late: our questions leave late, and the answers are read late.
 
 use crate::time::Instant;
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Pace {
         if late < NOTICED {
             return true;
         }
-        self.behind = late.max(self.slowness(now)).min(MOST);
+        self.behind = late.max(self.slowness(now) / TWICE).min(MOST);
         self.measured = now;
         // Once: whoever is late each time has to go on nevertheless.
         if asked.is_none() {
@@ -40,7 +40,7 @@ impl Pace {
 
     /// By how much every patience is longer now.
     pub(crate) fn slowness(&self, now: Instant) -> Duration {
-        self.behind.saturating_sub(now.since(self.measured) / FADING)
+        TWICE * self.behind.saturating_sub(now.since(self.measured) / FADING)
     }
 
     /// When to wake up instead, while what came in is read.
@@ -55,8 +55,11 @@ const NOTICED: Duration = Duration::from_millis(50); // guess: a tenth of the sh
 /// How long what came in is read before anything is taken for overdue.
 const READING: Duration = Duration::from_millis(20); // guess: some thousand inputs
 
+/// Leaving late and being read late.
+const TWICE: u32 = 2;
+
 /// After a stop of an hour nobody need be waited for an hour.
-const MOST: Duration = Duration::from_secs(2); // guess
+const MOST: Duration = Duration::from_secs(1); // guess
 
 /// One second too late is forgotten after eight.
 const FADING: u32 = 8; // guess
@@ -84,10 +87,10 @@ mod tests {
         let mut pace = Pace::default();
         let now = Instant(1_000_000) + ms(400);
         assert!(!pace.on_wake(now, Some(Instant(1_000_000))), "first it reads");
-        assert_eq!((pace.slowness(now), pace.next_timeout()), (ms(400), Some(now + READING)));
+        assert_eq!((pace.slowness(now), pace.next_timeout()), (ms(800), Some(now + READING)));
         assert!(!pace.on_wake(now + ms(1), Some(Instant(1_000_000))));
         assert!(pace.on_wake(now + READING, Some(Instant(1_000_000))), "then it acts");
-        assert_eq!(pace.slowness(now + ms(800)), ms(300));
+        assert_eq!(pace.slowness(now + ms(800)), ms(600));
         assert_eq!(pace.slowness(now + ms(3200)), Duration::ZERO);
     }
 
@@ -101,9 +104,9 @@ mod tests {
             assert!(!pace.on_wake(now, Some(due)));
             now = now + ms(900);
             assert!(pace.on_wake(now, Some(due)));
-            assert!(pace.slowness(now) >= ms(880));
+            assert!(pace.slowness(now) >= ms(2 * 880));
         }
         assert!(!pace.on_wake(now + Duration::from_secs(3600), Some(now)));
-        assert_eq!(pace.slowness(now + Duration::from_secs(3600)), MOST);
+        assert_eq!(pace.slowness(now + Duration::from_secs(3600)), TWICE * MOST);
     }
 }

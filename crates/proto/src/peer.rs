@@ -37,13 +37,14 @@ impl Me {
     }
 }
 
-/// A member that answered from its announced address with its key. Only links and the prover make it.
+/// A member that answered with its key from its announced address, or, where that is of a family that we do not see, from the
+/// listed one of ours. Only links and the prover make it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proven(SignedRecord);
 
 impl Proven {
-    /// To be called only where the proof has just been checked: a link whose remote address is the announced one, or an
-    /// answered challenge.
+    /// To be called only where the proof has just been checked: a link whose remote address is the one that we would send to,
+    /// or an answered challenge.
     pub(crate) fn by_contact(record: SignedRecord) -> Self {
         Self(record)
     }
