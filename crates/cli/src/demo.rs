@@ -1,7 +1,7 @@
 //! `cicada demo`: a whole swarm in one process, over real sockets, and a table of what was promised
 //! and what was kept. It measures, and claims nothing that it did not see.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use cicada::{Limits, Route, SwarmPeer};
@@ -117,10 +117,14 @@ async fn settle(peers: &[SwarmPeer], chance: &mut Chance, report: &mut Report) -
 async fn leave(peers: Vec<SwarmPeer>, report: &mut Report) -> Result<(), Failure> {
     let begun = Instant::now();
     let asked = peers.len();
-    let ports: Vec<SocketAddr> = peers.iter().map(SwarmPeer::listener).collect();
-    let mut leaving: JoinSet<()> = peers.into_iter().map(|peer| async move { peer.close().await }).collect();
-    while leaving.join_next().await.is_some() {}
-    let free = ports.iter().filter(|port| UdpSocket::bind(port).is_ok()).count();
+    let leave = |peer: SwarmPeer| async move {
+        let port = peer.listener();
+        peer.close().await;
+        // At once: a moment later the port may be somebody else's.
+        UdpSocket::bind(port).is_ok()
+    };
+    let leaving: JoinSet<bool> = peers.into_iter().map(leave).collect();
+    let free = leaving.join_all().await.into_iter().filter(|free| *free).count();
     report.row("leave, and give the port back", asked, free, free == asked, begun.elapsed(), "")
 }
 
