@@ -431,7 +431,7 @@ pub(crate) const CONTROL_BYTES: usize = 64 * 1024;
 const QUEUE_FRAMES: usize = 1024; // guess
 
 /// Bulk that waits for a link.
-const BULK_QUEUE_BYTES: usize = 8 * 1024 * 1024; // guess: 32 messages of the default limit
+const BULK_QUEUE_BYTES: usize = 8 * 1024 * 1024; // guess: what is longer than a few packets has a stream of its own and does not wait here
 
 /// Frames written in one go.
 const BATCH_FRAMES: usize = 64; // guess

@@ -39,7 +39,7 @@ pub enum Transmit {
         /// Which.
         body: BodyId,
     },
-    /// This payload is not needed any more. Streams that have begun go on.
+    /// This payload is not needed any more. Streams of it that have not ended break.
     Discard {
         /// Which.
         body: BodyId,

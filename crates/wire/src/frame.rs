@@ -317,8 +317,8 @@ impl Frame {
         encode(&self.split().0).into()
     }
 
-    /// Reads the head of a frame of `length` bytes in all, of which `bytes` are the first: at least [`crate::MAX_HEADER_BYTES`], if there
-    /// are as many. Returns the frame without its payload, and where the payload begins.
+    /// Reads the head of a frame of `length` bytes in all, of which `bytes` are the first: at least [`crate::MAX_HEADER_BYTES`], if
+    /// there are as many. Returns the frame without its payload, and where the payload begins.
     ///
     /// # Errors
     /// When the bytes begin no frame, or one that carries no payload.
@@ -326,21 +326,10 @@ impl Frame {
         let mut decoder = Decoder::new(bytes);
         let body: Body = decoder.decode()?;
         let begins = decoder.position();
-        match body {
-            Body::Data(_) | Body::Task(_) | Body::Opaque => {}
-            Body::Query(..)
-            | Body::Reply(..)
-            | Body::Changed(_)
-            | Body::Hint(_)
-            | Body::Introduce(_)
-            | Body::Unify(_)
-            | Body::Goodbye(_)
-            | Body::HopVerdict(_)
-            | Body::TaskVerdict(_)
-            | Body::Digest(_)
-            | Body::Pull(_) => return Err(ParseError::malformed("a payload where there should be none")),
-        }
         let frame = Self::join(body, Bytes::new())?;
+        if frame.payload().is_none() {
+            return Err(ParseError::malformed("a payload where there should be none"));
+        }
         frame.check(length.saturating_sub(begins)).map_err(ParseError::malformed)?;
         Ok((frame, begins))
     }
@@ -366,11 +355,11 @@ impl Frame {
         }
     }
 
-    /// Whether the frame carries so much payload that control frames may overtake it.
+    /// The payload, if the frame is of a kind that carries one.
     #[must_use]
-    pub fn is_bulk(&self) -> bool {
+    pub fn payload(&self) -> Option<&Bytes> {
         match self {
-            Self::Data(_, payload) | Self::Task(_, payload) | Self::Opaque(payload) => payload.len() > BULK_BYTES,
+            Self::Data(_, payload) | Self::Task(_, payload) | Self::Opaque(payload) => Some(payload),
             Self::Query(..)
             | Self::Reply(..)
             | Self::Changed(_)
@@ -381,8 +370,20 @@ impl Frame {
             | Self::HopVerdict(_)
             | Self::TaskVerdict(_)
             | Self::Digest(_)
-            | Self::Pull(_) => false,
+            | Self::Pull(_) => None,
         }
+    }
+
+    /// Whether its payload is a message of the swarm, which may be as long as messages are. That of bare nodes is theirs.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        self.payload().is_some() && !matches!(self, Self::Opaque(_))
+    }
+
+    /// Whether the frame carries so much payload that control frames may overtake it.
+    #[must_use]
+    pub fn is_bulk(&self) -> bool {
+        self.payload().is_some_and(|payload| payload.len() > BULK_BYTES)
     }
 
     fn split(&self) -> (Body, &[u8]) {

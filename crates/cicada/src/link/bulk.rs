@@ -152,24 +152,12 @@ async fn receive_frame(network: Arc<Network>, id: LinkId, mut recv: RecvStream) 
     }
     let Some(beginning) = read_steadily(&mut recv, BytesMut::new(), MAX_HEADER_BYTES).await? else { return Ok(()) };
     let (head, begins) = Frame::parse_head(&beginning, length).map_err(|error| Unreadable::Refused(error.refusal))?;
-    match head {
-        Frame::Data(..) | Frame::Task(..) => {}
+    if !head.is_message() {
         // Only bare nodes say such things; their payloads are as long as they agree among themselves.
-        Frame::Opaque(_) if network.terms.purpose == Purpose::Bare => {
-            return receive_whole(&network, id, &mut recv, BytesMut::from(&beginning[..]), length).await;
-        }
-        Frame::Opaque(_)
-        | Frame::Query(..)
-        | Frame::Reply(..)
-        | Frame::Changed(_)
-        | Frame::Hint(_)
-        | Frame::Introduce(_)
-        | Frame::Unify(_)
-        | Frame::Goodbye(_)
-        | Frame::HopVerdict(_)
-        | Frame::TaskVerdict(_)
-        | Frame::Digest(_)
-        | Frame::Pull(_) => return Err(Unreadable::Refused(Refusal::Unexpected)),
+        return match network.terms.purpose {
+            Purpose::Bare => receive_whole(&network, id, &mut recv, BytesMut::from(&beginning[..]), length).await,
+            Purpose::Swarm => Err(Unreadable::Refused(Refusal::Unexpected)),
+        };
     }
     let (number, body) = (network.next_body(), Arc::new(Body::new(length - begins)));
     if network.news.send(News::Arriving { link: id, head, number, body: Arc::clone(&body) }).await.is_err() {

@@ -54,6 +54,17 @@ impl Echo {
     }
 }
 
+/// Waits until something has come back, but not for long: some packets are answered by nothing.
+async fn answered(socket: &UdpSocket) {
+    let began = Instant::now();
+    while socket.peek(&mut [0]).is_err() && began.elapsed() < Duration::from_millis(100) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// What fits into the victim's socket at once, so that what is not answered was not lost there.
+const BURST: usize = 50;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_half_open_connections_keep_nobody_out() {
     let packets = initials(10_000).await;
@@ -75,8 +86,11 @@ async fn ten_thousand_half_open_connections_keep_nobody_out() {
                 socket
             })
             .collect();
-        for (socket, packet) in sockets.iter().zip(packets) {
-            echo.bytes_out += socket.send_to(packet, victim.address).expect("loopback");
+        for (sockets, packets) in sockets.chunks(BURST).zip(packets.chunks(BURST)) {
+            for (socket, packet) in sockets.iter().zip(packets) {
+                echo.bytes_out += socket.send_to(packet, victim.address).expect("loopback");
+            }
+            answered(&sockets[sockets.len() - 1]).await;
         }
         most = most.max(victim.figures().await.of("half_open"));
         if round % 5 == 2 {
@@ -93,8 +107,7 @@ async fn ten_thousand_half_open_connections_keep_nobody_out() {
     // From half of the places on, only those get one who have proven their address.
     let half = Limits::default().half_open as u64 / 2;
     assert!(most <= half + joiners.len() as u64, "{most} half-open");
-    // The others were lost in the full buffer of a socket that a busy machine reads late, or had a place for a moment.
-    assert!(echo.retries > packets.len() / 10, "{echo:?}");
+    assert!(echo.retries > packets.len() / 2, "{echo:?}");
     assert!(echo.bytes_in <= 3 * echo.bytes_out, "no amplifier: {echo:?}");
     assert!(growth < GROWTH_KIB, "{growth} KiB");
     until("their places are free again", async || victim.figures().await.of("half_open") == 0).await;

@@ -4,7 +4,7 @@ use super::{Machines, limits::refuse_frame};
 use crate::{
     body::{Body, BodyId, StreamId},
     context::Context,
-    links::LinkId,
+    links::{Link, LinkId},
     outbox::Transmit,
     route::Map,
 };
@@ -14,20 +14,10 @@ use cicada_wire::{Frame, Refusal};
 impl Machines {
     /// A long frame begins. What no machine takes over is let go.
     pub(super) fn on_arriving(&mut self, cx: &mut Context<'_>, link: LinkId, head: Frame, body: BodyId, length: usize) {
-        match head {
-            Frame::Data(..) | Frame::Task(..) => self.on_frame(cx, link, head, Body::Arriving { body, length }),
-            Frame::Query(..)
-            | Frame::Reply(..)
-            | Frame::Changed(_)
-            | Frame::Hint(_)
-            | Frame::Introduce(_)
-            | Frame::Unify(_)
-            | Frame::Goodbye(_)
-            | Frame::HopVerdict(_)
-            | Frame::TaskVerdict(_)
-            | Frame::Opaque(_)
-            | Frame::Digest(_)
-            | Frame::Pull(_) => cx.refuse(cx.links.link(link).map(crate::links::Link::peer), Refusal::Unexpected),
+        if head.is_message() {
+            self.on_frame(cx, link, head, Body::Arriving { body, length });
+        } else {
+            cx.refuse(cx.links.link(link).map(Link::peer), Refusal::Unexpected);
         }
         if !self.router.holds_body(body) && !self.broadcaster.holds_body(body) {
             cx.out.transmits.push_back(Transmit::Discard { body });

@@ -18,7 +18,6 @@ use crate::{
     scope,
     step::Step,
 };
-use bytes::Bytes;
 use cicada_wire::{
     Address, Datagram, Find, Found, Frame, Introduction, MAX_DATAGRAM_BYTES, Query, Refusal, Reply, Role, SignedRecord, SwarmKeys, Ticket,
 };
@@ -114,20 +113,7 @@ impl Machines {
     }
 
     pub(super) fn on_whole_frame(&mut self, cx: &mut Context<'_>, id: LinkId, frame: Frame) {
-        let body = match &frame {
-            Frame::Data(_, payload) | Frame::Task(_, payload) | Frame::Opaque(payload) => payload.clone(),
-            Frame::Query(..)
-            | Frame::Reply(..)
-            | Frame::Changed(_)
-            | Frame::Hint(_)
-            | Frame::Introduce(_)
-            | Frame::Unify(_)
-            | Frame::Goodbye(_)
-            | Frame::HopVerdict(_)
-            | Frame::TaskVerdict(_)
-            | Frame::Digest(_)
-            | Frame::Pull(_) => Bytes::new(),
-        };
+        let body = frame.payload().cloned().unwrap_or_default();
         self.on_frame(cx, id, frame, Body::Whole(body));
     }
 

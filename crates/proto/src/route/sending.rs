@@ -73,7 +73,7 @@ pub(super) enum Verdict {
 impl Sending {
     pub(super) fn new(now: Instant, outgoing: super::Outgoing, fixed: Immutable) -> Self {
         let super::Outgoing { operation, target, address, payload, options } = outgoing;
-        let deadline = now + (options.timeout + super::at_slowest(payload.len())).min(LONGEST);
+        let deadline = now + options.timeout.saturating_add(super::at_slowest(payload.len())).min(LONGEST);
         Self {
             operation,
             target,

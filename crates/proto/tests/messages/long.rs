@@ -96,6 +96,15 @@ fn an_origin_whose_first_hop_fails_midway_begins_anew_by_another() {
 }
 
 #[test]
+fn a_timeout_without_end_is_as_long_as_any_can_be() {
+    let mut desk = desk(8);
+    let mut options = SendOptions::default();
+    options.timeout = Duration::MAX;
+    desk.command(|operation| Command::Send { operation, target: id(0x85), address: None, payload: payload(), options });
+    assert_eq!(begun(&mut desk).len(), 1);
+}
+
+#[test]
 fn the_target_acknowledges_a_message_once_it_is_whole() {
     let mut desk = desk(8);
     desk.hear_of(id(0x10), message(0x10, id(ME), 1, 0), BODY, LENGTH);

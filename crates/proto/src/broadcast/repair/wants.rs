@@ -215,4 +215,4 @@ const LONGEST: Duration = Duration::from_secs(3); // guess
 const MOST_WANTED: usize = 512; // guess: what one round names; 100 KiB
 
 /// Pulls under way at one peer.
-const AT_ONCE: usize = 16; // guess: 4 MiB at the default limit of a message
+const AT_ONCE: usize = 16; // guess; in bytes what they bring is bounded by `in_flight_bytes`
