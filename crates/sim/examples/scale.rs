@@ -1,0 +1,74 @@
+//! How large a world, and how fast: members join through the protocol, settle, look keys up and broadcast once.
+//!
+//! `cargo run --release -p cicada-sim --example scale -- 1000 ring`
+//! Prints events a second of real time on one core, virtual times, and the memory that the process has taken.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures real time; the world it measures knows none")]
+
+use cicada_proto::Config;
+use cicada_sim::{Latency, Network, World, WorldConfig};
+use cicada_wire::OverlayKind;
+use std::time::{Duration, Instant};
+
+fn main() {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let word = |place: usize, default: &str| words.get(place).cloned().unwrap_or_else(|| default.to_owned());
+    let members: usize = word(0, "1000").parse().expect("the first word is the number of members");
+    let mut config = Config::default();
+    config.overlay = if word(1, "ring") == "tree" { OverlayKind::Tree } else { OverlayKind::Ring };
+    let latency = Latency::Uniform(Duration::from_millis(20), Duration::from_millis(60));
+    let network = Network { latency, ..Network::default() };
+    let mut world = World::new(WorldConfig { seed: 1, network, config, ..WorldConfig::default() });
+    let mut clock = Clock { began: Instant::now(), last: Instant::now(), events: 0, virtual_us: 0 };
+
+    let peers = world.add_peers(members);
+    clock.lap(&world, "added", "");
+    let failed = world.assemble(&peers, Duration::from_millis(10));
+    clock.lap(&world, "joined", &format!("{} failed", failed.len()));
+    let settled = world.settle(&peers, Duration::from_secs(120));
+    clock.lap(&world, "settled", &format!("{settled:?}"));
+    world.run_for(Duration::from_secs(10));
+    clock.lap(&world, "ran 10 s", "");
+    let lookups = members.min(2000);
+    let right = world.right_lookups(&peers, lookups, Duration::from_secs(30));
+    clock.lap(&world, "looked up", &format!("{right} of {lookups} right"));
+    let origin = world.choose(&peers);
+    world.broadcast(origin, vec![7; 1024]);
+    let rest: Vec<_> = peers.iter().copied().filter(|who| *who != origin).collect();
+    let payload = [7; 1024];
+    let whole = world.run_until_every(Duration::from_millis(500), Duration::from_secs(30), |world| world.reached(&rest, &payload).0 == rest.len());
+    let (once, again) = world.reached(&rest, &payload);
+    clock.lap(&world, "broadcast", &format!("{once} of {} in {whole:?}, {again} more than once", rest.len()));
+}
+
+/// Measures one part after the other.
+struct Clock {
+    began: Instant,
+    last: Instant,
+    events: u64,
+    virtual_us: u64,
+}
+
+impl Clock {
+    fn lap(&mut self, world: &World, what: &str, more: &str) {
+        let real = self.last.elapsed();
+        let events = world.happened() - self.events;
+        let virtual_s = (world.now().0 - self.virtual_us) as f64 / 1e6;
+        println!(
+            "{what:>10}: {events:>10} events in {:>7.2} s, {:>7.0} a second; {virtual_s:>7.2} virtual s; {} pending; {} MiB; {:.1} s in all. {more}",
+            real.as_secs_f64(),
+            events as f64 / real.as_secs_f64(),
+            world.pending(),
+            resident_mib(),
+            self.began.elapsed().as_secs_f64(),
+        );
+        (self.last, self.events, self.virtual_us) = (Instant::now(), world.happened(), world.now().0);
+    }
+}
+
+/// What the process has taken at most, as Linux tells; 0 elsewhere.
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+}
