@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
     watched: BTreeMap<Hash, Watch>,
+    /// No rest ends earlier: found anew by each wake, so that nobody need look at all of them after every input.
+    next: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,11 @@ impl Liveness {
         let until = cx.now + cx.config.upkeep.liveness;
         let watch = Watch { record: record.clone(), state: State::Resting { until }, quiet: 0, linked: true };
         self.watched.insert(record.id(), watch);
+        self.rests_until(until);
+    }
+
+    fn rests_until(&mut self, until: Instant) {
+        self.next = Some(self.next.map_or(until, |next| next.min(until)));
     }
 
     /// A link to a member is gone.
@@ -74,7 +81,8 @@ impl Liveness {
             self.watched.remove(&peer);
         } else if answered {
             watch.quiet += 1;
-            watch.rest(cx, overlay);
+            let until = watch.rest(cx, overlay);
+            self.rests_until(until);
         } else {
             *misses += 1;
             let (misses, linked) = (*misses, watch.linked);
@@ -106,9 +114,13 @@ impl Liveness {
                 *until = soon.min(*until);
             }
         }
+        self.rests_until(soon);
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        if self.next.is_none_or(|next| next > cx.now) {
+            return;
+        }
         for watch in self.watched.values_mut() {
             let State::Resting { until } = watch.state else { continue };
             if until > cx.now {
@@ -117,19 +129,20 @@ impl Liveness {
             // What was heard lately needs no check.
             let heard = cx.links.to_peer(watch.record.id()).map_or(Instant(0), |link| link.heard);
             if cx.now.since(heard) < cx.config.upkeep.liveness && watch.linked {
-                watch.rest(cx, overlay);
+                let _ = watch.rest(cx, overlay);
             } else {
                 watch.check(cx);
             }
         }
-    }
-
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let due = |watch: &Watch| match watch.state {
             State::Resting { until } => Some(until),
             State::Checking { .. } => None,
         };
-        self.watched.values().filter_map(due).min()
+        self.next = self.watched.values().filter_map(due).min();
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.next
     }
 }
 
@@ -143,7 +156,8 @@ impl Watch {
         cx.step(Step::Ask { to: self.record.clone(), query: Query::Ping, asker: Asker::Liveness });
     }
 
-    fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay) {
+    /// Leaves it alone for a while; says until when.
+    fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay) -> Instant {
         // Neighbours are never left alone for long: the overlay stands on them.
         let peer = self.record.id();
         // Beside the other links: alone, every link would be the only one of its bucket.
@@ -155,7 +169,9 @@ impl Watch {
             Rank::Spare(_) => MOST_DOUBLINGS,
         };
         let pause = cx.config.upkeep.liveness * 2u32.pow(self.quiet.min(most));
-        self.state = State::Resting { until: cx.now + pause };
+        let until = cx.now + pause;
+        self.state = State::Resting { until };
+        until
     }
 }
 
