@@ -1,12 +1,13 @@
 //! How large a world, and how fast: members join through the protocol, settle, look keys up and broadcast once.
 //!
-//! `cargo run --release -p cicada-sim --example scale -- 1000 ring`
-//! Prints events a second of real time on one core, virtual times, and the memory that the process has taken.
+//! `cargo run --release -p cicada-sim --example scale -- MEMBERS ring|tree uniform|LATENCIES JOINS_PER_SECOND`, all with defaults;
+//! `LATENCIES` is `wonder222` or a file. Prints events a second of the processor's time (so that other programs do not count), virtual
+//! times, and the memory that the process has taken at most.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures real time; the world it measures knows none")]
 
 use cicada_proto::Config;
-use cicada_sim::{Latency, Network, World, WorldConfig};
+use cicada_sim::{Latency, Matrix, Network, World, WorldConfig};
 use cicada_wire::OverlayKind;
 use std::time::{Duration, Instant};
 
@@ -16,15 +17,19 @@ fn main() {
     let members: usize = word(0, "1000").parse().expect("the first word is the number of members");
     let mut config = Config::default();
     config.overlay = if word(1, "ring") == "tree" { OverlayKind::Tree } else { OverlayKind::Ring };
-    let latency = Latency::Uniform(Duration::from_millis(20), Duration::from_millis(60));
+    let latency = match word(2, "uniform").as_str() {
+        "uniform" => Latency::Uniform(Duration::from_millis(20), Duration::from_millis(60)),
+        name => Latency::Matrix(Matrix::load(name).unwrap_or_else(|error| panic!("{error}")).into()),
+    };
+    let per_second: u32 = word(3, "500").parse().expect("the fourth word is how many join a second");
     let network = Network { latency, ..Network::default() };
     let mut world = World::new(WorldConfig { seed: 1, network, config, ..WorldConfig::default() });
-    let mut clock = Clock { began: Instant::now(), last: Instant::now(), events: 0, virtual_us: 0 };
+    let mut clock = Clock { began: Instant::now(), used: processor(), events: 0, virtual_us: 0 };
 
     let peers = world.add_peers(members);
     clock.lap(&world, "added", "");
-    let failed = world.assemble(&peers, Duration::from_millis(10));
-    clock.lap(&world, "joined", &format!("{} failed", failed.len()));
+    let assembly = world.join_all(&peers, per_second);
+    clock.lap(&world, "joined", &format!("{} failed, {} repeated", assembly.failed.len(), assembly.repeated));
     let settled = world.settle(&peers, Duration::from_secs(120));
     clock.lap(&world, "settled", &format!("{settled:?}"));
     world.run_for(Duration::from_secs(10));
@@ -36,7 +41,8 @@ fn main() {
     world.broadcast(origin, vec![7; 1024]);
     let rest: Vec<_> = peers.iter().copied().filter(|who| *who != origin).collect();
     let payload = [7; 1024];
-    let whole = world.run_until_every(Duration::from_millis(500), Duration::from_secs(30), |world| world.reached(&rest, &payload).0 == rest.len());
+    let whole =
+        world.run_until_every(Duration::from_millis(500), Duration::from_secs(30), |world| world.reached(&rest, &payload).0 == rest.len());
     let (once, again) = world.reached(&rest, &payload);
     clock.lap(&world, "broadcast", &format!("{once} of {} in {whole:?}, {again} more than once", rest.len()));
 }
@@ -44,26 +50,35 @@ fn main() {
 /// Measures one part after the other.
 struct Clock {
     began: Instant,
-    last: Instant,
+    used: Duration,
     events: u64,
     virtual_us: u64,
 }
 
 impl Clock {
     fn lap(&mut self, world: &World, what: &str, more: &str) {
-        let real = self.last.elapsed();
+        let used = processor().saturating_sub(self.used);
         let events = world.happened() - self.events;
         let virtual_s = (world.now().0 - self.virtual_us) as f64 / 1e6;
         println!(
-            "{what:>10}: {events:>10} events in {:>7.2} s, {:>7.0} a second; {virtual_s:>7.2} virtual s; {} pending; {} MiB; {:.1} s in all. {more}",
-            real.as_secs_f64(),
-            events as f64 / real.as_secs_f64(),
+            "{what:>10}: {events:>10} events in {:>7.2} s, {:>7.0} a second; {virtual_s:>7.2} virtual s; {} pending, {} links; {} MiB; in all {:.1} s of {:.1}. {more}",
+            used.as_secs_f64(),
+            events as f64 / used.as_secs_f64().max(0.01),
             world.pending(),
+            world.link_count(),
             resident_mib(),
+            processor().as_secs_f64(),
             self.began.elapsed().as_secs_f64(),
         );
-        (self.last, self.events, self.virtual_us) = (Instant::now(), world.happened(), world.now().0);
+        (self.used, self.events, self.virtual_us) = (processor(), world.happened(), world.now().0);
     }
+}
+
+/// The processor's time that this process has used, as Linux tells in ticks of 10 ms; 0 elsewhere.
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    Duration::from_millis(fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
 }
 
 /// What the process has taken at most, as Linux tells; 0 elsewhere.

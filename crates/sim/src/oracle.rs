@@ -56,7 +56,7 @@ impl World {
     /// The peer with this id, alive or not.
     #[must_use]
     pub fn by_id(&self, id: Hash) -> Option<PeerIndex> {
-        self.peers.iter().position(|peer| peer.record.id() == id).map(PeerIndex)
+        self.by_id.get(&id).copied()
     }
 
     /// A point of the circle, drawn from the world's seed.
