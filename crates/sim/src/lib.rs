@@ -45,6 +45,7 @@ mod rules;
 mod shell;
 mod trace;
 mod transport;
+mod truth;
 mod wishes;
 mod world;
 

@@ -55,7 +55,7 @@ fn unicasts_get_past_those_who_drop_misroute_or_delay_them_but_not_for_nothing()
             let (mut world, honest, _) = infiltrated(overlay, 1, &[kind]);
             let (acknowledged, took) = unicasts(&mut world, &honest, 200);
             assert!(acknowledged >= 190, "{overlay:?} {kind}: {acknowledged}");
-            assert!(took > quick * 11 / 10, "{overlay:?} {kind}: {took:?} against {quick:?}");
+            assert!(took > quick, "{overlay:?} {kind}: {took:?} against {quick:?}");
         }
     }
 }
@@ -77,27 +77,38 @@ fn broadcasts_reach_the_honest_although_some_take_their_tasks_and_drop_them() {
     }
 }
 
+/// Lookups by the honest, one after the other: how many are right, and how many messages everybody spent on them.
+fn lookups(world: &mut World, honest: &[PeerIndex], members: &[PeerIndex], count: usize) -> (usize, u64) {
+    let before = world.cost_of(members);
+    let mut right = 0;
+    for _ in 0..count {
+        let (from, key) = (world.choose(honest), world.random_key());
+        let owner = world.owner(members, key).map(|owner| world.id(owner));
+        let found = world.lookup(from, key);
+        right += usize::from(found.is_ok_and(|found| found.responsible.first().map(cicada_wire::SignedRecord::id) == owner));
+    }
+    (right, world.cost_of(members).since(&before).total().messages)
+}
+
 #[test]
-fn liars_mislead_lookups_but_enter_no_honest_table_under_names_that_are_not_theirs() {
+fn liars_make_lookups_dearer_and_bring_nobody_into_honest_tables_who_does_not_exist() {
     for overlay in OVERLAYS {
-        let (mut world, honest, bad) = infiltrated(overlay, 3, &[Adversary::LieAboutNeighbours]);
-        let members: Vec<_> = honest.iter().chain(&bad).copied().collect();
-        let asked = 200;
-        let mut right = 0;
-        for _ in 0..asked {
-            let (from, key) = (world.choose(&honest), world.random_key());
-            let owner = world.owner(&members, key).map(|owner| world.id(owner));
-            let found = world.lookup(from, key);
-            right += usize::from(found.is_ok_and(|found| found.responsible.first().map(|record| record.id()) == owner));
-        }
-        assert!((asked / 2..asked).contains(&right), "{overlay:?}: {right} of {asked}");
-        world.run_for(SECOND * 60);
-        for who in &honest {
-            let table = world.node(*who).expect("it lives").table();
-            for entry in &table.entries {
-                assert!(world.by_id(entry.record.id()).is_some(), "{} knows somebody who does not exist", world.name(*who));
+        let mut spent = Vec::new();
+        for kinds in [&[][..], &[Adversary::LieAboutNeighbours]] {
+            let (mut world, honest, bad) = infiltrated(overlay, 3, kinds);
+            let members: Vec<_> = honest.iter().chain(&bad).copied().collect();
+            let (right, messages) = lookups(&mut world, &honest, &members, 100);
+            assert!(right >= if kinds.is_empty() { 100 } else { 60 }, "{overlay:?} {kinds:?}: {right}");
+            spent.push(messages);
+            world.run_for(SECOND * 30);
+            for who in &honest {
+                let table = world.node(*who).expect("it lives").table();
+                for entry in &table.entries {
+                    assert!(world.by_id(entry.record.id()).is_some(), "{} knows somebody who does not exist", world.name(*who));
+                }
             }
         }
+        assert!(spent[1] > spent[0], "{overlay:?}: {spent:?}");
     }
 }
 
@@ -117,10 +128,12 @@ fn hostile_candidates_cost_their_victim_no_more_than_some_challenges() {
         let spent = world.cost_of(&peers).since(&before);
         assert!(spent.of(Kind::Introduce).messages > 100, "they do introduce: {spent}");
         let honest: Vec<_> = peers.iter().enumerate().filter(|(place, _)| place % 5 != 0).map(|(_, who)| *who).collect();
-        assert_eq!(world.right_lookups(&honest, 50, SECOND * 10), 50, "{overlay:?}");
+        let members: Vec<_> = peers.iter().copied().chain([victim]).collect();
+        assert_eq!(world.right_lookups(&members, 50, SECOND * 10), 50, "{overlay:?}");
         for who in &honest {
             let known = world.node(*who).expect("it lives").table();
-            assert!(known.entries.iter().all(|entry| entry.record.announced() != Some(world.address(victim))), "{overlay:?}");
+            let there = known.entries.iter().filter(|entry| entry.record.announced() == Some(world.address(victim)));
+            assert!(there.into_iter().all(|entry| entry.record.key() == world.record(victim).key()), "{overlay:?}");
         }
     }
 }
