@@ -46,6 +46,9 @@ pub(crate) enum Step {
     Unproven(Hash, Refusal),
     /// Wish: ask this peer, over a link if one stands, else by datagram (to the questions).
     Ask { to: SignedRecord, query: Query, asker: Asker },
+    /// Wish: ask this peer whether it is there, as cheaply as can be and at the risk that it is not heard (to the questions, for
+    /// the liveness).
+    Tap(SignedRecord),
     /// Finding: it answered.
     Answered { from: SignedRecord, reply: Reply, asker: Asker },
     /// Finding: it did not answer in time.
