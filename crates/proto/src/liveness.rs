@@ -8,10 +8,10 @@ use crate::{
     context::Context,
     links::{Link, LinkId},
     overlay::{Overlay, Rank},
-    step::{Asker, Step},
+    step::{Effort, Step},
     time::Instant,
 };
-use cicada_wire::{Frame, Hash, LinkSide, Query, SignedRecord};
+use cicada_wire::{Frame, Hash, LinkSide, SignedRecord};
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
@@ -74,7 +74,7 @@ impl Liveness {
         let watch = self.watched.entry(peer).or_insert(Watch::new(record, cx.now, linked));
         if matches!(watch.state, State::Resting { .. }) {
             watch.state = State::Checking { misses: 0, since: cx.now };
-            watch.ask(cx);
+            watch.ask(cx, Effort::Knock);
         }
     }
 
@@ -96,7 +96,7 @@ impl Liveness {
             *misses += 1;
             let (misses, allowed) = (*misses, if watch.linked { MISSES_LINKED + watch.lossy } else { MISSES });
             if misses < allowed {
-                watch.ask_again(cx, misses);
+                watch.ask(cx, Effort::Knock);
                 // A tap may have been lost. A link loses nothing: where one end is silent, others may be, and all are found out
                 // at once.
                 if watch.linked && misses + 1 == allowed {
@@ -191,20 +191,11 @@ impl Watch {
 
     fn check(&mut self, cx: &mut Context<'_>) {
         self.state = State::Checking { misses: 0, since: cx.now };
-        cx.step(Step::Tap(self.record.clone()));
+        self.ask(cx, Effort::Tap);
     }
 
-    /// Over the link and beside it in turn: what was lost holds up all that follows it on the link.
-    fn ask_again(&self, cx: &mut Context<'_>, misses: u32) {
-        if self.lossy > 0 && misses.is_multiple_of(2) {
-            cx.step(Step::Tap(self.record.clone()));
-        } else {
-            self.ask(cx);
-        }
-    }
-
-    fn ask(&self, cx: &mut Context<'_>) {
-        cx.step(Step::Ask { to: self.record.clone(), query: Query::Ping, asker: Asker::Liveness });
+    fn ask(&self, cx: &mut Context<'_>, effort: Effort) {
+        cx.step(Step::Check { to: self.record.clone(), effort });
     }
 
     /// Waits until it has not been heard of for long enough; not at all if it is so already.
@@ -246,7 +237,7 @@ const MISSES: u32 = 2; // guess: 1 s in all, which a busy machine survives
 const MISSES_LINKED: u32 = 3; // guess: 750 ms at the least; a machine that stops for less is not dead
 
 /// Of a peer that answered late before: 1.75 s at the least.
-const MOST_LOSSY: u32 = 4; // measured at 30 % loss: a tenth as many links are taken for dead as without
+const MOST_LOSSY: u32 = 4; // guess: twice as long as usual, and a bit
 
 /// So many silent links within [`AT_ONCE`] are no coincidence.
 const MANY: usize = 3; // guess: with 48 links and sessions of ten minutes one falls silent every 18 s

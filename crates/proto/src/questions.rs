@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     links::{LinkId, RoundTrip},
     seen::Window,
-    step::{Asker, Step},
+    step::{Asker, Effort, Step},
     time::Instant,
 };
 use cicada_wire::{Address, Datagram, Frame, Hash, Padding, Query, Refusal, Reply, Role, SignedRecord, Ticket};
@@ -38,6 +38,8 @@ enum Via {
     Datagram(Address),
     /// A datagram to where a link leads: half the bytes of a question on it, which QUIC acknowledges twice. Sent once.
     Beside(LinkId, Address),
+    /// Both the link and a datagram beside it: what is lost on the one way may come on the other.
+    Both(LinkId, Address),
 }
 
 impl Via {
@@ -45,13 +47,13 @@ impl Via {
     fn address(self) -> Option<Address> {
         match self {
             Self::Link(_) => None,
-            Self::Datagram(address) | Self::Beside(_, address) => Some(address),
+            Self::Datagram(address) | Self::Beside(_, address) | Self::Both(_, address) => Some(address),
         }
     }
 
     fn link(self) -> Option<LinkId> {
         match self {
-            Self::Link(link) | Self::Beside(link, _) => Some(link),
+            Self::Link(link) | Self::Beside(link, _) | Self::Both(link, _) => Some(link),
             Self::Datagram(_) => None,
         }
     }
@@ -70,14 +72,14 @@ impl Questions {
         self.ask_via(cx, to, query, asker, via);
     }
 
-    /// Asks for the liveness whether a linked peer is there: beside the link, so that it costs little. Without a link as any other
-    /// question.
-    pub(crate) fn tap(&mut self, cx: &mut Context<'_>, to: SignedRecord) {
+    /// Asks for the liveness whether a peer is there. Without a link as any other question.
+    pub(crate) fn check(&mut self, cx: &mut Context<'_>, to: SignedRecord, effort: Effort) {
         let link = cx.links.to_peer(to.id()).filter(|link| link.is_member());
-        let via = link.and_then(|link| Some(Via::Beside(link.id, Address::new(link.remote).ok()?)));
-        match via {
-            Some(via) => self.ask_via(cx, to, Query::Ping, Asker::Liveness, via),
-            None => self.ask(cx, to, Query::Ping, Asker::Liveness),
+        let way = link.and_then(|link| Some((link.id, Address::new(link.remote).ok()?)));
+        match (way, effort) {
+            (Some((link, address)), Effort::Tap) => self.ask_via(cx, to, Query::Ping, Asker::Liveness, Via::Beside(link, address)),
+            (Some((link, address)), Effort::Knock) => self.ask_via(cx, to, Query::Ping, Asker::Liveness, Via::Both(link, address)),
+            (None, _) => self.ask(cx, to, Query::Ping, Asker::Liveness),
         }
     }
 
@@ -95,7 +97,7 @@ impl Questions {
     fn timeout(&self, cx: &Context<'_>, peer: Hash, via: Via) -> Duration {
         let most = cx.config.upkeep.answer_timeout;
         let round_trip = match via {
-            Via::Link(link) | Via::Beside(link, _) => cx.links.link(link).map(|link| link.round_trip),
+            Via::Link(link) | Via::Beside(link, _) | Via::Both(link, _) => cx.links.link(link).map(|link| link.round_trip),
             Via::Datagram(_) => self.round_trips.get(&peer).copied(),
         };
         cx.slowness + round_trip.unwrap_or_default().timeout(LEAST_TIMEOUT.min(most), most)
@@ -126,7 +128,7 @@ impl Questions {
         let Some(open) = self.open.remove(&ticket) else { return };
         let (now, took) = (cx.now, cx.now.since(open.asked));
         match open.via {
-            Via::Link(link) | Via::Beside(link, _) => {
+            Via::Link(link) | Via::Beside(link, _) | Via::Both(link, _) => {
                 if let Some(link) = cx.links.link_mut(link) {
                     link.heard = now;
                     link.round_trip.measured(took);
@@ -169,7 +171,7 @@ impl Questions {
                     open.send(cx, ticket);
                     self.open.insert(ticket, open);
                 }
-                Via::Datagram(_) | Via::Beside(..) | Via::Link(_) => {
+                Via::Datagram(_) | Via::Beside(..) | Via::Both(..) | Via::Link(_) => {
                     cx.step(Step::Unanswered { from: open.to.clone(), asker: open.asker });
                     self.missed(cx, ticket, open);
                 }
@@ -199,10 +201,19 @@ impl Questions {
 }
 
 impl Open {
+    /// Nameless: whoever has a link with us knows us by our address.
+    fn send_beside(&self, cx: &mut Context<'_>, ticket: Ticket, to: Address) {
+        cx.out.datagram(to, Datagram::Query(ticket, None, self.query.clone(), Padding(0)));
+    }
+
     fn send(&self, cx: &mut Context<'_>, ticket: Ticket) {
         match self.via {
             Via::Link(link) => cx.out.frame(link, Frame::Query(ticket, self.query.clone())),
-            Via::Beside(_, to) => cx.out.datagram(to, Datagram::Query(ticket, None, self.query.clone(), Padding(0))),
+            Via::Beside(_, to) => self.send_beside(cx, ticket, to),
+            Via::Both(link, to) => {
+                cx.out.frame(link, Frame::Query(ticket, self.query.clone()));
+                self.send_beside(cx, ticket, to);
+            }
             Via::Datagram(to) => {
                 let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
                 let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();
