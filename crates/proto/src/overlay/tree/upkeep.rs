@@ -143,7 +143,7 @@ const SETTLE: Duration = Duration::from_millis(250); // guess: a lookup's time o
 /// Changes come in swarms: those within this time are followed by one look.
 const CHANGING: Duration = Duration::from_secs(1); // guess
 /// From the look after a change to the next; twice as long each time.
-const AFTER_CHANGE: Duration = Duration::from_secs(10); // guess
+const AFTER_CHANGE: Duration = Duration::from_secs(5); // guess
 /// A cell where nobody was found is looked up again after this, twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_millis(500); // guess
 /// After a change even a cell that was empty for long is looked up again soon.
