@@ -172,6 +172,7 @@ impl World {
             Frame::Hint(record) => Frame::Hint(self.hostile_records(who, 1).pop().unwrap_or(record)),
             Frame::Query(..)
             | Frame::Unify(_)
+            | Frame::Alarm
             | Frame::Goodbye(_)
             | Frame::Data(..)
             | Frame::HopVerdict(_)
@@ -307,6 +308,7 @@ fn is_of_others(frame: &Frame, me: Hash) -> bool {
         | Frame::Hint(_)
         | Frame::Introduce(_)
         | Frame::Unify(_)
+        | Frame::Alarm
         | Frame::Goodbye(_)
         | Frame::HopVerdict(_)
         | Frame::TaskVerdict(_)

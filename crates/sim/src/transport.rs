@@ -475,6 +475,7 @@ pub(crate) fn verdict_on(frame: &Frame) -> Option<Frame> {
         | Frame::Hint(_)
         | Frame::Introduce(_)
         | Frame::Unify(_)
+        | Frame::Alarm
         | Frame::Goodbye(_)
         | Frame::HopVerdict(_)
         | Frame::TaskVerdict(_)
