@@ -13,7 +13,7 @@ fn quiet(overlay: OverlayKind, count: usize, lost_per_million: u32) -> (World, V
     config.overlay = overlay;
     config.limits.links = 16;
     let latency = Latency::Uniform(Duration::from_millis(10), Duration::from_millis(20));
-    let network = Network { latency, ..Network::default() };
+    let network = Network { latency: latency.clone(), ..Network::default() };
     let mut world = World::new(WorldConfig { seed: 3, config, network, trace: TraceLevel::Events, ..WorldConfig::default() });
     let peers = world.add_peers(count);
     assert_eq!(world.assemble(&peers, Duration::from_millis(50)), []);
