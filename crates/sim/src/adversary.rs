@@ -209,14 +209,14 @@ impl World {
 
     fn twist_reply(&mut self, who: PeerIndex, reply: Reply) -> Reply {
         match reply {
-            Reply::Found(found) if self.lies(who) => Reply::Found(self.twist_found(who, found)),
+            Reply::Found(found) if self.lies(who) => Reply::Found(self.twist_found(who, &found)),
             Reply::Neighbours(neighbours) => Reply::Neighbours(self.twist_neighbours(who, neighbours)),
             Reply::Found(_) | Reply::Pong | Reply::Attached(_) | Reply::Refused(_) => reply,
         }
     }
 
     /// Liars near where the honest answer points are nearer, and one of them is responsible.
-    fn twist_found(&mut self, who: PeerIndex, found: Found) -> Found {
+    fn twist_found(&mut self, who: PeerIndex, found: &Found) -> Found {
         let near = found.responsible.first().or(found.closer.first()).map_or_else(|| self.id(who), SignedRecord::id);
         let records = self.fabricated(who, near);
         Found { responsible: records.first().cloned().into_iter().collect(), closer: records, attached: None }

@@ -19,7 +19,10 @@ impl World {
         if peer.paused.is_some() {
             let datagrams = peer.waiting.iter().filter(|input| matches!(input, Input::Datagram { .. }));
             let full = matches!(input, Input::Datagram { .. }) && datagrams.count() >= SOCKET_DATAGRAMS;
-            return if full { () } else { peer.waiting.push_back(input) };
+            if !full {
+                peer.waiting.push_back(input);
+            }
+            return;
         }
         if let Some(later) = self.next_turn(who) {
             let peer = &mut self.peers[who.0];
