@@ -64,7 +64,7 @@ impl LinkHandle {
             return Queued::Dropped;
         }
         self.bulk_bytes.fetch_add(frame.len_bytes(), Ordering::Relaxed);
-        self.enqueue(Outgoing::Bulk(frame))
+        self.enqueue(Outgoing::Bulk(Box::new(frame)))
     }
 
     /// Sends the control frames that were queued. Never waits.
@@ -77,7 +77,7 @@ impl LinkHandle {
 
     /// Queues a long frame. Never waits.
     pub(crate) fn stream(&self, stream: Stream) -> Queued {
-        self.enqueue(Outgoing::Stream(stream))
+        self.enqueue(Outgoing::Stream(Box::new(stream)))
     }
 
     fn enqueue(&self, outgoing: Outgoing) -> Queued {
@@ -167,12 +167,12 @@ async fn supervise(connection: &Connection, parts: &mut JoinSet<End>, reason: &O
     Refusal::Closing
 }
 
-/// Something to send.
+/// Something to send. Small: a queue has room for some dozens from the beginning, on every link.
 enum Outgoing {
     /// Control frames that could not all be written at once.
     Backlog,
-    Bulk(Frame),
-    Stream(Stream),
+    Bulk(Box<Frame>),
+    Stream(Box<Stream>),
 }
 
 /// What travels on streams of its own.
@@ -195,8 +195,8 @@ impl Bulk {
         for outgoing in batch.drain(..) {
             match outgoing {
                 Outgoing::Backlog => backlog = true,
-                Outgoing::Bulk(frame) => self.frames.push_back(frame),
-                Outgoing::Stream(stream) => self.streams.push_back(stream),
+                Outgoing::Bulk(frame) => self.frames.push_back(*frame),
+                Outgoing::Stream(stream) => self.streams.push_back(*stream),
             }
         }
         backlog
