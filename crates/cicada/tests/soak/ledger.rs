@@ -52,7 +52,13 @@ struct Due {
 
 impl Ledger {
     pub(crate) fn new() -> Self {
-        Self { next: AtomicU64::new(0), twice: AtomicUsize::new(0), damaged: AtomicUsize::new(0), due: Mutex::default(), kept: AtomicUsize::new(0) }
+        Self {
+            next: AtomicU64::new(0),
+            twice: AtomicUsize::new(0),
+            damaged: AtomicUsize::new(0),
+            due: Mutex::default(),
+            kept: AtomicUsize::new(0),
+        }
     }
 
     /// A payload of this length with a number of its own, in every eighth byte of it.

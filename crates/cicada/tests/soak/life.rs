@@ -107,12 +107,7 @@ pub(crate) async fn run(overlay: OverlayKind, span: Duration) {
 }
 
 /// A peer that joins by any that is there.
-async fn settle_down(
-    overlay: OverlayKind,
-    inhabitants: &Inhabitants,
-    ledger: &Arc<Ledger>,
-    stays: bool,
-) -> (Inhabitant, JoinHandle<()>) {
+async fn settle_down(overlay: OverlayKind, inhabitants: &Inhabitants, ledger: &Arc<Ledger>, stays: bool) -> (Inhabitant, JoinHandle<()>) {
     let mut limits = Limits::default();
     limits.message_bytes = MESSAGE_BYTES;
     limits.in_flight_bytes = IN_FLIGHT_BYTES;

@@ -62,5 +62,4 @@ const FULL_SECONDS: u64 = 600;
 
 /// What glibc is told: to give long payloads back to the system when they are freed, and the rest soon. Left alone it keeps what
 /// it once had, by threads, and its memory says little of ours. Other allocators do not read this.
-const ALLOCATOR: [(&str, &str); 3] =
-    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "32768"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
+const ALLOCATOR: [(&str, &str); 3] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "32768"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
