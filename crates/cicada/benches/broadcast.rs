@@ -16,6 +16,7 @@ use std::{
 };
 use tokio::time;
 
+#[allow(dead_code, reason = "pressure.rs uses the rest")]
 #[path = "measure/process.rs"]
 mod process;
 #[path = "measure/report.rs"]

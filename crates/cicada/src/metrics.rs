@@ -245,6 +245,7 @@ impl Meters {
             | Frame::Hint(_)
             | Frame::Introduce(_)
             | Frame::Unify(_)
+            | Frame::Alarm
             | Frame::Goodbye(_)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_)

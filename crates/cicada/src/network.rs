@@ -260,7 +260,7 @@ fn transport(keep_alive: Option<Duration>) -> TransportConfig {
         .initial_rtt(INITIAL_ROUND_TRIP)
         .congestion_controller_factory(Arc::new(quinn::congestion::BbrConfig::default()))
         .keep_alive_interval(keep_alive);
-    // 30 s fit into what the wire can say.
+    // A minute fits into what the wire can say.
     transport.max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()));
     transport
 }
@@ -278,11 +278,11 @@ const SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100); // guess: most of the internet's are below
 
 /// A dead end is noticed after this long at the latest; the node's own checks are quicker.
-const IDLE_TIMEOUT_MS: u32 = 30_000; // guess: clients' links only live that long
+const IDLE_TIMEOUT_MS: u32 = 60_000; // guess: what a client that died still takes up
 
-/// Only the dialler keeps a link alive, so that two ends do not do it twice. The node's own checks come more often on most links,
-/// and then this says nothing. Below the 30 s after which some routers forget a flow, and two to an idle timeout.
-const KEEP_ALIVE: Duration = Duration::from_secs(12);
+/// Only the dialler keeps a link alive, so that two ends do not do it twice. Below the 30 s after which some routers forget a
+/// flow, and two to an idle timeout.
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
 /// Who dials again and again wants to know soon that nobody is there.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3); // guess: two lost packets and a slow path

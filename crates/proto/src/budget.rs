@@ -80,6 +80,7 @@ impl Budgets {
             | Frame::Hint(_)
             | Frame::Introduce(_)
             | Frame::Unify(_)
+            | Frame::Alarm
             | Frame::Goodbye(_)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_) => true,

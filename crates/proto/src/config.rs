@@ -348,7 +348,8 @@ pub struct Upkeep {
     pub batch: Duration,
     /// The longest wait for an answer to a small question.
     pub answer_timeout: Duration,
-    /// Between two liveness checks of a quiet neighbour; twice as long for each quiet round, up to eight times.
+    /// Between two liveness checks of a quiet neighbour; twice as long while all is quiet; four times for
+    /// a link that is only useful, sixteen times for a spare one.
     pub liveness: Duration,
     /// How long a record of ours is worth something; a new one is made at half of that.
     pub record_lifetime: Duration,

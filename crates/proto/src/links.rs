@@ -156,6 +156,13 @@ impl Links {
         self.links.get(self.by_peer.get(&peer)?)
     }
 
+    /// A member's datagram came from where a link leads.
+    pub(crate) fn heard_from(&mut self, now: Instant, remote: SocketAddr) {
+        for link in self.links.values_mut().filter(|link| link.remote == remote) {
+            link.heard = now;
+        }
+    }
+
     /// All links, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = &Link> {
         self.links.values()

@@ -1,20 +1,32 @@
 //! Who is still there: one outstanding check a peer, checks further apart while all is quiet, at once on suspicion.
 //!
-//! An answer never sets off a check, so two peers cannot keep each other busy.
+//! Whatever is heard of a peer puts its next check off. The end that dialled checks first, and the other end, which hears that,
+//! needs to only if the first has ended; so a quiet link is checked once and not twice. An answer never sets off a check, so two
+//! peers cannot keep each other busy.
 
 use crate::{
     context::Context,
+    links::{Link, LinkId},
     overlay::{Overlay, Rank},
-    step::{Asker, Step},
+    step::{Effort, Step},
     time::Instant,
 };
-use cicada_wire::{Hash, Query, SignedRecord};
-use std::collections::BTreeMap;
+use cicada_wire::{Frame, Hash, LinkSide, SignedRecord};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 /// All peers under watch: those linked, and those suspected.
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
     watched: BTreeMap<Hash, Watch>,
+    /// When links fell silent lately, the last one last; at most [`MANY`].
+    silences: VecDeque<Instant>,
+    /// Until then the others have been told.
+    told: Instant,
+    /// Until then we have been told by one of them.
+    heeded: Instant,
 }
 
 #[derive(Debug)]
@@ -23,6 +35,10 @@ struct Watch {
     state: State,
     /// Quiet rounds since the last change.
     quiet: u32,
+    /// Somebody else was silent: what was heard of this one before does not count.
+    hurried: bool,
+    /// How many more misses than usual it may have: it lives at the end of a path that loses much, as was seen before.
+    lossy: u32,
     linked: bool,
 }
 
@@ -36,8 +52,7 @@ impl Liveness {
     /// A link to a member stands.
     pub(crate) fn on_link_up(&mut self, cx: &Context<'_>, record: &SignedRecord) {
         let until = cx.now + cx.config.upkeep.liveness;
-        let watch = Watch { record: record.clone(), state: State::Resting { until }, quiet: 0, linked: true };
-        self.watched.insert(record.id(), watch);
+        self.watched.insert(record.id(), Watch::new(record.clone(), until, true));
     }
 
     /// A link to a member is gone.
@@ -56,10 +71,10 @@ impl Liveness {
         let known = known.or_else(|| cx.links.to_peer(peer).map(|link| link.record.clone()));
         let Some(record) = known else { return };
         let linked = cx.links.to_peer(peer).is_some();
-        let resting = State::Resting { until: cx.now };
-        let watch = self.watched.entry(peer).or_insert(Watch { record, state: resting, quiet: 0, linked });
+        let watch = self.watched.entry(peer).or_insert(Watch::new(record, cx.now, linked));
         if matches!(watch.state, State::Resting { .. }) {
-            watch.check(cx);
+            watch.state = State::Checking { misses: 0, since: cx.now };
+            watch.ask(cx, Effort::Knock);
         }
     }
 
@@ -73,16 +88,20 @@ impl Liveness {
         if answered && !watch.linked {
             self.watched.remove(&peer);
         } else if answered {
+            watch.lossy = if *misses > 0 { (watch.lossy + 2).min(MOST_LOSSY) } else { watch.lossy.saturating_sub(1) };
             watch.quiet += 1;
+            watch.hurried = false;
             watch.rest(cx, overlay);
         } else {
             *misses += 1;
-            let (misses, linked) = (*misses, watch.linked);
-            if misses < if linked { MISSES_LINKED } else { MISSES } {
-                watch.ask(cx);
-                // A link loses nothing: where one end is silent, others may be, and all are found out at once.
-                if linked && misses == 1 {
+            let (misses, allowed) = (*misses, if watch.linked { MISSES_LINKED + watch.lossy } else { MISSES });
+            if misses < allowed {
+                watch.ask(cx, Effort::Knock);
+                // A tap may have been lost. A link loses nothing: where one end is silent, others may be, and all are found out
+                // at once.
+                if watch.linked && misses + 1 == allowed {
                     self.hurry(cx);
+                    self.fell_silent(cx);
                 }
             } else {
                 self.watched.remove(&peer);
@@ -97,11 +116,39 @@ impl Liveness {
         self.watched.remove(&peer);
     }
 
+    /// One link more is silent. When many are at once, something has happened that others will want to look into as well, who
+    /// may not have noticed: they check their links seldom while all is quiet.
+    fn fell_silent(&mut self, cx: &mut Context<'_>) {
+        self.silences.retain(|since| cx.now.since(*since) < AT_ONCE);
+        self.silences.push_back(cx.now);
+        if self.silences.len() < MANY {
+            return;
+        }
+        self.silences.pop_front();
+        if self.told <= cx.now {
+            self.told = cx.now + ALARMED;
+            let links: Vec<LinkId> = cx.links.members().map(|link| link.id).collect();
+            for link in links {
+                cx.out.frame(link, Frame::Alarm);
+            }
+        }
+    }
+
+    /// A peer's links fell silent.
+    pub(crate) fn on_alarm(&mut self, cx: &Context<'_>) {
+        // Who is told by many looks once.
+        if self.heeded <= cx.now {
+            self.heeded = cx.now + ALARMED;
+            self.hurry(cx);
+        }
+    }
+
     /// Where one died, others may have: everybody is checked soon.
     fn hurry(&mut self, cx: &Context<'_>) {
         let soon = cx.now + cx.config.upkeep.liveness / 20;
         for watch in self.watched.values_mut() {
             watch.quiet = 0;
+            watch.hurried = true;
             if let State::Resting { until } = &mut watch.state {
                 *until = soon.min(*until);
             }
@@ -114,11 +161,8 @@ impl Liveness {
             if until > cx.now {
                 continue;
             }
-            // What was heard lately needs no check.
-            let heard = cx.links.to_peer(watch.record.id()).map_or(Instant(0), |link| link.heard);
-            if cx.now.since(heard) < cx.config.upkeep.liveness && watch.linked {
-                watch.rest(cx, overlay);
-            } else {
+            watch.rest(cx, overlay);
+            if watch.is_due(cx) {
                 watch.check(cx);
             }
         }
@@ -134,28 +178,55 @@ impl Liveness {
 }
 
 impl Watch {
+    fn new(record: SignedRecord, until: Instant, linked: bool) -> Self {
+        Self { record, state: State::Resting { until }, quiet: 0, hurried: false, lossy: 0, linked }
+    }
+
+    fn is_due(&self, cx: &Context<'_>) -> bool {
+        match self.state {
+            State::Resting { until } => until <= cx.now,
+            State::Checking { .. } => false,
+        }
+    }
+
     fn check(&mut self, cx: &mut Context<'_>) {
         self.state = State::Checking { misses: 0, since: cx.now };
-        self.ask(cx);
+        self.ask(cx, Effort::Tap);
     }
 
-    fn ask(&self, cx: &mut Context<'_>) {
-        cx.step(Step::Ask { to: self.record.clone(), query: Query::Ping, asker: Asker::Liveness });
+    fn ask(&self, cx: &mut Context<'_>, effort: Effort) {
+        cx.step(Step::Check { to: self.record.clone(), effort });
     }
 
+    /// Waits until it has not been heard of for long enough; not at all if it is so already.
     fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay) {
-        // Neighbours are never left alone for long: the overlay stands on them.
-        let peer = self.record.id();
-        // Beside the other links: alone, every link would be the only one of its bucket.
-        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).filter(|other| *other != peer).collect();
-        let most = match overlay.rank(peer, &others) {
-            Rank::Essential => 0,
-            // Messages go over these too: a dead one should be found before anybody's patience ends.
-            Rank::Useful(_) => 1,
-            Rank::Spare(_) => MOST_DOUBLINGS,
+        let link = cx.links.to_peer(self.record.id());
+        let heard = link.map_or(Instant(0), |link| link.heard);
+        let patience = match link {
+            Some(_) if self.hurried => cx.config.upkeep.liveness / 4,
+            Some(link) => self.patience(cx, overlay, link),
+            None => Duration::ZERO,
         };
-        let pause = cx.config.upkeep.liveness * 2u32.pow(self.quiet.min(most));
-        self.state = State::Resting { until: cx.now + pause };
+        self.state = State::Resting { until: heard + patience };
+    }
+
+    /// How long the other end of a link may be silent.
+    fn patience(&self, cx: &Context<'_>, overlay: &Overlay, link: &Link) -> Duration {
+        // Beside the other links: alone, every link would be the only one of its bucket.
+        let peer = link.peer();
+        let others: Vec<Hash> = cx.links.members().map(Link::peer).filter(|other| *other != peer).collect();
+        let doublings = match overlay.rank(peer, &others) {
+            // Neighbours are never left alone for long: the overlay stands on them.
+            Rank::Essential => ESSENTIAL_DOUBLINGS,
+            // Messages go over these too: a dead one should be found before anybody's patience ends.
+            Rank::Useful(_) => USEFUL_DOUBLINGS,
+            Rank::Spare(_) => SPARE_DOUBLINGS,
+        };
+        let pause = cx.config.upkeep.liveness * 2u32.pow(self.quiet.min(doublings));
+        match link.side {
+            LinkSide::Dialler => pause,
+            LinkSide::Listener => pause * 3 / 2,
+        }
     }
 }
 
@@ -165,5 +236,18 @@ const MISSES: u32 = 2; // guess: 1 s in all, which a busy machine survives
 /// The same over a link, which loses nothing: there it takes as long.
 const MISSES_LINKED: u32 = 3; // guess: 750 ms at the least; a machine that stops for less is not dead
 
-/// The longest pause is eight times `upkeep.liveness`, as its documentation promises.
-const MOST_DOUBLINGS: u32 = 3;
+/// Of a peer that answered late before: 1.75 s at the least.
+const MOST_LOSSY: u32 = 4; // guess: twice as long as usual, and a bit
+
+/// So many silent links within [`AT_ONCE`] are no coincidence.
+const MANY: usize = 3; // guess: with 48 links and sessions of ten minutes one falls silent every 18 s
+
+const AT_ONCE: Duration = Duration::from_secs(1); // guess: what is found in a hurry is found within it
+
+/// From one alarm to the next.
+const ALARMED: Duration = Duration::from_secs(5); // guess: a round of checks is done
+
+/// How often the pause between two checks doubles while all is quiet.
+const ESSENTIAL_DOUBLINGS: u32 = 1;
+const USEFUL_DOUBLINGS: u32 = 2;
+const SPARE_DOUBLINGS: u32 = 4;

@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     links::{LinkId, RoundTrip},
     seen::Window,
-    step::{Asker, Step},
+    step::{Asker, Effort, Step},
     time::Instant,
 };
 use cicada_wire::{Address, Datagram, Frame, Hash, Padding, Query, Refusal, Reply, Role, SignedRecord, Ticket};
@@ -36,6 +36,27 @@ struct Open {
 enum Via {
     Link(LinkId),
     Datagram(Address),
+    /// A datagram to where a link leads: half the bytes of a question on it, which QUIC acknowledges twice. Sent once.
+    Beside(LinkId, Address),
+    /// Both the link and a datagram beside it: what is lost on the one way may come on the other.
+    Both(LinkId, Address),
+}
+
+impl Via {
+    /// Where a datagram went.
+    fn address(self) -> Option<Address> {
+        match self {
+            Self::Link(_) => None,
+            Self::Datagram(address) | Self::Beside(_, address) | Self::Both(_, address) => Some(address),
+        }
+    }
+
+    fn link(self) -> Option<LinkId> {
+        match self {
+            Self::Link(link) | Self::Beside(link, _) | Self::Both(link, _) => Some(link),
+            Self::Datagram(_) => None,
+        }
+    }
 }
 
 impl Questions {
@@ -48,6 +69,21 @@ impl Questions {
             (None, Some(address)) if by_datagram(&query) => Via::Datagram(address),
             (None, _) => return cx.step(Step::Unanswered { from: to, asker }),
         };
+        self.ask_via(cx, to, query, asker, via);
+    }
+
+    /// Asks for the liveness whether a peer is there. Without a link as any other question.
+    pub(crate) fn check(&mut self, cx: &mut Context<'_>, to: SignedRecord, effort: Effort) {
+        let link = cx.links.to_peer(to.id()).filter(|link| link.is_member());
+        let way = link.and_then(|link| Some((link.id, Address::new(link.remote).ok()?)));
+        match (way, effort) {
+            (Some((link, address)), Effort::Tap) => self.ask_via(cx, to, Query::Ping, Asker::Liveness, Via::Beside(link, address)),
+            (Some((link, address)), Effort::Knock) => self.ask_via(cx, to, Query::Ping, Asker::Liveness, Via::Both(link, address)),
+            (None, _) => self.ask(cx, to, Query::Ping, Asker::Liveness),
+        }
+    }
+
+    fn ask_via(&mut self, cx: &mut Context<'_>, to: SignedRecord, query: Query, asker: Asker, via: Via) {
         if self.open.len() >= MAX_OPEN {
             return cx.step(Step::Unanswered { from: to, asker });
         }
@@ -61,7 +97,7 @@ impl Questions {
     fn timeout(&self, cx: &Context<'_>, peer: Hash, via: Via) -> Duration {
         let most = cx.config.upkeep.answer_timeout;
         let round_trip = match via {
-            Via::Link(link) => cx.links.link(link).map(|link| link.round_trip),
+            Via::Link(link) | Via::Beside(link, _) | Via::Both(link, _) => cx.links.link(link).map(|link| link.round_trip),
             Via::Datagram(_) => self.round_trips.get(&peer).copied(),
         };
         cx.slowness + round_trip.unwrap_or_default().timeout(LEAST_TIMEOUT.min(most), most)
@@ -80,26 +116,26 @@ impl Questions {
 
     /// An answer arrived as a datagram.
     pub(crate) fn on_datagram(&mut self, cx: &mut Context<'_>, from: SocketAddr, ticket: Ticket, reply: Reply) {
-        let via = Address::new(from).map(Via::Datagram);
+        let Ok(from) = Address::new(from) else { return cx.refuse(None, Refusal::UnknownTicket) };
         match self.open.get(&ticket) {
-            Some(open) if Ok(open.via) == via => self.answered(cx, ticket, reply),
+            Some(open) if open.via.address() == Some(from) => self.answered(cx, ticket, reply),
             Some(_) => cx.refuse(None, Refusal::UnknownTicket),
-            None => self.answered_late(cx, ticket, &reply, None, |open| Ok(open.via) == via),
+            None => self.answered_late(cx, ticket, &reply, None, |open| open.via.address() == Some(from)),
         }
     }
 
     fn answered(&mut self, cx: &mut Context<'_>, ticket: Ticket, reply: Reply) {
         let Some(open) = self.open.remove(&ticket) else { return };
-        if !open.again {
-            let took = cx.now.since(open.asked);
-            match open.via {
-                Via::Link(link) => {
-                    if let Some(link) = cx.links.link_mut(link) {
-                        link.round_trip.measured(took);
-                    }
+        let (now, took) = (cx.now, cx.now.since(open.asked));
+        match open.via {
+            Via::Link(link) | Via::Beside(link, _) | Via::Both(link, _) => {
+                if let Some(link) = cx.links.link_mut(link) {
+                    link.heard = now;
+                    link.round_trip.measured(took);
                 }
-                Via::Datagram(_) => self.measured(open.to.id(), took),
             }
+            Via::Datagram(_) if open.again => {}
+            Via::Datagram(_) => self.measured(open.to.id(), took),
         }
         cx.step(Step::Answered { from: open.to, reply, asker: open.asker });
     }
@@ -113,7 +149,7 @@ impl Questions {
 
     /// A link is down: what was asked over it is asked by datagram, or goes unanswered.
     pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, link: LinkId) {
-        let tickets: Vec<_> = self.open.iter().filter(|(_, open)| open.via == Via::Link(link)).map(|(ticket, _)| *ticket).collect();
+        let tickets: Vec<_> = self.open.iter().filter(|(_, open)| open.via.link() == Some(link)).map(|(ticket, _)| *ticket).collect();
         for ticket in tickets {
             let Some(open) = self.open.remove(&ticket) else { continue };
             if open.again || !by_datagram(&open.query) {
@@ -135,7 +171,7 @@ impl Questions {
                     open.send(cx, ticket);
                     self.open.insert(ticket, open);
                 }
-                Via::Datagram(_) | Via::Link(_) => {
+                Via::Datagram(_) | Via::Beside(..) | Via::Both(..) | Via::Link(_) => {
                     cx.step(Step::Unanswered { from: open.to.clone(), asker: open.asker });
                     self.missed(cx, ticket, open);
                 }
@@ -165,9 +201,19 @@ impl Questions {
 }
 
 impl Open {
+    /// Nameless: whoever has a link with us knows us by our address.
+    fn send_beside(&self, cx: &mut Context<'_>, ticket: Ticket, to: Address) {
+        cx.out.datagram(to, Datagram::Query(ticket, None, self.query.clone(), Padding(0)));
+    }
+
     fn send(&self, cx: &mut Context<'_>, ticket: Ticket) {
         match self.via {
             Via::Link(link) => cx.out.frame(link, Frame::Query(ticket, self.query.clone())),
+            Via::Beside(_, to) => self.send_beside(cx, ticket, to),
+            Via::Both(link, to) => {
+                cx.out.frame(link, Frame::Query(ticket, self.query.clone()));
+                self.send_beside(cx, ticket, to);
+            }
             Via::Datagram(to) => {
                 let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
                 let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();

@@ -52,6 +52,7 @@ pub(crate) fn retain_frame(frame: &mut Frame, keep: Keep<'_>) -> usize {
         Frame::Query(..)
         | Frame::Hint(_)
         | Frame::Unify(_)
+        | Frame::Alarm
         | Frame::Data(..)
         | Frame::HopVerdict(_)
         | Frame::Task(..)
@@ -71,6 +72,7 @@ pub(crate) fn is_allowed(frame: &Frame, families: Families, informer: SocketAddr
         | Frame::Reply(..)
         | Frame::Changed(_)
         | Frame::Introduce(_)
+        | Frame::Alarm
         | Frame::Goodbye(_)
         | Frame::Data(..)
         | Frame::HopVerdict(_)

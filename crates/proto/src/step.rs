@@ -20,6 +20,15 @@ pub(crate) enum Asker {
     Attach,
 }
 
+/// How hard to ask a linked peer whether it is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Effort {
+    /// As cheaply as can be, at the risk that it is not heard.
+    Tap,
+    /// In every way there is.
+    Knock,
+}
+
 /// Whose lookup it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Finder {
@@ -46,6 +55,8 @@ pub(crate) enum Step {
     Unproven(Hash, Refusal),
     /// Wish: ask this peer, over a link if one stands, else by datagram (to the questions).
     Ask { to: SignedRecord, query: Query, asker: Asker },
+    /// Wish: ask this peer whether it is there (to the questions, for the liveness).
+    Check { to: SignedRecord, effort: Effort },
     /// Finding: it answered.
     Answered { from: SignedRecord, reply: Reply, asker: Asker },
     /// Finding: it did not answer in time.

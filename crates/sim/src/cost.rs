@@ -71,6 +71,7 @@ kinds! {
     Opaque = "opaque",
     Digest = "digest",
     Pull = "pull",
+    Alarm = "alarm",
     Challenge = "challenge",
     Answer = "answer",
     Dial = "dial",
@@ -187,6 +188,7 @@ fn kind_of_frame(frame: &Frame) -> Kind {
         Frame::Opaque(_) => Kind::Opaque,
         Frame::Digest(_) => Kind::Digest,
         Frame::Pull(_) => Kind::Pull,
+        Frame::Alarm => Kind::Alarm,
     }
 }
 

@@ -265,6 +265,7 @@ impl World {
             | Frame::Hint(_)
             | Frame::Introduce(_)
             | Frame::Unify(_)
+            | Frame::Alarm
             | Frame::Goodbye(_)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_)

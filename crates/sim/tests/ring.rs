@@ -164,7 +164,8 @@ fn an_idle_ring_costs_little() {
     let cost = world.cost_of(&members).since(&before);
     let bytes_a_second = cost.total().bytes / 64 / 1000;
     println!("{bytes_a_second} B/s a peer\n{cost:?}");
-    assert!(bytes_a_second <= 250, "{bytes_a_second} B/s a peer: {cost:?}");
+    // Its questions are datagrams, counted with their IP header; 220 when they were frames, counted without their packets.
+    assert!(bytes_a_second <= 300, "{bytes_a_second} B/s a peer: {cost:?}");
 }
 
 #[test]

@@ -245,6 +245,8 @@ enum Body {
     Digest(#[n(0)] Digest),
     #[n(13)]
     Pull(#[n(0)] Pull),
+    #[n(14)]
+    Alarm,
 }
 
 /// What is said on a link.
@@ -278,6 +280,8 @@ pub enum Frame {
     Digest(Digest),
     /// Asks for one of them.
     Pull(Pull),
+    /// "Several of my links fell silent at once: look to yours." Not handed on.
+    Alarm,
 }
 
 impl Frame {
@@ -347,6 +351,7 @@ impl Frame {
             | Self::Hint(_)
             | Self::Introduce(_)
             | Self::Unify(_)
+            | Self::Alarm
             | Self::Goodbye(_)
             | Self::HopVerdict(_)
             | Self::TaskVerdict(_)
@@ -366,6 +371,7 @@ impl Frame {
             | Self::Hint(_)
             | Self::Introduce(_)
             | Self::Unify(_)
+            | Self::Alarm
             | Self::Goodbye(_)
             | Self::HopVerdict(_)
             | Self::TaskVerdict(_)
@@ -402,6 +408,7 @@ impl Frame {
             Self::Opaque(payload) => (Body::Opaque, payload),
             Self::Digest(digest) => (Body::Digest(digest.clone()), &[]),
             Self::Pull(pull) => (Body::Pull(*pull), &[]),
+            Self::Alarm => (Body::Alarm, &[]),
         }
     }
 
@@ -421,6 +428,7 @@ impl Frame {
             Body::TaskVerdict(verdict) => Self::TaskVerdict(verdict),
             Body::Digest(digest) => Self::Digest(digest),
             Body::Pull(pull) => Self::Pull(pull),
+            Body::Alarm => Self::Alarm,
         };
         if payload.is_empty() { Ok(frame) } else { Err(ParseError::malformed("a payload where there should be none")) }
     }
@@ -443,6 +451,7 @@ impl Frame {
             Self::Digest(digest) if digest.ids.len() > MAX_DIGEST => Err("names too many messages"),
             Self::Hint(_)
             | Self::Unify(_)
+            | Self::Alarm
             | Self::HopVerdict(_)
             | Self::TaskVerdict(_)
             | Self::Opaque(_)

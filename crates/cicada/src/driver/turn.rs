@@ -146,6 +146,7 @@ fn acknowledges(frame: &Frame) -> bool {
         | Frame::Hint(_)
         | Frame::Introduce(_)
         | Frame::Unify(_)
+        | Frame::Alarm
         | Frame::Goodbye(_)
         | Frame::Task(..)
         | Frame::Digest(_)

@@ -25,6 +25,7 @@ pub(super) fn of_frame(frame: &Frame) -> (&'static str, usize) {
         Frame::Opaque(payload) => ("opaque", payload.len()),
         Frame::Digest(_) => ("digest", 0),
         Frame::Pull(_) => ("pull", 0),
+        Frame::Alarm => ("alarm", 0),
     }
 }
 

@@ -142,6 +142,7 @@ pub(super) fn is_for_purpose(frame: &Frame, purpose: Purpose) -> bool {
         | Frame::Hint(_)
         | Frame::Introduce(_)
         | Frame::Unify(_)
+        | Frame::Alarm
         | Frame::Goodbye(_) => return true,
     };
     of_swarm == (purpose == Purpose::Swarm)

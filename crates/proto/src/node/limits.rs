@@ -118,6 +118,7 @@ pub(super) fn refuse_frame(cx: &mut Context<'_>, link: LinkId, frame: &Frame, re
         | Frame::Hint(_)
         | Frame::Introduce(_)
         | Frame::Unify(_)
+        | Frame::Alarm
         | Frame::Goodbye(_)
         | Frame::HopVerdict(_)
         | Frame::TaskVerdict(_)

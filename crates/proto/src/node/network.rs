@@ -148,6 +148,8 @@ impl Machines {
                 Some(member) => self.on_overlay_frame(cx, &member, frame),
                 None => cx.refuse(Some(record.id()), Refusal::Unexpected),
             },
+            Frame::Alarm if proven.is_some() => self.liveness.on_alarm(cx),
+            Frame::Alarm => cx.refuse(Some(record.id()), Refusal::Unexpected),
             Frame::Data(header, _) => {
                 self.mark_used(cx, id);
                 let map = Map { overlay: &self.overlay, attachments: &self.attachments };
@@ -257,7 +259,11 @@ impl Machines {
             return cx.refuse(member, Refusal::OverBudget);
         }
         let reply = match query {
-            Query::Ping => Reply::Pong,
+            Query::Ping => {
+                // Whoever forges this address spares the peer there a check, until QUIC has heard nothing of it for too long.
+                cx.links.heard_from(cx.now, from);
+                Reply::Pong
+            }
             Query::Find(find) => Reply::Found(self.find(find, view_of(name.as_ref(), from))),
             Query::Neighbours(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
         };

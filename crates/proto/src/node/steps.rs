@@ -26,6 +26,7 @@ impl Machines {
             Step::Proven(proven) => self.on_proven(cx, &proven),
             Step::Unproven(peer, reason) => self.on_unproven(cx, peer, reason),
             Step::Ask { to, query, asker } => self.ask(cx, to, query, asker),
+            Step::Check { to, effort } => self.questions.check(cx, to, effort),
             Step::Answered { from, reply, asker } => {
                 self.budgets.answered(cx, from.id());
                 self.on_answer(cx, &from, Some(reply), asker);

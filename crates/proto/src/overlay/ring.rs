@@ -281,6 +281,7 @@ impl Ring {
             | Frame::TaskVerdict(_)
             | Frame::Opaque(_)
             | Frame::Digest(_)
+            | Frame::Alarm
             | Frame::Pull(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
         }
     }

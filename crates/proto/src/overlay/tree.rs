@@ -249,8 +249,10 @@ impl Tree {
             self.schedule.alone();
         }
         self.fill(cx, peer);
-        if let Some(cell) = self.buckets.cell(peer).filter(|cell| self.buckets.bucket(*cell).is_none()) {
-            self.schedule.emptied(cx.now, cell);
+        match self.buckets.cell(peer) {
+            Some(cell) if self.buckets.bucket(cell).is_none() => self.schedule.emptied(cx.now, cell),
+            Some(cell) if !politely => self.schedule.bereaved(cx.now, cell, cx.config.upkeep.refresh),
+            Some(_) | None => {}
         }
     }
 
@@ -317,6 +319,7 @@ impl Tree {
             | Frame::TaskVerdict(_)
             | Frame::Opaque(_)
             | Frame::Digest(_)
+            | Frame::Alarm
             | Frame::Pull(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
         }
     }

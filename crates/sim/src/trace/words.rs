@@ -85,6 +85,7 @@ impl<'a> Words<'a> {
             Frame::Query(_, query) => self.query(query),
             Frame::Reply(_, reply) => self.reply(reply),
             Frame::Changed(neighbours) => format!("changed {}", self.neighbours(neighbours)),
+            Frame::Alarm => "alarm".to_owned(),
             Frame::Hint(record) => format!("hint {}", self.peer(record)),
             Frame::Introduce(introduction) => format!("introduce [{}]", self.peers(&introduction.records)),
             Frame::Unify(unify) => format!("unify {} ({} hops left)", self.peer(&unify.seeker), unify.hop_limit),

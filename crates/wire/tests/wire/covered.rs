@@ -35,6 +35,7 @@ variants!(Frame: frame_name, FRAMES {
     Frame::Opaque(_) => "opaque",
     Frame::Digest(_) => "digest",
     Frame::Pull(_) => "pull",
+    Frame::Alarm => "alarm",
 });
 variants!(Query: query_name, QUERIES {
     Query::Ping => "ping",

@@ -15,6 +15,7 @@ pub(crate) fn frames() -> BoxedStrategy<Frame> {
         (tickets(), replies(MAX_RECORDS)).prop_map(|(ticket, reply)| Frame::Reply(ticket, reply)),
         neighbours().prop_map(Frame::Changed),
         signed_records().prop_map(Frame::Hint),
+        Just(Frame::Alarm),
         introductions(MAX_RECORDS).prop_map(Frame::Introduce),
         (signed_records(), any::<u8>()).prop_map(|(seeker, hop_limit)| Frame::Unify(Unify { seeker, hop_limit })),
         neighbours().prop_map(|neighbours| Frame::Goodbye(Goodbye { neighbours })),

@@ -17,6 +17,8 @@ struct Cell {
     next: Instant,
     /// Set while nobody is known there: it is looked up again after this.
     empty: Option<Duration>,
+    /// How often it was looked up since somebody there died.
+    quiet: u32,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl Schedule {
         }
         // Who has come may have come to where nobody was.
         for cell in self.cells.values_mut().filter(|cell| cell.empty.is_some_and(|empty| empty > LATE_RETRY)) {
-            *cell = Cell { next: now + CHANGING, empty: Some(LATE_RETRY) };
+            *cell = Cell { next: now + CHANGING, empty: Some(LATE_RETRY), quiet: 0 };
         }
     }
 
@@ -87,19 +89,28 @@ impl Schedule {
     pub(super) fn watch_from(&mut self, now: Instant, lowest: u32, highest: u32) {
         self.cells.retain(|cell, _| *cell >= lowest);
         for cell in lowest..=highest {
-            self.cells.entry(cell).or_insert(Cell { next: now, empty: Some(FIRST_RETRY) });
+            self.cells.entry(cell).or_insert(Cell { next: now, empty: Some(FIRST_RETRY), quiet: 0 });
+        }
+    }
+
+    /// Somebody in this cell has died: others may have, so that it is not left alone for long.
+    pub(super) fn bereaved(&mut self, now: Instant, cell: u32, pause: Duration) {
+        if let Some(cell) = self.cells.get_mut(&cell) {
+            cell.quiet = 0;
+            cell.next = cell.next.min(now + pause);
         }
     }
 
     /// A cell has become empty.
     pub(super) fn emptied(&mut self, now: Instant, cell: u32) {
         if let Some(cell) = self.cells.get_mut(&cell) {
-            *cell = Cell { next: now, empty: Some(FIRST_RETRY) };
+            *cell = Cell { next: now, empty: Some(FIRST_RETRY), quiet: 0 };
         }
     }
 
-    /// The cells to be looked up now; the next time is set, up to twice `pause` from now. Where nobody is known, which is rarely
-    /// so because nobody is there, it is sooner.
+    /// The cells to be looked up now; the next time is set, up to twice `pause` from now, and twice as long for each time that
+    /// nobody there had died, up to [`MOST_DOUBLINGS`]. Where nobody is known, which is rarely so because nobody is there, it is
+    /// sooner.
     pub(super) fn cells_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, pause: Duration, filled: &[u32]) -> Vec<u32> {
         let mut due = Vec::new();
         for (number, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.next <= now) {
@@ -110,7 +121,8 @@ impl Schedule {
                 due.push(*number);
             }
             cell.empty = retry.map(|empty| (empty * 2).min(pause));
-            cell.next = now + jittered(rng, retry.unwrap_or(pause), 1);
+            cell.next = now + jittered(rng, retry.unwrap_or(pause * 2u32.pow(cell.quiet)), 1);
+            cell.quiet = (cell.quiet + 1).min(MOST_DOUBLINGS);
         }
         due
     }
@@ -131,9 +143,11 @@ const SETTLE: Duration = Duration::from_millis(250); // guess: a lookup's time o
 /// Changes come in swarms: those within this time are followed by one look.
 const CHANGING: Duration = Duration::from_secs(1); // guess
 /// From the look after a change to the next; twice as long each time.
-const AFTER_CHANGE: Duration = Duration::from_secs(10); // guess
+const AFTER_CHANGE: Duration = Duration::from_secs(5); // guess
 /// A cell where nobody was found is looked up again after this, twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_millis(500); // guess
 /// After a change even a cell that was empty for long is looked up again soon.
 const LATE_RETRY: Duration = Duration::from_secs(16); // guess
+/// Whoever is linked is watched, and whoever answers lookups has just been heard of: a refresh finds little in a quiet swarm.
+const MOST_DOUBLINGS: u32 = 3; // measured: lookups are what an idle tree sends most
 const THOROUGH: u32 = 3; // guess: who joined at the same moment has joined by the third
