@@ -3,7 +3,7 @@
 //!
 //! Two swarms stand side by side, each with one peer that can be slow, and are measured in turns of milliseconds: the one whose
 //! peer is slow just now, and the one whose peer is well. So whatever else the machine does slows both down. Then they change
-//! parts, so that neither's shape matters. A ratio is that of two medians, of hundreds of broadcasts or unicasts each. Should the
+//! parts, so that neither's shape matters. A ratio is that of two medians, of a hundred broadcasts or more and of thousands of unicasts. Should the
 //! trouble in one swarm cost the other something, since they share the processor, the ratio would hide it: so there are also
 //! rounds in which nobody is slow, and the well swarm's medians are shown over theirs.
 //!
@@ -374,8 +374,8 @@ impl Measurement {
         let sides = [Side::new(case, overlay, &mut random).await?, Side::new(case, overlay, &mut random).await?];
         let [alone, with, without] = Default::default();
         let mut measurement = Self { case, overlay, sides, random, alone, with, without };
-        // Until what is kept of broadcasts has reached its bound, and links know their round trips.
-        for _ in 0..IN_FLIGHT_BYTES / case.broadcast_bytes() {
+        // Until what is kept of broadcasts has reached its bound, and the allocator what it needs for that.
+        for _ in 0..WARM_UP_TURNS {
             measurement.both(None).await?;
         }
         measurement.alone = Times::default();
@@ -456,7 +456,8 @@ impl Measurement {
             REPORT.figure(&about(&beside), without[index] / alone[index], "ratio", Promise::Nothing);
         }
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        REPORT.figure(&about("memory of all others, growth"), mib(more), "MiB", Promise::AtMost(ALLOCATOR_MIB));
+        let others = self.sides.iter().map(|side| side.swarm.peers.len()).sum::<usize>();
+        REPORT.figure(&about("memory of each other peer, growth"), mib(more) / others as f64, "MiB", Promise::AtMost(OTHERS_MIB));
         let worst = caught_up.iter().copied().fold(0.0, f64::max);
         REPORT.figure(&about("until it has all that it was promised, worst"), worst, "s", Promise::AtMost(CATCH_UP));
         let mut slow = self.sides.iter_mut().map(Side::slow_figures).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().peekable();
@@ -488,7 +489,7 @@ impl Measurement {
 const TURN: Duration = Duration::from_millis(100);
 
 /// And so many unicasts.
-const UNICASTS: usize = 4;
+const UNICASTS: usize = 16;
 
 /// To the slow one: with one in a turn ten times what a slow application reads.
 const UNICAST_BYTES: usize = 10_000;
@@ -500,6 +501,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(20);
+
+/// Enough to fill [`IN_FLIGHT_BYTES`] with the shortest broadcasts.
+const WARM_UP_TURNS: usize = 420;
+
+/// What a peer may hold more beside somebody slow: nothing, but what is freed later is allocated anew meanwhile.
+const OTHERS_MIB: f64 = 1.0; // guess: an eighth of what it keeps of broadcasts
 
 /// What is promised of the others beside somebody slow.
 const SLOWER: f64 = 1.1;
