@@ -103,7 +103,7 @@ pub(crate) async fn run(overlay: OverlayKind, span: Duration) {
     assert!(churned > 0, "nobody came and went");
     before.is_back().await.expect("nothing is left");
     // A short run ends while what is kept of broadcasts is still growing to its bound.
-    let growing = if span / 5 < KEPT { (STAY + GUESTS) * IN_FLIGHT_BYTES >> 10 } else { 0 };
+    let growing = if span / 5 < KEPT { (STAY + GUESTS) * IN_FLIGHT_BYTES / 1024 } else { 0 };
     let [first, last] = memory.has_grown(growing as u64).expect("no growth");
     println!("{overlay}: {first} KiB in the first quarter, {last} KiB in the last");
 }
