@@ -16,6 +16,7 @@ use std::{
 };
 use tokio::time;
 
+#[allow(dead_code, reason = "pressure.rs uses the rest")]
 #[path = "measure/process.rs"]
 mod process;
 #[path = "measure/report.rs"]
@@ -70,7 +71,13 @@ fn run(words: &[String]) -> Result<(), Box<dyn Error>> {
         Some(part) => {
             let (overlay, count_frames) = part.split_once(' ').unwrap_or((part, ""));
             let kind = if overlay == "tree" { OverlayKind::Tree } else { OverlayKind::Ring };
-            let plan = Plan { peers, overlay: kind, limits: Limits::default(), count_frames: !count_frames.is_empty() };
+            let plan = Plan {
+                peers,
+                overlay: kind,
+                limits: Limits::default(),
+                count_frames: !count_frames.is_empty(),
+                build: |_, builder| builder,
+            };
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(Measurement::run(overlay, &plan))
         }

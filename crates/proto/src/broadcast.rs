@@ -53,6 +53,8 @@ pub(crate) struct Broadcaster {
     /// How much of the circle was covered for each, longer than the bodies are kept.
     covered: Window<MessageKey, Reach>,
     errands: BTreeMap<Ticket, Errand>,
+    /// Links over which a body was not acknowledged in time, and until when none is handed over them: see `hand`.
+    behind: BTreeMap<LinkId, Instant>,
     favours: BTreeMap<Ticket, Favour>,
     /// Long bodies on their way over links.
     streams: BTreeMap<StreamId, MessageKey>,
@@ -350,7 +352,9 @@ impl Broadcaster {
         let room = FIRST_COPIES.saturating_sub(recent.copies);
         let task = Growth { covered, reach, standing: &recent.standing() };
         let (shares, stretched) = families::shares(cx, overlay, &task, candidates, room);
-        for share in shares {
+        // Whoever is behind fails at once, and is replaced by those that have their shares by then.
+        let (behind, able): (Vec<_>, Vec<_>) = shares.into_iter().partition(|share| self.is_behind(cx, share.delegate));
+        for share in able.into_iter().chain(behind) {
             self.hand_out(cx, overlay, key, Part::Region(share));
         }
         for heir in stretched {

@@ -70,6 +70,7 @@ impl Machines {
     }
 
     pub(super) fn on_link_down(&mut self, cx: &mut Context<'_>, id: LinkId, reason: Refusal) {
+        cx.unhurried.on_link_down(id);
         let Some(link) = cx.links.remove(id) else { return };
         let peer = link.peer();
         self.questions.on_link_down(cx, id);
