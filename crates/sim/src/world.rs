@@ -343,6 +343,12 @@ impl World {
         self.happened
     }
 
+    /// How many peers were added, alive or not: their numbers are below this.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.peers.len()
+    }
+
     /// How many things are still to happen.
     #[must_use]
     pub fn pending(&self) -> usize {

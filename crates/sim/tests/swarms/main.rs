@@ -1,0 +1,125 @@
+//! The seed swarm: many small random worlds, and what must be true of each of them.
+//!
+//! Every seed draws a world: its size, its network, what befalls its peers, who of them means ill (`plan`). It is performed (`run`), then
+//! everything is mended, and it is asked what must be true (`rest`). A seed that fails is shrunk (`shrink`) and printed as lines that belong
+//! into a file of `kept/`, whose plans are performed for ever.
+//!
+//! 300 seeds, 10 000 with `CICADA_FULL`. `CICADA_SEED=17` performs that seed alone, `CICADA_SEED=100..900` these.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what the tests do is an argument of theirs, and bounded in real time"
+)]
+
+mod ledger;
+mod plan;
+mod rest;
+mod run;
+mod shrink;
+
+use cicada_wire::OverlayKind;
+use plan::Plan;
+use run::{Report, perform};
+use std::{
+    fs,
+    ops::Range,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+#[test]
+fn random_rings_keep_what_is_promised() {
+    swarm_of_seeds(OverlayKind::Ring);
+}
+
+#[test]
+fn random_trees_keep_what_is_promised() {
+    swarm_of_seeds(OverlayKind::Tree);
+}
+
+/// Performs the seeds of one overlay; a failure is told when it is shrunk.
+fn swarm_of_seeds(overlay: OverlayKind) {
+    let (seeds, budget) = seeds();
+    let (began, mut done, mut worst) = (Instant::now(), 0u32, Report::default());
+    for seed in seeds.clone() {
+        if began.elapsed() > budget {
+            break;
+        }
+        let plan = Plan::draw(overlay, seed);
+        match perform(&plan) {
+            Ok(report) => worst = worst.or_worse(report),
+            Err(failure) => {
+                let (small, shrunk) = shrink::shrink(plan.clone(), failure.clone(), TRIES);
+                panic!(
+                    "{overlay} seed {seed} at commit {}, \"{}\": {}\nagain: CICADA_SEED={seed} cargo test -p cicada-sim --test swarms {overlay}\n\
+                     {plan}\nshrunk, for a file of crates/sim/tests/swarms/kept:\n\n# {}: {}\n{small}",
+                    commit(),
+                    failure.claim,
+                    failure.what,
+                    shrunk.claim,
+                    shrunk.what
+                );
+            }
+        }
+        done += 1;
+    }
+    let took = began.elapsed();
+    println!("{overlay}: {done} seeds in {took:?}, {:?} each; the worst of each: {worst:?}", took / done.max(1));
+    assert_eq!(u64::from(done), seeds.end - seeds.start, "only so many seeds in {budget:?}");
+}
+
+/// Which seeds each overlay performs, and for how long at most.
+fn seeds() -> (Range<u64>, Duration) {
+    let full = std::env::var_os("CICADA_FULL").is_some();
+    let Ok(asked) = std::env::var("CICADA_SEED") else {
+        return if full { (0..5000, Duration::from_secs(1300)) } else { (0..150, Duration::from_secs(150)) };
+    };
+    let number = |word: &str| word.parse::<u64>().unwrap_or_else(|_| panic!("CICADA_SEED={asked} is no number and no A..B"));
+    let seeds = match asked.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => number(&asked)..number(&asked) + 1,
+    };
+    (seeds, Duration::MAX)
+}
+
+fn commit() -> String {
+    let said = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    said.ok().and_then(|said| String::from_utf8(said.stdout).ok()).map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+impl Report {
+    fn or_worse(self, other: Self) -> Self {
+        Self {
+            happened: self.happened.max(other.happened),
+            healed: self.healed.max(other.healed),
+            busiest: self.busiest.max(other.busiest),
+            quiet: self.quiet.max(other.quiet),
+        }
+    }
+}
+
+#[test]
+fn plans_that_failed_once_do_so_no_more() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/swarms/kept");
+    let mut paths: Vec<_> = fs::read_dir(kept).expect("it lies here").map(|entry| entry.expect("readable").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("readable");
+        let plan: Plan = text.parse().unwrap_or_else(|wrong| panic!("{}: {wrong}", path.display()));
+        perform(&plan).unwrap_or_else(|failure| panic!("{}: \"{}\": {}", path.display(), failure.claim, failure.what));
+    }
+}
+
+#[test]
+fn a_plan_is_read_as_it_was_written() {
+    for seed in 0..200 {
+        let plan = Plan::draw(OverlayKind::Tree, seed);
+        assert_eq!(plan.to_string().parse(), Ok(plan));
+    }
+    assert!("overlay=ring seed=1".parse::<Plan>().is_err_and(|what| what.contains("missing")));
+}
+
+const TRIES: usize = 300; // worlds, a minute or so
