@@ -4,7 +4,8 @@
 //! everything is mended, and it is asked what must be true (`rest`). A seed that fails is shrunk (`shrink`) and printed as lines that belong
 //! into a file of `kept/`, whose plans are performed for ever.
 //!
-//! 300 seeds, 10 000 with `CICADA_FULL`. `CICADA_SEED=17` performs that seed alone, `CICADA_SEED=100..900` these.
+//! 300 seeds, 10 000 with `CICADA_FULL`. `CICADA_SEED=17` performs that seed alone, `CICADA_SEED=100..900` these;
+//! `CICADA_TRACE=FILE` takes down what happens in the shrunk one that fails.
 
 #![allow(
     clippy::disallowed_methods,
@@ -18,6 +19,7 @@ mod rest;
 mod run;
 mod shrink;
 
+use cicada_sim::TraceLevel;
 use cicada_wire::OverlayKind;
 use plan::Plan;
 use run::{Report, perform};
@@ -48,10 +50,11 @@ fn swarm_of_seeds(overlay: OverlayKind) {
             break;
         }
         let plan = Plan::draw(overlay, seed);
-        match perform(&plan) {
+        match perform(&plan, TraceLevel::Off) {
             Ok(report) => worst = worst.or_worse(report),
             Err(failure) => {
                 let (small, shrunk) = shrink::shrink(plan.clone(), failure.clone(), TRIES);
+                write_trace(&small);
                 panic!(
                     "{overlay} seed {seed} at commit {}, \"{}\": {}\nagain: CICADA_SEED={seed} cargo test -p cicada-sim --test swarms {overlay}\n\
                      {plan}\nshrunk, for a file of crates/sim/tests/swarms/kept:\n\n# {}: {}\n{small}",
@@ -84,6 +87,13 @@ fn seeds() -> (Range<u64>, Duration) {
     (seeds, Duration::MAX)
 }
 
+/// What happens in a plan that fails, into the file that `CICADA_TRACE` names.
+fn write_trace(plan: &Plan) {
+    if let (Some(path), Err(failure)) = (std::env::var_os("CICADA_TRACE"), perform(plan, TraceLevel::Packets)) {
+        fs::write(path, failure.trace).expect("the trace can be written");
+    }
+}
+
 fn commit() -> String {
     let said = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
     said.ok().and_then(|said| String::from_utf8(said.stdout).ok()).map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
@@ -109,7 +119,7 @@ fn plans_that_failed_once_do_so_no_more() {
     for path in paths {
         let text = fs::read_to_string(&path).expect("readable");
         let plan: Plan = text.parse().unwrap_or_else(|wrong| panic!("{}: {wrong}", path.display()));
-        perform(&plan).unwrap_or_else(|failure| panic!("{}: \"{}\": {}", path.display(), failure.claim, failure.what));
+        perform(&plan, TraceLevel::Off).unwrap_or_else(|failure| panic!("{}: \"{}\": {}", path.display(), failure.claim, failure.what));
     }
 }
 

@@ -51,8 +51,8 @@ pub(crate) enum Act {
     Crash(usize),
     Restart(usize, Memory),
     Leave(usize),
-    /// A peer of this number comes, if there is none yet.
-    Join(usize),
+    /// Somebody new comes.
+    Join,
     Pause(usize),
     Resume(usize),
     /// These on one side, all others on the other.
@@ -116,10 +116,7 @@ impl Plan {
                 }
             }
             3 => self.acts.push((at, Act::Leave(who))),
-            4 | 5 => {
-                let newcomers = self.acts.iter().filter(|(_, act)| matches!(act, Act::Join(_))).count();
-                self.acts.push((at, Act::Join(self.members + newcomers)));
-            }
+            4 | 5 => self.acts.push((at, Act::Join)),
             6 | 7 => self.acts.extend([(at, Act::Pause(who)), (later, Act::Resume(who))]),
             8 => {
                 let side = (0..self.members).filter(|_| rng.random()).collect();
@@ -163,7 +160,7 @@ impl fmt::Display for Act {
             Self::Crash(who) => write!(f, "crash {who}"),
             Self::Restart(who, memory) => write!(f, "restart {who} {}", memory_name(*memory)),
             Self::Leave(who) => write!(f, "leave {who}"),
-            Self::Join(who) => write!(f, "join {who}"),
+            Self::Join => f.write_str("join"),
             Self::Pause(who) => write!(f, "pause {who}"),
             Self::Resume(who) => write!(f, "resume {who}"),
             Self::Split(side) => {
@@ -239,7 +236,7 @@ fn read_act(words: &[&str]) -> Result<Act, String> {
         ["restart", who, "identity"] => Act::Restart(number(who)?, Memory::Identity),
         ["restart", who, "members"] => Act::Restart(number(who)?, Memory::Members),
         ["leave", who] => Act::Leave(number(who)?),
-        ["join", who] => Act::Join(number(who)?),
+        ["join"] => Act::Join,
         ["pause", who] => Act::Pause(number(who)?),
         ["resume", who] => Act::Resume(number(who)?),
         ["split", ref side @ ..] => Act::Split(side.iter().map(|who| number(who)).collect::<Result<_, _>>()?),

@@ -5,7 +5,9 @@ use crate::{
     plan::{Act, Plan, Weather},
 };
 use cicada_proto::{Config, Operation};
-use cicada_sim::{Adversary, Bursts, ChurnPlan, Distribution, Latency, Memory, Network, PeerIndex, Reordering, World, WorldConfig};
+use cicada_sim::{
+    Adversary, Bursts, ChurnPlan, Distribution, Latency, Memory, Network, PeerIndex, Reordering, TraceLevel, World, WorldConfig,
+};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
@@ -17,10 +19,12 @@ pub(crate) struct Failure {
     /// Which claim.
     pub(crate) claim: &'static str,
     pub(crate) what: String,
+    /// What happened, if it was traced and nothing panicked.
+    pub(crate) trace: String,
 }
 
 pub(crate) fn failure(claim: &'static str, what: impl Into<String>) -> Failure {
-    Failure { claim, what: what.into() }
+    Failure { claim, what: what.into(), trace: String::new() }
 }
 
 /// What a world measured.
@@ -36,8 +40,12 @@ pub(crate) struct Report {
 }
 
 /// Performs a plan; a panic is a failure too.
-pub(crate) fn perform(plan: &Plan) -> Result<Report, Failure> {
-    catch_unwind(AssertUnwindSafe(|| Run::new(plan).perform())).unwrap_or_else(|panic| {
+pub(crate) fn perform(plan: &Plan, trace: TraceLevel) -> Result<Report, Failure> {
+    let run = || {
+        let mut run = Run::new(plan, trace);
+        run.perform().map_err(|failure| Failure { trace: run.world.trace_mut().take(), ..failure })
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|what| (*what).to_owned()));
         Err(failure("no panic", what.unwrap_or_default()))
     })
@@ -48,24 +56,25 @@ pub(crate) struct Run<'a> {
     plan: &'a Plan,
     pub(crate) world: World,
     pub(crate) ledger: Ledger,
+    mending: bool,
     /// Who is told to join, and the attempt.
     joining: Vec<(PeerIndex, Operation)>,
     pub(crate) report: Report,
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a Plan) -> Self {
+    fn new(plan: &'a Plan, trace: TraceLevel) -> Self {
         let mut config = Config::default();
         config.overlay = plan.overlay;
         config.upkeep.successors = plan.successors;
         config.limits.links = plan.links;
         let network = plan.weather.network();
-        let mut world = World::new(WorldConfig { seed: plan.seed, config, network, ..WorldConfig::default() });
+        let mut world = World::new(WorldConfig { seed: plan.seed, config, network, trace, ..WorldConfig::default() });
         world.add_peers(plan.members);
-        Self { plan, world, ledger: Ledger::default(), joining: Vec::new(), report: Report::default() }
+        Self { plan, world, ledger: Ledger::default(), mending: false, joining: Vec::new(), report: Report::default() }
     }
 
-    fn perform(mut self) -> Result<Report, Failure> {
+    fn perform(&mut self) -> Result<Report, Failure> {
         let first: Vec<_> = self.world.live().collect();
         // Who fails to join tries again when everything is mended.
         self.world.join_all(&first, 20);
@@ -141,7 +150,7 @@ impl<'a> Run<'a> {
                 let operation = run.world.operation();
                 run.world.command(who, cicada_proto::Command::Leave { operation });
             }),
-            Act::Join(_) => {
+            Act::Join => {
                 let newcomer = self.world.add(cicada_sim::PeerOptions::default());
                 self.enter(newcomer);
             }
@@ -186,19 +195,24 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Somebody wants to be in, by whoever is; when nobody is, by whoever is there.
+    /// Somebody wants to be in, by whoever is; when nobody is, it waits, and at the end all who are out gather around the first: if
+    /// each knocked at another, there would be swarms that never met.
     fn enter(&mut self, who: PeerIndex) {
-        let others = |mut peers: Vec<PeerIndex>| {
-            peers.retain(|other| *other != who);
-            Some(peers).filter(|peers| !peers.is_empty())
-        };
-        let Some(entries) = others(self.world.swarms().concat()).or_else(|| others(self.world.live_members())) else { return };
+        let mut entries = self.world.swarms().concat();
+        if entries.is_empty() && self.mending {
+            entries.extend(self.world.live_members().first());
+        }
+        entries.retain(|entry| *entry != who);
+        if entries.is_empty() {
+            return;
+        }
         let entry = self.world.choose(&entries);
         self.joining.push((who, self.world.connect(who, entry)));
     }
 
     /// Everything that was done to the world is undone; who is out, as people would, tries again.
     fn mend(&mut self) -> Result<(), Failure> {
+        self.mending = true;
         self.world.heal();
         self.world.stop_churn();
         let live: Vec<_> = self.world.live().collect();

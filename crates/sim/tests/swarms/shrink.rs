@@ -4,10 +4,11 @@ use crate::{
     plan::{Act, Plan, Weather},
     run::{Failure, perform},
 };
+use cicada_sim::TraceLevel;
 
 /// The smallest plan found that fails as `failure` says, trying at most `tries` worlds, and how that one fails.
 pub(crate) fn shrink(plan: Plan, failure: Failure, tries: usize) -> (Plan, Failure) {
-    shrink_with(plan, failure, tries, |plan| perform(plan).err())
+    shrink_with(plan, failure, tries, |plan| perform(plan, TraceLevel::Off).err())
 }
 
 fn shrink_with(mut plan: Plan, mut failure: Failure, mut tries: usize, mut fails: impl FnMut(&Plan) -> Option<Failure>) -> (Plan, Failure) {
@@ -69,13 +70,12 @@ fn keep_members(plan: &mut Plan, members: usize) {
         Act::Crash(who)
         | Act::Restart(who, _)
         | Act::Leave(who)
-        | Act::Join(who)
         | Act::Pause(who)
         | Act::Resume(who)
         | Act::Lookup(who)
         | Act::Cast(who) => !gone.contains(who),
         Act::Send(who, to) => !gone.contains(who) && !gone.contains(to),
-        Act::Split(_) | Act::Heal | Act::Churn(_) => true,
+        Act::Split(_) | Act::Heal | Act::Churn(_) | Act::Join => true,
     });
     for (_, act) in &mut plan.acts {
         if let Act::Split(side) = act {

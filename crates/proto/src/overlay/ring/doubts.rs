@@ -49,8 +49,9 @@ impl Ring {
         let Some(successor) = self.stabilise.successor else { return };
         let before = std::mem::replace(&mut self.stabilise.heard, list.to_vec());
         let (me, full) = (self.id(), cx.config.upkeep.successors);
-        // A list shorter than that is the whole ring; `tell` leaves one out.
-        let end = list.last().filter(|_| list.len() + 1 >= full).map(|last| Geometry::Ring.offset(me, *last));
+        // A list shorter than that, or one that comes round to us, is the whole ring; `tell` leaves one out.
+        let is_part = list.len() + 1 >= full && !list.contains(&me);
+        let end = list.last().filter(|_| is_part).map(|last| Geometry::Ring.offset(me, *last));
         // Of members that it does not see nothing can be said.
         let sees = self.member(successor).map_or(Families::default(), |successor| Families::of(successor.record()));
         let is_seen = |id: Hash| sees.are_both() || self.member(id).is_some_and(|member| sees.reach(member.record()));
