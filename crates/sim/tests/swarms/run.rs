@@ -4,7 +4,7 @@ use crate::{
     ledger::Ledger,
     plan::{Act, Plan, Weather},
 };
-use cicada_proto::{Config, Operation};
+use cicada_proto::{Config, Event, Operation};
 use cicada_sim::{
     Adversary, Bursts, ChurnPlan, Distribution, Latency, Memory, Network, PeerIndex, Reordering, TraceLevel, World, WorldConfig,
 };
@@ -188,6 +188,7 @@ impl<'a> Run<'a> {
         }
         let who = PeerIndex(who);
         self.ledger.restarts(&mut self.world, who);
+        self.joining.retain(|(other, _)| *other != who);
         self.world.restart_with(who, memory);
         match memory {
             Memory::Nothing | Memory::Identity => self.enter(who),
@@ -202,7 +203,8 @@ impl<'a> Run<'a> {
         if entries.is_empty() && self.mending {
             entries.extend(self.world.live_members().first());
         }
-        entries.retain(|entry| *entry != who);
+        // Who has begun to join, and has not heard how that went, is no entry yet.
+        entries.retain(|entry| *entry != who && self.joining.iter().all(|(other, _)| other != entry));
         if entries.is_empty() {
             return;
         }
@@ -220,11 +222,20 @@ impl<'a> Run<'a> {
         self.world.set_network(Weather { least: self.plan.weather.least, most: self.plan.weather.most, ..Weather::default() }.network());
         for _ in 0..ATTEMPTS {
             self.run_for(SECOND * 4)?;
-            let (world, joining) = (&self.world, &mut self.joining);
-            joining.retain(|(who, operation)| world.lives_still(*who) && world.outcome(*operation).is_none());
+            let world = &self.world;
+            let is_open = |operation: Operation| world.outcome(operation).is_none();
+            let failed = |operation: Operation| matches!(world.outcome(operation), Some((_, Event::ConnectFailed { .. })));
+            self.joining.retain(|(who, operation)| world.lives_still(*who) && (is_open(*operation) || failed(*operation)));
+            let tries = |who: &PeerIndex| self.joining.iter().any(|(other, operation)| other == who && is_open(*operation));
             let out = |who: &PeerIndex| world.node(*who).is_some_and(|node| !node.is_joined());
-            let out: Vec<_> = world.live().filter(out).filter(|who| joining.iter().all(|(tries, _)| tries != who)).collect();
-            out.into_iter().for_each(|who| self.enter(who));
+            // Whose attempt failed may meanwhile have become the entry of others: together they are a swarm that never met the rest.
+            let mut again: Vec<_> = self.joining.iter().filter(|(_, operation)| failed(*operation)).map(|(who, _)| *who).collect();
+            again.extend(world.live().filter(out));
+            again.retain(|who| !tries(who));
+            again.sort_unstable();
+            again.dedup();
+            self.joining.retain(|(_, operation)| is_open(*operation));
+            again.into_iter().for_each(|who| self.enter(who));
         }
         Ok(())
     }
