@@ -25,7 +25,8 @@
 //!
 //! Read in this order: [`World`] (time and what happens in it), `shell` (what a peer's shell does here), [`Network`] and `passage` (how a
 //! packet gets across), `transport` (links as QUIC gives them), `faults`, [`ChurnPlan`] and [`Adversary`] (what befalls peers, and
-//! what they do wrong), `wishes` and [`Assembly`] (what tests ask peers to do), `oracle` (what is true, seen from above), [`Trace`].
+//! what they do wrong), `wishes` and [`Assembly`] (what tests ask peers to do), `oracle` (what is true, seen from above), [`zave`] (what must
+//! be true of a ring at any time), [`Trace`].
 
 mod adversary;
 mod assembly;
@@ -48,6 +49,7 @@ mod transport;
 mod truth;
 mod wishes;
 mod world;
+pub mod zave;
 
 pub use adversary::Adversary;
 pub use assembly::Assembly;

@@ -3,7 +3,13 @@
 //! Each question takes the members of one swarm; [`World::live`] are all that live. What a peer knows is asked of its public
 //! tables, never of its private state.
 
-use crate::{cost::Cost, peer::PeerIndex, truth::Truth, world::World};
+use crate::{
+    cost::Cost,
+    peer::PeerIndex,
+    truth::Truth,
+    world::World,
+    zave::{self, Breach, Lists},
+};
 use cicada_proto::{
     Geometry, Node, Operation,
     event::{Place, Table},
@@ -194,39 +200,33 @@ impl World {
     /// # Errors
     /// Says whose list is not so.
     pub fn successors_live(&self, members: &[PeerIndex]) -> Result<(), String> {
-        self.first_live_successors(members).map(|_| ())
+        zave::live_successors(&self.successor_lists(members)).map(|_| ()).map_err(|breach| self.describe_breach(&breach))
     }
 
-    /// Zave's invariant as far as it can be seen from above: [`Self::successors_live`], and following the first live
-    /// successors from anywhere one comes to one ring.
+    /// Zave's invariant as far as it can be asked of rings of any size: [`Self::successors_live`], and following the first live
+    /// successors from anywhere one comes to one ring, which winds once. [`zave::Watch`] says for how long its assumption held.
     ///
     /// # Errors
     /// Says which part does not hold, and where.
     pub fn zave_holds(&self, members: &[PeerIndex]) -> Result<(), String> {
-        let (order, next) = self.first_live_successors(members)?;
-        one_ring(&next).map_err(|(a, b)| format!("{} and {} are on different rings", self.name(order[a]), self.name(order[b])))
+        zave::holds(&self.successor_lists(members)).map_err(|breach| self.describe_breach(&breach))
     }
 
-    /// The members in ring order, and the place of each one's first live successor.
-    fn first_live_successors(&self, members: &[PeerIndex]) -> Result<(Vec<PeerIndex>, Vec<usize>), String> {
-        let order = self.in_order(members);
-        if order.len() < 2 {
-            return Ok((order, vec![0; members.len()]));
+    /// The successor list of each of these members.
+    #[must_use]
+    pub fn successor_lists(&self, members: &[PeerIndex]) -> Lists {
+        members.iter().map(|who| (self.id(*who), self.ring_neighbours(*who).1)).collect()
+    }
+
+    fn describe_breach(&self, breach: &Breach) -> String {
+        let name = |id: &Hash| self.trace.words().id(*id);
+        let list = |id: &Hash| self.by_id(*id).map(|who| self.names_of(&self.ring_neighbours(who).1)).unwrap_or_default();
+        match breach {
+            Breach::Disordered(id) => format!("{} lists {} out of order", name(id), list(id)),
+            Breach::Stranded(id) => format!("{} lists no successor that lives: {}", name(id), list(id)),
+            Breach::TwoRings(a, b) => format!("{} and {} are on different rings", name(a), name(b)),
+            Breach::Winding | Breach::Principals(_) => breach.to_string(),
         }
-        let places: BTreeMap<Hash, usize> = order.iter().enumerate().map(|(place, who)| (self.id(*who), place)).collect();
-        let mut next = Vec::with_capacity(order.len());
-        for who in &order {
-            let (_, successors) = self.ring_neighbours(*who);
-            let me = self.id(*who);
-            if !successors.is_sorted_by_key(|id| Geometry::Ring.offset(me, *id)) {
-                return Err(format!("{} lists {} out of order", self.name(*who), self.names_of(&successors)));
-            }
-            match successors.iter().find_map(|id| places.get(id)) {
-                Some(place) => next.push(*place),
-                None => return Err(format!("{} lists no successor that lives: {}", self.name(*who), self.names_of(&successors))),
-            }
-        }
-        Ok((order, next))
     }
 
     /// For each of these members whose tree is not complete, how it errs: see [`Self::tree_is_complete`].
@@ -332,38 +332,4 @@ impl World {
     }
 }
 
-/// Whether following `next` leads from everywhere to one and the same cycle; if not, two places that lead to different ones.
-fn one_ring(next: &[usize]) -> Result<(), (usize, usize)> {
-    let cycle_of = |start: usize| {
-        let on_cycle = (0..next.len()).fold(start, |at, _| next[at]);
-        let mut least = on_cycle;
-        let mut at = next[on_cycle];
-        while at != on_cycle {
-            least = least.min(at);
-            at = next[at];
-        }
-        least
-    };
-    if next.is_empty() {
-        return Ok(());
-    }
-    let first = cycle_of(0);
-    match (1..next.len()).find(|start| cycle_of(*start) != first) {
-        Some(other) => Err((0, other)),
-        None => Ok(()),
-    }
-}
-
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_cycles_are_not_one_ring() {
-        assert_eq!(one_ring(&[1, 2, 0]), Ok(()));
-        assert_eq!(one_ring(&[1, 2, 1, 0]), Ok(()), "an appendage is no second ring");
-        assert_eq!(one_ring(&[1, 0, 3, 2]), Err((0, 2)));
-    }
-}

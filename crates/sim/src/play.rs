@@ -14,7 +14,7 @@
 //! Commands: `world key=value ..` (overlay, seed, latency_ms, jitter_ms, loss_percent, successors, bucket, trace), `peer NAME
 //! [id=HH]` (the first byte of its id), `connect X via Y`, `join X via Y` (and wait), `leave X`, `crash X ..`, `restart X`,
 //! `partition X .. | Y ..`, `heal`, `run MILLISECONDS`, `settle MILLISECONDS`, `lookup X HH`, `send X Y TEXT`, `broadcast X TEXT`,
-//! `vanish tasks X` (tasks to X vanish), `neighbours`, `check lists|ring|off` (after everything that happens), `trace
+//! `begin broadcast X TEXT` (without waiting for it), `adversary X KIND ..`, `vanish tasks X` (tasks to X vanish), `neighbours`, `check lists|ring|off` (after everything that happens), `trace
 //! off|events|packets`. A line that begins with `#` says something to people.
 
 use crate::{
@@ -149,6 +149,17 @@ impl Stage {
                 let world = self.world()?;
                 let operation = world.broadcast(who, text.join(" "));
                 world.wait(operation, Duration::from_secs(11));
+                Ok(())
+            }
+            ["begin", "broadcast", who, ref text @ ..] => {
+                let who = self.peer(who)?;
+                self.world()?.broadcast(who, text.join(" "));
+                Ok(())
+            }
+            ["adversary", who, ref kinds @ ..] => {
+                let who = self.peer(who)?;
+                let kinds = kinds.iter().map(|kind| kind.parse()).collect::<Result<Vec<_>, _>>()?;
+                self.world()?.set_adversary(who, &kinds);
                 Ok(())
             }
             _ => self.befall(&words),
