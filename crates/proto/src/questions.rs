@@ -16,11 +16,11 @@ pub(crate) struct Questions {
     open: BTreeMap<Ticket, Open>,
     /// How long members without a link take to answer.
     round_trips: BTreeMap<Hash, RoundTrip>,
-    /// Whether somebody lives was asked, and not answered in time.
+    /// Whether somebody lives was asked, and not answered in time, or may be answered twice.
     missed: Window<Ticket, Open>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     to: SignedRecord,
     query: Query,
@@ -136,6 +136,10 @@ impl Questions {
             }
             Via::Datagram(_) if open.again => {}
             Via::Datagram(_) => self.measured(open.to.id(), took),
+        }
+        if let Via::Both(..) = open.via {
+            // The other way may bring an answer as well.
+            self.missed.insert(cx.now, ticket, open.clone(), cx.now + LATE, MAX_MISSED);
         }
         cx.step(Step::Answered { from: open.to, reply, asker: open.asker });
     }
