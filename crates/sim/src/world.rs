@@ -413,13 +413,13 @@ impl World {
     /// Returns what has left as a stream: here payloads travel in one piece, however long.
     fn transmit(&mut self, who: PeerIndex, transmit: Transmit) -> Option<StreamId> {
         match transmit {
-            Transmit::Stream { stream, link, head, body } => {
+            Transmit::Stream { stream, link, head, body, offset } => {
                 if let Body::Whole(payload) = body {
-                    self.send_frame(who, link, head.with_payload(payload));
+                    self.send_frame(who, link, head.with_payload(payload.slice(offset..)));
                 }
                 return Some(stream);
             }
-            Transmit::Abandon { .. } | Transmit::Collect { .. } | Transmit::Discard { .. } => {}
+            Transmit::Abandon { .. } | Transmit::Collect { .. } | Transmit::Append { .. } | Transmit::Discard { .. } => {}
             Transmit::Frame { link, frame } => self.send_frame(who, link, frame),
             Transmit::Datagram { to, datagram } => self.send_datagram(who, to, datagram),
             Transmit::Dial { dial, to, expected } => self.dial(who, dial, to, expected),
