@@ -1,5 +1,7 @@
 use crate::harness::{Copies, LINKS, MARK, PATIENCE, Swarm};
-use cicada::{BroadcastOptions, OverlayKind, Route, SendOptions};
+use cicada::{BroadcastOptions, Builder, Faults, Hooks, OverlayKind, RemoteNode, Route, SendOptions};
+use cicada_wire::Frame;
+use std::sync::{Arc, Mutex};
 use tokio::time::{Instant, timeout};
 
 /// `length` bytes, no two pieces alike.
@@ -102,4 +104,74 @@ async fn broadcasts_of_up_to_sixteen_mebibytes_reach_everybody_once_on_the_ring(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broadcasts_of_up_to_sixteen_mebibytes_reach_everybody_once_on_the_tree() {
     broadcasts(OverlayKind::Tree).await;
+}
+
+/// Notes from which byte on a peer asks for the rest of a message.
+#[derive(Clone, Default)]
+struct Resumed(Arc<Mutex<Vec<u64>>>);
+
+impl Hooks for Resumed {
+    fn send(&self, _: &RemoteNode, frame: &[u8]) {
+        if let Ok(Frame::Pull(pull)) = Frame::parse(&frame.to_vec().into())
+            && pull.offset > 0
+        {
+            self.0.lock().expect("nobody panics here").push(pull.offset);
+        }
+    }
+}
+
+/// Every fourth peer breaks off whatever it hands on.
+fn breaks(index: usize) -> bool {
+    index % 4 == 2
+}
+
+async fn received(swarm: &Swarm) -> Vec<u64> {
+    let mut received = Vec::new();
+    for peer in &swarm.peers {
+        received.push(peer.metrics().await.expect("open").received.payload_bytes);
+    }
+    received
+}
+
+async fn broken_off(overlay: OverlayKind) {
+    const LENGTH: usize = 2 * MIB;
+    let resumed: Vec<Resumed> = (0..LINKS * 3 / 2).map(|_| Resumed::default()).collect();
+    let build = |index: usize, builder: Builder| {
+        let faults = Faults { breaks_streams_after: breaks(index).then_some(300_000), ..Faults::default() };
+        builder.faults(faults).hooks(resumed[index].clone())
+    };
+    let swarm = Swarm::made(overlay, resumed.len(), build).await;
+    let before = received(&swarm).await;
+    let (payload, started) = (large(LENGTH), Instant::now());
+    swarm.peers[5].broadcast(payload.clone(), &BroadcastOptions::default()).await.expect("taken");
+    for (index, peer) in swarm.peers.iter().enumerate().filter(|(index, _)| *index != 5) {
+        let message = timeout(PATIENCE, peer.recv()).await.unwrap_or_else(|_| panic!("{index} misses it")).expect("open");
+        assert!(message.data == payload, "as it was sent");
+    }
+    println!("{overlay}: everywhere after {:?}", started.elapsed());
+    swarm.nothing_more().await;
+    let bound = LENGTH as u64 * 6 / 5;
+    let mut over = 0;
+    for (index, (after, before)) in received(&swarm).await.into_iter().zip(before).enumerate() {
+        let mut offsets = resumed[index].0.lock().expect("nobody panics there").clone();
+        // Whoever refuses is asked in vain; each place at which it broke off counts once.
+        offsets.dedup();
+        // The control: what a peer would have received that fetched all of it each time.
+        let anew = after - before + offsets.iter().sum::<u64>();
+        println!("{overlay}: {index} received {} bytes, would have {anew}; went on at {offsets:?}", after - before);
+        assert!(after - before <= bound, "{index} received {} bytes", after - before);
+        over += usize::from(anew > bound);
+    }
+    assert!(over > 0, "nothing was broken off that mattered");
+    swarm.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_breaks_off_again_and_again_is_received_once_on_the_ring() {
+    broken_off(OverlayKind::Ring).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_breaks_off_again_and_again_is_received_once_on_the_tree() {
+    broken_off(OverlayKind::Tree).await;
 }
