@@ -68,21 +68,22 @@ impl Broadcaster {
     pub(crate) fn on_broken(&mut self, cx: &mut Context<'_>, body: BodyId, arrived: usize) {
         let Some(key) = self.with_body(body) else { return };
         let Some(recent) = self.recent.get_mut(&key) else { return };
-        let last = match recent.flow {
-            Some(Flow::Comes { from, since, tail }) => {
-                let fruitless = tail.is_some() && arrived < since.saturating_add(LEAST_PROGRESS);
-                if fruitless {
-                    self.repair.does_not_have(key, from);
-                }
-                Some(from)
-            }
-            Some(Flow::Stopped { .. }) | None => None,
+        let (last, fruitless) = match recent.flow {
+            Some(Flow::Comes { from, since, tail }) => (Some(from), tail.is_some() && arrived < since.saturating_add(LEAST_PROGRESS)),
+            Some(Flow::Stopped { .. }) | None => (None, false),
         };
-        let offerers = self.repair.offerers_of(key);
+        let mut offerers = self.repair.offerers_of(key);
+        if fruitless && let Some(last) = last {
+            self.repair.does_not_have(key, last);
+            offerers.remove(&last);
+        }
+        // Where nobody is asked, nothing goes on.
+        let arrived = if cx.config.upkeep.repair { arrived } else { 0 };
         if arrived == 0 {
             self.forget(cx, key);
         } else {
             recent.flow = Some(Flow::Stopped { arrived });
+            offerers.extend(last.filter(|last| !fruitless && cx.links.to_peer(*last).is_some()));
         }
         self.repair.lost(cx, key, offerers, arrived, last);
     }

@@ -323,6 +323,17 @@ fn what_nobody_goes_on_with_is_forgotten_in_the_end_and_may_come_anew() {
 }
 
 #[test]
+fn without_repair_nothing_is_kept_of_what_breaks_off() {
+    let mut config = config(8);
+    config.upkeep.repair = false;
+    let mut desk = Desk::linked_to(config, &[0x10, 0x40, 0x60, 0x80]);
+    desk.hear_of(id(0x10), task(1, 1), BODY, LENGTH);
+    desk.broken_at(BODY, HERE);
+    assert_eq!((&desk.bodies.discarded[..], desk.bodies.abandoned.len()), (&[BODY][..], 3));
+    assert!(asked(&mut desk).is_empty());
+}
+
+#[test]
 fn what_has_stopped_makes_room_for_what_comes() {
     let mut desk = broken_off(1);
     desk.hear_of(id(0x40), Frame::Task(part(2, 0), Bytes::new()), OTHER, LENGTH);
