@@ -16,6 +16,7 @@ use std::{
 };
 use tokio::time;
 
+#[allow(dead_code, reason = "pressure.rs uses the rest")]
 #[path = "measure/process.rs"]
 mod process;
 #[path = "measure/report.rs"]
@@ -70,7 +71,13 @@ fn run(words: &[String]) -> Result<(), Box<dyn Error>> {
         Some(part) => {
             let (overlay, count_frames) = part.split_once(' ').unwrap_or((part, ""));
             let kind = if overlay == "tree" { OverlayKind::Tree } else { OverlayKind::Ring };
-            let plan = Plan { peers, overlay: kind, limits: Limits::default(), count_frames: !count_frames.is_empty() };
+            let plan = Plan {
+                peers,
+                overlay: kind,
+                limits: Limits::default(),
+                count_frames: !count_frames.is_empty(),
+                build: |_, builder| builder,
+            };
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(Measurement::run(overlay, &plan))
         }
@@ -215,6 +222,7 @@ impl<'a> Measurement<'a> {
 
     /// Waits until the swarm uses no less than before, and reports what that is.
     async fn rest(&mut self) {
+        time::sleep(SETTLED.saturating_sub(self.start.elapsed())).await;
         self.idle = self.look().await;
         for _ in 0..RESTS {
             let before = self.idle;
@@ -381,8 +389,11 @@ const HOPELESS: usize = 3;
 /// Traffic that a broadcast causes after it has arrived.
 const LINGER: Duration = Duration::from_secs(3);
 
+/// Tables are looked over ever more seldom after the last change, and links are checked ever more seldom.
+const SETTLED: Duration = Duration::from_secs(150);
+
 /// How long an idle swarm is looked at: longer than any of its usual intervals.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(20);
 
 /// How often it is looked at again in the hope that it calms down.
 const RESTS: usize = 8;

@@ -1,23 +1,32 @@
 //! What a swarm of 64 promises in time and hops, at most 16 links a peer and every message over the overlay:
-//! right answers after the last join, hops between random pairs, and all pairs in reach after a quarter was killed.
+//! right answers after the last join, hops between random pairs, all pairs in reach after a quarter was killed, and broadcasts
+//! that reach everybody although a fifth of the peers take their shares over and drop them.
 
 #[path = "measure/report.rs"]
 #[expect(dead_code, reason = "shared with the other benches, which need more of it")]
 mod report;
+#[path = "measure/swarm.rs"]
+#[expect(dead_code, reason = "shared with the other benches, which need more of it")]
+mod swarm;
 
-use cicada::{Hash, Limits, OverlayKind, RemoteNode, Route, SwarmPeer};
+use cicada::{BroadcastOptions, Faults, Hash, Limits, OverlayKind, RemoteNode, Route, SwarmPeer};
 use cicada_proto::Geometry;
-use report::{Promise, Report};
+use report::{Promise, Report, median};
 use std::{
+    collections::BTreeSet,
     error::Error,
     time::{Duration, Instant},
 };
+use swarm::{Plan, Random, Swarm, payload};
 use tokio::{runtime::Runtime, task::JoinSet, time};
 
 const SIZE: usize = 64;
 const LINKS: usize = 16;
 const PAIRS: usize = 500;
 const VICTIMS: usize = 16;
+
+/// How many broadcasts are made among peers of which a fifth drop their shares.
+const BROADCASTS: usize = 10;
 
 /// What is waited for at most, ten times what is promised.
 const PATIENCE: Duration = Duration::from_secs(50);
@@ -29,6 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (overlay, most_hops) in [(OverlayKind::Ring, 2.8), (OverlayKind::Tree, 2.4)] {
         // Victims live in a runtime of their own, which takes them along without a last packet when it ends.
         living.block_on(measure(overlay, most_hops, Runtime::new()?))?;
+    }
+    for overlay in [OverlayKind::Ring, OverlayKind::Tree] {
+        living.block_on(with_a_fifth_that_drop(overlay))?;
     }
     Ok(())
 }
@@ -138,4 +150,50 @@ async fn until_all_reach_each_other(peers: &[SwarmPeer]) -> Result<Duration, Box
             return Err(format!("{failed} pairs do not reach each other").into());
         }
     }
+}
+
+/// Every fifth acknowledges its share of a broadcast and forgets it. It neither delivers nor hands on, so that those behind it
+/// and those who were to have it from it learn of the broadcast only afterwards, and fetch it.
+async fn with_a_fifth_that_drop(overlay: OverlayKind) -> Result<(), Box<dyn Error>> {
+    let mut limits = Limits::default();
+    limits.links = LINKS;
+    let build =
+        |index, builder: cicada::Builder| builder.route(Route::Overlay).faults(Faults { drops_tasks: drops(index), ..Faults::default() });
+    let plan = Plan { peers: SIZE, overlay, limits, count_frames: false, build };
+    let mut swarm = Swarm::join(&plan, &mut Random(3)).await?;
+    swarm.settle().await;
+    let mut took = Vec::new();
+    for number in 0..BROADCASTS {
+        // Those who drop may be origins too: their own broadcasts they hand out.
+        let origin = number * 13 % SIZE;
+        let payload = payload(number as u64, 1 << 10);
+        let sent = Instant::now();
+        swarm.peers[origin].broadcast(payload.clone(), &BroadcastOptions::default()).await?;
+        let mut missing: BTreeSet<usize> = (0..SIZE).filter(|index| *index != origin && !drops(*index)).collect();
+        while !missing.is_empty() {
+            let arrival = time::timeout(PATIENCE, swarm.arrivals.recv()).await?.ok_or("the readers have ended")?;
+            if arrival.message.data == payload && missing.remove(&arrival.peer) && missing.is_empty() {
+                took.push((arrival.at - sent).as_secs_f64());
+            }
+        }
+    }
+    let others = "the broadcast is at all others although a fifth acknowledge it and drop it";
+    REPORT.figure(&format!("{overlay}: {others}, median"), median(&took), "s", Promise::Nothing);
+    let worst = took.into_iter().fold(0.0, f64::max);
+    REPORT.figure(&format!("{overlay}: {others}, worst of {BROADCASTS}"), worst, "s", Promise::AtMost(10.0));
+    let mut sending = JoinSet::new();
+    for pair in 0..PAIRS {
+        let from = pair * 31 % SIZE;
+        let (from, to) = (swarm.peers[from].clone(), swarm.peers[(from + 1 + pair * 17 % (SIZE - 1)) % SIZE].clone());
+        sending.spawn(async move { from.send(&to, "unicasts go on").await.is_ok() });
+    }
+    let acknowledged = sending.join_all().await.into_iter().filter(|acknowledged| *acknowledged).count();
+    let name = format!("{overlay}: unicasts acknowledged beside that fifth");
+    REPORT.figure(&name, acknowledged as f64 / PAIRS as f64, "of all", Promise::AtLeast(1.0));
+    swarm.close().await;
+    Ok(())
+}
+
+fn drops(index: usize) -> bool {
+    index % 5 == 3
 }

@@ -1,16 +1,17 @@
 //! The task that owns the node: it feeds it what happens, and does what follows.
 //!
 //! Everything reaches the node through bounded channels: wishes of the handles, news of the links, datagrams, verdicts of the
-//! hooks; and the clock. Nothing here waits for a link or for the application.
+//! hooks; and the clock. Only the links' control frames are read and written here, as far as that goes without waiting. Nothing here waits for a link or for the application.
 
 mod bodies;
 mod memory;
 mod oversight;
+mod reading;
 mod turn;
 
 use crate::{
     hook_thread::Verdict,
-    link::LinkHandle,
+    link::{LinkHandle, Reader},
     metrics::{Direction, Meters},
     network::{Network, News},
     node::{Message, RemoteNode},
@@ -26,6 +27,7 @@ use cicada_proto::{
 };
 use cicada_wire::{Address, Answer, Datagram, Hash, Identity, Refusal, SignedRecord};
 pub(crate) use memory::Memory;
+use reading::Readers;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -69,6 +71,7 @@ pub(crate) struct Driver {
     /// Who we are, for links to be. Taken away when the peer ends.
     identified: Option<watch::Sender<Me>>,
     links: BTreeMap<LinkId, LinkHandle>,
+    readers: Readers,
     unsent: Unsent,
     bodies: Bodies,
     /// Dials and links.
@@ -109,6 +112,7 @@ impl Driver {
             network: Arc::new(network),
             identified: Some(identified),
             links: BTreeMap::new(),
+            readers: Readers::new(),
             unsent: Unsent::default(),
             bodies: Bodies::default(),
             tasks: JoinSet::new(),
@@ -287,8 +291,9 @@ impl Driver {
 
     fn on_news(&mut self, news: News) {
         match news {
-            News::Up(up, handle) => self.on_link_up(up, handle),
+            News::Up(up, handle, reader) => self.on_link_up(up, handle, reader),
             News::Down(link, reason) => {
+                self.remove_reader(link);
                 self.links.remove(&link);
                 self.reap();
                 self.handle(Input::LinkDown { link, reason });
@@ -316,11 +321,13 @@ impl Driver {
         }
     }
 
-    fn on_link_up(&mut self, up: LinkUp, handle: LinkHandle) {
+    fn on_link_up(&mut self, up: LinkUp, handle: LinkHandle, reader: Reader) {
         tracing::debug!(peer = ?up.record, side = ?up.side, remote = %up.remote, "link up");
         self.meters.on_link_up(up.link, RemoteNode::from(&up.record));
-        self.links.insert(up.link, handle);
+        let link = up.link;
+        self.links.insert(link, handle);
         self.handle(Input::LinkUp(up));
+        self.add_reader(link, reader);
     }
 
     /// Forgets tasks that have ended.
@@ -478,10 +485,7 @@ impl Driver {
 
     fn sent(&mut self, operation: Operation, result: Result<cicada_proto::Receipt, cicada_proto::SendError>) {
         match self.waiting.remove(&operation) {
-            Some(Waiting::Send(SendDone::Told(done))) => {
-                // Whoever asked may have gone.
-                let _ = done.send(result);
-            }
+            Some(Waiting::Send(SendDone::Told(done))) => self.tell_sender(done, result),
             Some(
                 Waiting::Send(SendDone::Untold(_))
                 | Waiting::Rejoin
@@ -527,6 +531,7 @@ impl Driver {
     async fn end(mut self) {
         let politely = self.stage == Stage::Left;
         self.waiting.clear();
+        self.readers.give_up();
         self.end_memory().await;
         // Links that are only being made come to nothing.
         self.identified = None;

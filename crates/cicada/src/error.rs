@@ -172,7 +172,7 @@ pub enum SendError {
         /// To whom.
         target: Hash,
     },
-    /// The swarm has no such peer; nothing arrived.
+    /// The swarm has no such peer; nothing arrived, unless it was handed the message and taken for dead before it answered.
     #[error("the swarm has no peer {target}")]
     NoSuchPeer {
         /// Whom.
@@ -217,7 +217,8 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// Whether it is certain that the message arrived nowhere, so that sending it again makes no second one.
+    /// Whether the message arrived nowhere, so that sending it again makes no second one. That is certain but for a peer that was
+    /// taken for dead while it had the message, see [`SendError::NoSuchPeer`].
     #[must_use]
     pub fn never_arrived(&self) -> bool {
         match self {

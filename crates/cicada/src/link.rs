@@ -1,9 +1,10 @@
 //! One link: frames in, frames out, in bounded queues.
 //!
-//! Control frames travel in order on the stream of the hello. Bulk frames travel each on a stream of its own, with lower
+//! Control frames travel in order on the stream of the hello, see `control`. Bulk frames travel each on a stream of its own, with lower
 //! priority, a few at a time.
 
 mod bulk;
+mod control;
 
 use crate::{
     hello,
@@ -11,9 +12,11 @@ use crate::{
     node::RemoteNode,
 };
 pub(crate) use bulk::{Source, Stream};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cicada_proto::{LinkId, LinkUp, StreamId};
 use cicada_wire::{Frame, Refusal};
+pub(crate) use control::{Knock, Reader};
+use control::{Writer, Written};
 use quinn::{Connection, ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use std::{
     collections::VecDeque,
@@ -23,11 +26,18 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
 
-/// The way to a link's queue. Dropping it ends the link after what was queued is flushed.
+/// The way out over a link. Dropping it ends the link after what was queued is flushed.
 pub(crate) struct LinkHandle {
     connection: Connection,
+    network: Arc<Network>,
+    peer: RemoteNode,
+    control: Arc<Writer>,
     queue: mpsc::Sender<Outgoing>,
     bulk_bytes: Arc<AtomicUsize>,
     reason: Arc<OnceLock<Refusal>>,
@@ -45,19 +55,29 @@ pub(crate) enum Queued {
 }
 
 impl LinkHandle {
-    /// Queues a frame. Never waits.
-    pub(crate) fn send(&self, frame: Frame) -> Queued {
-        let bulk = if frame.is_bulk() { frame.len_bytes() } else { 0 };
-        if bulk > 0 && self.bulk_bytes.load(Ordering::Relaxed) > BULK_QUEUE_BYTES {
+    /// Queues a frame; if of control, until [`Self::flush`]. Never waits.
+    pub(crate) fn queue(&self, frame: Frame) -> Queued {
+        if !frame.is_bulk() {
+            return if self.control.add(&self.network, self.peer, &frame) { Queued::Yes } else { Queued::Overflow };
+        }
+        if self.bulk_bytes.load(Ordering::Relaxed) > BULK_QUEUE_BYTES {
             return Queued::Dropped;
         }
-        self.bulk_bytes.fetch_add(bulk, Ordering::Relaxed);
-        self.enqueue(Outgoing::Frame(frame))
+        self.bulk_bytes.fetch_add(frame.len_bytes(), Ordering::Relaxed);
+        self.enqueue(Outgoing::Bulk(Box::new(frame)))
+    }
+
+    /// Sends the control frames that were queued. Never waits.
+    pub(crate) fn flush(&self) -> Queued {
+        match self.control.write() {
+            Written::Yes => Queued::Yes,
+            Written::Partly => self.enqueue(Outgoing::Backlog),
+        }
     }
 
     /// Queues a long frame. Never waits.
     pub(crate) fn stream(&self, stream: Stream) -> Queued {
-        self.enqueue(Outgoing::Stream(stream))
+        self.enqueue(Outgoing::Stream(Box::new(stream)))
     }
 
     fn enqueue(&self, outgoing: Outgoing) -> Queued {
@@ -95,17 +115,27 @@ enum End {
 pub(crate) async fn run(network: &Arc<Network>, connection: Connection, send: SendStream, recv: RecvStream, up: LinkUp) {
     let id = up.link;
     let peer = RemoteNode::from(&up.record);
-    let (queue, frames) = mpsc::channel(QUEUE_FRAMES);
+    let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
     let bulk_bytes = Arc::new(AtomicUsize::new(0));
     let reason = Arc::new(OnceLock::new());
-    let handle = LinkHandle { connection: connection.clone(), queue, bulk_bytes: Arc::clone(&bulk_bytes), reason: Arc::clone(&reason) };
-    if network.news.send(News::Up(up, handle)).await.is_err() {
+    let control = Arc::new(Writer::new(send));
+    let (reader, read) = Reader::new(recv);
+    let handle = LinkHandle {
+        connection: connection.clone(),
+        network: Arc::clone(network),
+        peer,
+        control: Arc::clone(&control),
+        queue,
+        bulk_bytes: Arc::clone(&bulk_bytes),
+        reason: Arc::clone(&reason),
+    };
+    if network.news.send(News::Up(up, handle, reader)).await.is_err() {
         return;
     }
     let mut parts = JoinSet::new();
-    let outbound = Outbound { connection: connection.clone(), network: Arc::clone(network), peer, bulk_bytes };
-    parts.spawn(outbound.run(send, frames));
-    parts.spawn(read_control(Arc::clone(network), id, connection.clone(), recv));
+    let outbound = Outbound { connection: connection.clone(), network: Arc::clone(network), peer, control, bulk_bytes };
+    parts.spawn(outbound.run(outgoing));
+    parts.spawn(end_of_control(connection.clone(), read));
     parts.spawn(read_bulk(Arc::clone(network), id, connection.clone()));
     let refusal = supervise(&connection, &mut parts, &reason).await;
     // What arrived before the end is told before it.
@@ -137,10 +167,12 @@ async fn supervise(connection: &Connection, parts: &mut JoinSet<End>, reason: &O
     Refusal::Closing
 }
 
-/// Something to send.
+/// Something to send. Small: a queue has room for some dozens from the beginning, on every link.
 enum Outgoing {
-    Frame(Frame),
-    Stream(Stream),
+    /// Control frames that could not all be written at once.
+    Backlog,
+    Bulk(Box<Frame>),
+    Stream(Box<Stream>),
 }
 
 /// What travels on streams of its own.
@@ -157,6 +189,19 @@ impl Bulk {
         self.frames.is_empty() && self.sending.is_empty() && self.streams.is_empty() && self.streaming.is_empty()
     }
 
+    /// Puts aside what travels on streams of its own. Whether there is something else.
+    fn sort_in(&mut self, batch: &mut Vec<Outgoing>) -> bool {
+        let mut backlog = false;
+        for outgoing in batch.drain(..) {
+            match outgoing {
+                Outgoing::Backlog => backlog = true,
+                Outgoing::Bulk(frame) => self.frames.push_back(*frame),
+                Outgoing::Stream(stream) => self.streams.push_back(*stream),
+            }
+        }
+        backlog
+    }
+
     /// Waits until one of those that are being sent has ended.
     async fn next(&mut self) {
         tokio::select! {
@@ -167,18 +212,17 @@ impl Bulk {
     }
 }
 
-/// The way out.
+/// The way out, as far as it has to wait.
 struct Outbound {
     connection: Connection,
     network: Arc<Network>,
     peer: RemoteNode,
+    control: Arc<Writer>,
     bulk_bytes: Arc<AtomicUsize>,
 }
 
 impl Outbound {
-    async fn run(self, mut control: SendStream, mut frames: mpsc::Receiver<Outgoing>) -> End {
-        // Higher goes first; bulk has 0.
-        let _ = control.set_priority(1);
+    async fn run(self, mut outgoing: mpsc::Receiver<Outgoing>) -> End {
         let mut bulk = Bulk::default();
         let mut batch = Vec::new();
         let mut open = true;
@@ -186,9 +230,9 @@ impl Outbound {
         while open {
             self.start_bulk(&mut bulk);
             tokio::select! {
-                count = frames.recv_many(&mut batch, BATCH_FRAMES) => {
+                count = outgoing.recv_many(&mut batch, BATCH) => {
                     open = count > 0;
-                    if let Err(error) = self.write(&mut control, &mut batch, &mut bulk).await {
+                    if bulk.sort_in(&mut batch) && let Err(error) = self.control.catch_up().await {
                         return end_of_write(&self.connection, error).await;
                     }
                 }
@@ -198,13 +242,14 @@ impl Outbound {
             }
         }
         let flush = async {
+            // What was queued and not flushed, too.
+            let written = self.control.catch_up().await;
             while !bulk.is_empty() {
                 self.start_bulk(&mut bulk);
                 bulk.next().await;
             }
-            if control.finish().is_ok() {
-                // Ends when the other end has it all.
-                let _ = control.stopped().await;
+            if written.is_ok() {
+                self.control.finish().await;
             }
         };
         // A link that does not flush is closed all the same.
@@ -245,28 +290,6 @@ impl Outbound {
                 queued.fetch_sub(length, Ordering::Relaxed);
             });
         }
-    }
-
-    /// Writes control frames in one go, and puts the bulk frames among them aside.
-    async fn write(&self, control: &mut SendStream, batch: &mut Vec<Outgoing>, bulk: &mut Bulk) -> Result<(), WriteError> {
-        let mut bytes = BytesMut::new();
-        for outgoing in batch.drain(..) {
-            let frame = match outgoing {
-                Outgoing::Stream(stream) => {
-                    bulk.streams.push_back(stream);
-                    continue;
-                }
-                Outgoing::Frame(frame) if frame.is_bulk() => {
-                    bulk.frames.push_back(frame);
-                    continue;
-                }
-                Outgoing::Frame(frame) => frame,
-            };
-            let encoded = self.encode(&frame);
-            bytes.extend_from_slice(&length_prefix(encoded.len()));
-            bytes.extend_from_slice(&encoded);
-        }
-        if bytes.is_empty() { Ok(()) } else { control.write_chunk(bytes.freeze()).await }
     }
 
     fn encode(&self, frame: &Frame) -> Bytes {
@@ -313,17 +336,12 @@ async fn wait_for_close(connection: &Connection) -> End {
     }
 }
 
-async fn read_control(network: Arc<Network>, id: LinkId, connection: Connection, mut recv: RecvStream) -> End {
-    loop {
-        match read_frame(&mut recv, CONTROL_BYTES).await {
-            Ok(Some(frame)) => {
-                if network.news.send(News::Frame(id, frame)).await.is_err() {
-                    return End::Deaf;
-                }
-            }
-            Ok(None) => return wait_for_close(&connection).await,
-            Err(unreadable) => return unreadable.end(&connection).await,
-        }
+/// Waits until no more control frames will come.
+async fn end_of_control(connection: Connection, read: oneshot::Receiver<Result<(), Unreadable>>) -> End {
+    match read.await {
+        Ok(Ok(())) => wait_for_close(&connection).await,
+        Ok(Err(unreadable)) => unreadable.end(&connection).await,
+        Err(_) => End::Deaf,
     }
 }
 
@@ -376,15 +394,7 @@ impl From<ReadError> for Unreadable {
     }
 }
 
-/// Reads one frame; `None` at the end of the stream. The length is checked before anything is kept, and memory grows only with
-/// what has arrived.
-async fn read_frame(recv: &mut RecvStream, limit: usize) -> Result<Option<Frame>, Unreadable> {
-    match read_prefix(recv, limit).await? {
-        Some(length) => read_frame_after(recv, length).await.map(Some),
-        None => Ok(None),
-    }
-}
-
+/// The length of the next frame; `None` at the end of the stream. It is checked before anything is kept.
 async fn read_prefix(recv: &mut RecvStream, limit: usize) -> Result<Option<usize>, Unreadable> {
     let mut prefix = [0; 4];
     match recv.read_exact(&mut prefix).await {
@@ -395,25 +405,6 @@ async fn read_prefix(recv: &mut RecvStream, limit: usize) -> Result<Option<usize
     }
     let length = u32::from_be_bytes(prefix) as usize;
     if length > limit { Err(Unreadable::Refused(Refusal::TooLarge)) } else { Ok(Some(length)) }
-}
-
-async fn read_frame_after(recv: &mut RecvStream, length: usize) -> Result<Frame, Unreadable> {
-    let bytes = read_bytes(recv, length).await?;
-    Frame::parse(&bytes).map_err(|error| Unreadable::Refused(error.refusal))
-}
-
-async fn read_bytes(recv: &mut RecvStream, length: usize) -> Result<Bytes, Unreadable> {
-    let mut bytes = BytesMut::new();
-    while bytes.len() < length {
-        let Some(chunk) = recv.read_chunk(length - bytes.len(), true).await? else {
-            return Err(Unreadable::Refused(Refusal::Malformed));
-        };
-        if chunk.bytes.len() == length {
-            return Ok(chunk.bytes);
-        }
-        bytes.extend_from_slice(&chunk.bytes);
-    }
-    Ok(bytes.freeze())
 }
 
 /// Bulk frames under way at once on a link, in each direction.
@@ -427,14 +418,14 @@ const LONG_STREAMS: u32 = 4; // guess: more would share what one can use
 /// is longer than they has a stream of its own.
 pub(crate) const CONTROL_BYTES: usize = 64 * 1024;
 
-/// Frames that wait for a link. More than this is more than the other end will ever take in time.
+/// Frames of each class that wait for a link. More than this is more than the other end will ever take in time.
 const QUEUE_FRAMES: usize = 1024; // guess
 
 /// Bulk that waits for a link.
 const BULK_QUEUE_BYTES: usize = 8 * 1024 * 1024; // guess: what is longer than a few packets has a stream of its own and does not wait here
 
-/// Frames written in one go.
-const BATCH_FRAMES: usize = 64; // guess
+/// What is taken from the queue in one go.
+const BATCH: usize = 64; // guess
 
 /// How long a closing link may take to hand over what was queued.
 const FLUSH: Duration = Duration::from_secs(2); // guess: several round trips of the longest paths

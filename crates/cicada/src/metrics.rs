@@ -225,7 +225,8 @@ impl Meters {
                     // The receipt for a message is its acknowledgement too; its own arrival nobody acknowledges.
                     Some(origin) if !sent => self.acknowledged(link, Handed::Message { origin, message, copy, receipt: false }),
                     Some(target) if self.links.get(&link) == Some(&target) => {}
-                    Some(_) | None if sent => self.hand(link, Handed::Message { origin, message, copy, receipt }),
+                    // What is acknowledged without hurry says nothing of how long a hop takes.
+                    Some(_) | None if sent && !header.hop.patient => self.hand(link, Handed::Message { origin, message, copy, receipt }),
                     Some(_) | None => {}
                 }
             }

@@ -5,7 +5,7 @@ use crate::{
     entrance::{Entrance, Passage},
     hello::{self, Greeted, Terms},
     hook_thread::HookThread,
-    link::{self, LinkHandle},
+    link::{self, LinkHandle, Reader},
     node::RemoteNode,
     quinn_tasks::QuinnTasks,
     socket::SharedSocket,
@@ -32,10 +32,10 @@ use tokio::{
 /// What the tasks of links and dials tell the one that owns the node.
 pub(crate) enum News {
     /// A link stands.
-    Up(LinkUp, LinkHandle),
+    Up(LinkUp, LinkHandle, Reader),
     /// A link is gone.
     Down(LinkId, Refusal),
-    /// A frame arrived.
+    /// A frame arrived on a stream of its own.
     Frame(LinkId, Frame),
     /// A long frame begins to arrive.
     Arriving { link: LinkId, head: Frame, number: BodyId, body: Arc<Body> },

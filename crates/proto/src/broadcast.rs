@@ -55,6 +55,8 @@ pub(crate) struct Broadcaster {
     /// How much of the circle was covered for each, longer than the bodies are kept.
     covered: Window<MessageKey, Reach>,
     errands: BTreeMap<Ticket, Errand>,
+    /// Links over which a body was not acknowledged in time, and until when none is handed over them: see `hand`.
+    behind: BTreeMap<LinkId, Instant>,
     favours: BTreeMap<Ticket, Favour>,
     /// Long bodies on their way over links, and to whom.
     streams: BTreeMap<StreamId, (MessageKey, Hash)>,
@@ -159,7 +161,7 @@ impl Broadcaster {
             } else if task.extend {
                 self.take_extend(cx, overlay, link, task, reach)
             } else {
-                self.take_body(cx, overlay, deliveries, from, &task, payload, reach)
+                self.take_body(cx, overlay, deliveries, &Given { from, task: &task, reach }, payload)
             }
         });
         let refusal = match result {
@@ -181,11 +183,10 @@ impl Broadcaster {
         cx: &mut Context<'_>,
         overlay: &Overlay,
         deliveries: &mut Deliveries,
-        from: Hash,
-        task: &Task,
+        given: &Given<'_>,
         payload: Body,
-        reach: Reach,
     ) -> Result<Answer, Refusal> {
+        let Given { from, task, reach } = *given;
         let key = MessageKey::of(&task.header.fixed);
         self.go_on(cx, from, task, &payload)?;
         let covered = self.covered.get(cx.now, &key).copied();
@@ -361,7 +362,9 @@ impl Broadcaster {
         let room = FIRST_COPIES.saturating_sub(recent.copies);
         let task = Growth { covered, reach, standing: &recent.standing() };
         let (shares, stretched) = families::shares(cx, overlay, &task, candidates, room);
-        for share in shares {
+        // Whoever is behind fails at once, and is replaced by those that have their shares by then.
+        let (behind, able): (Vec<_>, Vec<_>) = shares.into_iter().partition(|share| self.is_behind(cx, share.delegate));
+        for share in able.into_iter().chain(behind) {
             self.hand_out(cx, overlay, key, Part::Region(share));
         }
         for heir in stretched {
@@ -405,6 +408,13 @@ impl Broadcaster {
             self.hand_out(cx, overlay, key, Part::Entry(entry));
         }
     }
+}
+
+/// A task that brings a body.
+struct Given<'a> {
+    from: Hash,
+    task: &'a Task,
+    reach: Reach,
 }
 
 /// What the sender of a task hears.

@@ -9,6 +9,7 @@ use crate::{
     refusals::Refusals,
     step::Step,
     time::Instant,
+    unhurried::Unhurried,
 };
 use cicada_wire::{Address, Frame, Hash, PublicKey, Refusal, SignedRecord, Ticket, UnixTime};
 use rand_chacha::ChaCha8Rng;
@@ -27,6 +28,7 @@ pub(crate) struct Context<'a> {
     pub(crate) numbers: &'a mut Numbers,
     pub(crate) refusals: &'a mut Refusals,
     pub(crate) steps: &'a mut VecDeque<Step>,
+    pub(crate) unhurried: &'a mut Unhurried,
     pub(crate) out: &'a mut Outbox,
 }
 
@@ -87,6 +89,15 @@ impl Context<'_> {
                 self.out.transmits.push_back(Transmit::Stream { stream, link, head, body: body.clone(), offset });
                 Some(stream)
             }
+        }
+    }
+
+    /// Acknowledges a message: at once, unless its sender is patient.
+    pub(crate) fn acknowledge(&mut self, link: LinkId, patient: bool, frame: Frame) {
+        if patient {
+            self.unhurried.hold(self.now, self.out, link, frame);
+        } else {
+            self.out.frame(link, frame);
         }
     }
 

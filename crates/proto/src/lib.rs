@@ -40,6 +40,7 @@ mod route;
 mod scope;
 mod seen;
 mod step;
+mod unhurried;
 
 pub use body::{Body, BodyId, LONG_BYTES, StreamId};
 pub use config::{Config, ConfigError};

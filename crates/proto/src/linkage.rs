@@ -104,13 +104,15 @@ impl Linkage {
                 paused.push(peer);
             }
         }
+        // Dialling changes neither of them.
+        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
         for wanted in bridge(cx, overlay, &paused).into_iter().chain(overlay.wanted_links(&linked, &paused)) {
             let peer = wanted.id();
             if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
                 continue;
             }
-            let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
-            let ours = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count() + cx.links.dialling();
+            let ours = made + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
             if !room && overlay.rank(peer, &others) != Rank::Essential && !is_bridge(cx, &wanted) {
@@ -163,8 +165,9 @@ fn bridge(cx: &Context<'_>, overlay: &Overlay, paused: &[Hash]) -> Vec<SignedRec
         return Vec::new();
     }
     let (geometry, me) = (overlay.geometry(), cx.me.id());
-    let mut members: Vec<SignedRecord> = overlay.members().into_iter().map(|member| member.record().clone()).collect();
-    members.retain(|member| is_bridge(cx, member) && cx.links.to_peer(member.id()).is_none() && !paused.contains(&member.id()));
+    let bridges = overlay.members_that(|member| is_bridge(cx, member.record()));
+    let mut members: Vec<SignedRecord> = bridges.iter().map(|member| member.record().clone()).collect();
+    members.retain(|member| cx.links.to_peer(member.id()).is_none() && !paused.contains(&member.id()));
     members.sort_by_key(|member| geometry.offset(me, member.id()));
     members.truncate(BRIDGES - standing);
     members
@@ -176,7 +179,8 @@ fn dialled(cx: &Context<'_>, overlay: &Overlay) -> Vec<(Hash, Instant)> {
         return Vec::new();
     }
     let since = |member: &Proven| cx.links.dialling_since(cx.address(member.record())?);
-    overlay.members().iter().filter_map(|member| Some((member.id(), since(member)?))).collect()
+    let dialled = overlay.members_that(|member| since(member).is_some());
+    dialled.iter().filter_map(|member| Some((member.id(), since(member)?))).collect()
 }
 
 /// The least worthy link if there are more than the limit allows; a link in use counts for more than an idle one of its rank.

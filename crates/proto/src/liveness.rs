@@ -21,6 +21,8 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
     watched: BTreeMap<Hash, Watch>,
+    /// No rest ends earlier: found anew by each wake, so that nobody need look at all of them after every input.
+    next: Option<Instant>,
     /// When links fell silent lately, the last one last; at most [`MANY`].
     silences: VecDeque<Instant>,
     /// Until then the others have been told.
@@ -53,6 +55,11 @@ impl Liveness {
     pub(crate) fn on_link_up(&mut self, cx: &Context<'_>, record: &SignedRecord) {
         let until = cx.now + cx.config.upkeep.liveness;
         self.watched.insert(record.id(), Watch::new(record.clone(), until, true));
+        self.rests_until(until);
+    }
+
+    fn rests_until(&mut self, until: Instant) {
+        self.next = Some(self.next.map_or(until, |next| next.min(until)));
     }
 
     /// A link to a member is gone.
@@ -91,7 +98,8 @@ impl Liveness {
             watch.lossy = if *misses > 0 { (watch.lossy + 2).min(MOST_LOSSY) } else { watch.lossy.saturating_sub(1) };
             watch.quiet += 1;
             watch.hurried = false;
-            watch.rest(cx, overlay);
+            let until = watch.rest(cx, overlay);
+            self.rests_until(until);
         } else {
             *misses += 1;
             let (misses, allowed) = (*misses, if watch.linked { MISSES_LINKED + watch.lossy } else { MISSES });
@@ -153,40 +161,33 @@ impl Liveness {
                 *until = soon.min(*until);
             }
         }
+        self.rests_until(soon);
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
+        if self.next.is_none_or(|next| next > cx.now) {
+            return;
+        }
+        self.next = None;
         for watch in self.watched.values_mut() {
             let State::Resting { until } = watch.state else { continue };
+            let until = if until > cx.now { until } else { watch.rest(cx, overlay) };
             if until > cx.now {
-                continue;
-            }
-            watch.rest(cx, overlay);
-            if watch.is_due(cx) {
+                self.next = Some(self.next.map_or(until, |next| next.min(until)));
+            } else {
                 watch.check(cx);
             }
         }
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let due = |watch: &Watch| match watch.state {
-            State::Resting { until } => Some(until),
-            State::Checking { .. } => None,
-        };
-        self.watched.values().filter_map(due).min()
+        self.next
     }
 }
 
 impl Watch {
     fn new(record: SignedRecord, until: Instant, linked: bool) -> Self {
         Self { record, state: State::Resting { until }, quiet: 0, hurried: false, lossy: 0, linked }
-    }
-
-    fn is_due(&self, cx: &Context<'_>) -> bool {
-        match self.state {
-            State::Resting { until } => until <= cx.now,
-            State::Checking { .. } => false,
-        }
     }
 
     fn check(&mut self, cx: &mut Context<'_>) {
@@ -198,8 +199,8 @@ impl Watch {
         cx.step(Step::Check { to: self.record.clone(), effort });
     }
 
-    /// Waits until it has not been heard of for long enough; not at all if it is so already.
-    fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay) {
+    /// Waits until it has not been heard of for long enough; not at all if it is so already. Says until when.
+    fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay) -> Instant {
         let link = cx.links.to_peer(self.record.id());
         let heard = link.map_or(Instant(0), |link| link.heard);
         let patience = match link {
@@ -207,7 +208,9 @@ impl Watch {
             Some(link) => self.patience(cx, overlay, link),
             None => Duration::ZERO,
         };
-        self.state = State::Resting { until: heard + patience };
+        let until = heard + patience;
+        self.state = State::Resting { until };
+        until
     }
 
     /// How long the other end of a link may be silent.

@@ -34,6 +34,7 @@ use crate::{
     route::{Map, Router},
     step::Step,
     time::{Instant, Wake},
+    unhurried::Unhurried,
 };
 use cicada_wire::{Record, Role, SignedRecord, UnixTime};
 use rand::SeedableRng;
@@ -51,6 +52,7 @@ pub struct Node {
     numbers: Numbers,
     refusals: Refusals,
     steps: VecDeque<Step>,
+    unhurried: Unhurried,
     machines: Machines,
     pace: Pace,
 }
@@ -107,6 +109,7 @@ impl Node {
             numbers: Numbers::default(),
             refusals: Refusals::default(),
             steps: VecDeque::new(),
+            unhurried: Unhurried::default(),
             machines,
             pace: Pace::default(),
         })
@@ -121,10 +124,11 @@ impl Node {
             self.renewed(record);
         }
         if let Input::Wake = input
-            && !self.pace.on_wake(now, self.machines.next_timeout().map(|(due, _)| due).filter(|due| *due <= now))
+            && !self.pace.on_wake(now, self.next_due().map(|(due, _)| due).filter(|due| *due <= now))
         {
             return;
         }
+        let before = out.transmits.len();
         let mut cx = Context {
             now,
             clock: self.clock,
@@ -136,10 +140,12 @@ impl Node {
             numbers: &mut self.numbers,
             refusals: &mut self.refusals,
             steps: &mut self.steps,
+            unhurried: &mut self.unhurried,
             out,
         };
         self.machines.on_input(&mut cx, input);
         self.machines.pass_steps(&mut cx);
+        self.unhurried.join(out, before);
     }
 
     /// A new record of our own replaces the old one; another's would be a bug of the shell.
@@ -153,8 +159,13 @@ impl Node {
     /// When the node wants a [`Input::Wake`], and why. Earlier wakes do no harm.
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, Wake)> {
-        let (due, wake) = self.machines.next_timeout()?;
+        let (due, wake) = self.next_due()?;
         Some((self.pace.next_timeout().map_or(due, |reading| due.max(reading)), wake))
+    }
+
+    fn next_due(&self) -> Option<(Instant, Wake)> {
+        let unhurried = self.unhurried.next_timeout().map(|due| (due, Wake::Route));
+        [self.machines.next_timeout(), unhurried].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
 
     /// Who this node is.
@@ -291,6 +302,7 @@ impl Machines {
     }
 
     fn on_wake(&mut self, cx: &mut Context<'_>) {
+        cx.unhurried.on_wake(cx.now, cx.out);
         self.questions.on_wake(cx);
         self.prover.on_wake(cx);
         self.liveness.on_wake(cx, &self.overlay);

@@ -133,7 +133,7 @@ impl Router {
             self.update_timer(message);
             return false;
         };
-        let hop = Mutable { hop_limit: MAX_HOPS, copy: number, ..Mutable::default() };
+        let hop = Mutable { hop_limit: MAX_HOPS, copy: number, patient: sending.options.ack == Ack::None, ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed: sending.fixed.clone(), hop }, Body::Whole(sending.payload.clone()), Previous::Here);
         copy.charged = false;
         copy.choice = match (direct, slot == 0 && number == 0) {

@@ -84,12 +84,18 @@ pub struct Cost {
 }
 
 impl Cost {
-    pub(crate) fn frame(&mut self, frame: &Frame) {
-        self.tallies[kind_of_frame(frame) as usize].add(frame.len_bytes());
+    /// Counts a frame; says how many bytes it has.
+    pub(crate) fn frame(&mut self, frame: &Frame) -> usize {
+        let bytes = frame.len_bytes();
+        self.tallies[kind_of_frame(frame) as usize].add(bytes);
+        bytes
     }
 
-    pub(crate) fn datagram(&mut self, datagram: &Datagram) {
-        self.tallies[kind_of_datagram(datagram) as usize].add(datagram.len_bytes() + SwarmKeys::SEAL_BYTES + UDP_IP_BYTES);
+    /// Counts a datagram; says how many bytes it has on the wire.
+    pub(crate) fn datagram(&mut self, datagram: &Datagram) -> usize {
+        let bytes = datagram.len_bytes() + SwarmKeys::SEAL_BYTES + UDP_IP_BYTES;
+        self.tallies[kind_of_datagram(datagram) as usize].add(bytes);
+        bytes
     }
 
     pub(crate) fn dial(&mut self) {

@@ -1,34 +1,64 @@
-//! A world of virtual time around the machines of `cicada-proto`: latency, loss, crashes, partitions, traces, invariants.
+//! A world of virtual time around the machines of `cicada-proto`: latency, loss, faults, churn, adversaries, traces, invariants.
 //!
 //! [`World`] owns peers, each a [`cicada_proto::Node`], and moves what they put into their outboxes. It has no clock, no
 //! socket and next to no cryptography: proofs of an address are tokens of the key that would have signed them, a secret is
 //! compared instead of proven. Everything follows from its seed, so the same seed gives the same trace, byte for byte.
+//! `docs/simulation.md` says what it models and what not.
 //!
 //! ```
-//! use cicada_sim::{World, WorldConfig};
+//! use cicada_sim::{Adversary, ChurnPlan, Latency, Matrix, Network, World, WorldConfig};
+//! use std::time::Duration;
 //!
-//! let mut world = World::new(WorldConfig { seed: 7, ..WorldConfig::default() });
-//! let peers = world.add_peers(2);
-//! world.run_for(std::time::Duration::from_secs(1));
-//! assert_eq!(world.live().collect::<Vec<_>>(), peers);
+//! let latency = Latency::Matrix(Matrix::load("wonder222")?.into());
+//! let network = Network { latency, lost_per_million: 10_000, ..Network::default() };
+//! let mut world = World::new(WorldConfig { seed: 7, network, ..WorldConfig::default() });
+//! let peers = world.add_peers(8);
+//! assert!(world.join_all(&peers, 100).failed.is_empty());
+//! world.settle(&peers, Duration::from_secs(60))?;
+//! assert_eq!(world.right_lookups(&peers, 10, Duration::from_secs(10)), 10);
+//!
+//! world.set_adversary(peers[3], &[Adversary::Drop]);
+//! world.start_churn(&peers[4..], ChurnPlan::default())?;
+//! world.run_for(Duration::from_secs(60));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Read in this order: [`World`] (time and what happens in it), [`Network`] (what is bad about it), `transport` (links as
-//! QUIC gives them), `wishes` (what tests ask peers to do), `oracle` (what is true, seen from above), [`Trace`].
+//! Read in this order: [`World`] (time and what happens in it), `shell` (what a peer's shell does here), [`Network`] and `passage` (how a
+//! packet gets across), `transport` (links as QUIC gives them), `faults`, [`ChurnPlan`] and [`Adversary`] (what befalls peers, and
+//! what they do wrong), `wishes` and [`Assembly`] (what tests ask peers to do), `oracle` (what is true, seen from above), [`Trace`].
 
+mod adversary;
+mod assembly;
+mod churn;
 mod cost;
+mod distribution;
+mod faults;
+mod links;
+mod matrix;
 mod network;
 mod oracle;
+mod passage;
 mod peer;
 pub mod play;
 mod queue;
+mod rules;
+mod shell;
 mod trace;
 mod transport;
+mod truth;
 mod wishes;
 mod world;
 
+pub use adversary::Adversary;
+pub use assembly::Assembly;
+pub use churn::{ChurnCounts, ChurnPlan};
 pub use cost::{Cost, Kind, Tally};
-pub use network::{Latency, Network, Packet, Passing, Verdict};
+pub use distribution::Distribution;
+pub use faults::Memory;
+pub use matrix::{Matrix, MatrixError};
+pub use network::{Bursts, Latency, Line, Network, Reordering};
 pub use peer::{PeerIndex, PeerOptions, Swarm};
+pub use queue::Ties;
+pub use rules::{Packet, Passing, Verdict};
 pub use trace::{TRACE_VERSION, Trace, TraceLevel};
 pub use world::{World, WorldConfig};

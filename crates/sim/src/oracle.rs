@@ -3,11 +3,10 @@
 //! Each question takes the members of one swarm; [`World::live`] are all that live. What a peer knows is asked of its public
 //! tables, never of its private state.
 
-use crate::{cost::Cost, peer::PeerIndex, world::World};
+use crate::{cost::Cost, peer::PeerIndex, truth::Truth, world::World};
 use cicada_proto::{
     Geometry, Node, Operation,
     event::{Place, Table},
-    geometry::CELLS,
 };
 use cicada_wire::{Hash, Refusal, Role, SignedRecord};
 use rand::RngExt;
@@ -56,7 +55,7 @@ impl World {
     /// The peer with this id, alive or not.
     #[must_use]
     pub fn by_id(&self, id: Hash) -> Option<PeerIndex> {
-        self.peers.iter().position(|peer| peer.record.id() == id).map(PeerIndex)
+        self.by_id.get(&id).copied()
     }
 
     /// A point of the circle, drawn from the world's seed.
@@ -120,7 +119,7 @@ impl World {
         members
     }
 
-    fn table(&self, who: PeerIndex) -> Table {
+    pub(crate) fn table(&self, who: PeerIndex) -> Table {
         self.node(who).map(Node::table).unwrap_or_default()
     }
 
@@ -167,25 +166,11 @@ impl World {
     /// # Errors
     /// Says who errs, and how.
     pub fn ring_is_ordered(&self, members: &[PeerIndex]) -> Result<(), String> {
-        let order = self.in_order(members);
-        for (place, who) in order.iter().enumerate() {
-            if order.len() == 1 {
-                break;
-            }
-            let next = order[(place + 1) % order.len()];
-            let before = order[(place + order.len() - 1) % order.len()];
-            let (predecessor, successors) = self.ring_neighbours(*who);
-            if successors.first() != Some(&self.id(next)) {
-                return Err(self.errs(*who, "first successor", next, successors.first().copied()));
-            }
-            if predecessor != Some(self.id(before)) {
-                return Err(self.errs(*who, "predecessor", before, predecessor));
-            }
-        }
-        Ok(())
+        let truth = Truth::of(self, members, Geometry::Ring);
+        truth.order().iter().try_for_each(|who| truth.neighbours_are_right(self, *who))
     }
 
-    fn errs(&self, who: PeerIndex, what: &str, truth: PeerIndex, belief: Option<Hash>) -> String {
+    pub(crate) fn errs(&self, who: PeerIndex, what: &str, truth: PeerIndex, belief: Option<Hash>) -> String {
         let belief = belief.map_or_else(|| "nobody".to_owned(), |id| self.trace.words().id(id));
         format!("the {what} of {} is {}, it thinks {belief}", self.name(who), self.name(truth))
     }
@@ -195,19 +180,11 @@ impl World {
     /// # Errors
     /// Says who errs.
     pub fn successor_lists_are_right(&self, members: &[PeerIndex]) -> Result<(), String> {
-        let order = self.in_order(members);
-        for (place, who) in order.iter().enumerate() {
-            let length = self.peers[who.0].config.upkeep.successors.min(order.len() - 1);
-            let truth: Vec<_> = (1..=length).map(|step| self.id(order[(place + step) % order.len()])).collect();
-            let (_, belief) = self.ring_neighbours(*who);
-            if belief.get(..length) != Some(&truth[..]) {
-                return Err(format!("{} lists {}, not the {length} members that follow it", self.name(*who), self.names_of(&belief)));
-            }
-        }
-        Ok(())
+        let truth = Truth::of(self, members, Geometry::Ring);
+        truth.order().iter().try_for_each(|who| truth.list_is_right(self, *who))
     }
 
-    fn names_of(&self, ids: &[Hash]) -> String {
+    pub(crate) fn names_of(&self, ids: &[Hash]) -> String {
         ids.iter().map(|id| self.trace.words().id(*id)).collect::<Vec<_>>().join(" ")
     }
 
@@ -255,9 +232,8 @@ impl World {
     /// For each of these members whose tree is not complete, how it errs: see [`Self::tree_is_complete`].
     #[must_use]
     pub fn incomplete_trees(&self, members: &[PeerIndex]) -> Vec<String> {
-        let mut ids: Vec<_> = members.iter().map(|who| self.id(*who)).collect();
-        ids.sort_unstable();
-        members.iter().filter_map(|who| self.tree_of_one(*who, &ids).err()).collect()
+        let truth = Truth::of(self, members, Geometry::Tree);
+        members.iter().filter_map(|who| truth.tree_of_one(self, *who).err()).collect()
     }
 
     /// Whether each of these members knows the members closest to it, and somebody alive in every cell that is not empty.
@@ -265,28 +241,8 @@ impl World {
     /// # Errors
     /// Says who errs, and how.
     pub fn tree_is_complete(&self, members: &[PeerIndex]) -> Result<(), String> {
-        let mut ids: Vec<_> = members.iter().map(|who| self.id(*who)).collect();
-        ids.sort_unstable();
-        members.iter().try_for_each(|who| self.tree_of_one(*who, &ids))
-    }
-
-    /// `ids`: of all members, sorted.
-    fn tree_of_one(&self, who: PeerIndex, ids: &[Hash]) -> Result<(), String> {
-        let me = self.id(who);
-        let mut known: Vec<_> = self.table(who).entries.iter().map(|entry| entry.record.id()).collect();
-        known.sort_unstable();
-        let closest = self.peers[who.0].config.upkeep.bucket.min(TREE_CLOSEST);
-        if let Some(missing) = closest_others(ids, me, closest).into_iter().find(|id| known.binary_search(id).is_err()) {
-            return Err(format!("{} does not know {}, which is close to it", self.name(who), self.names_of(&[missing])));
-        }
-        let mut empty = [true; CELLS as usize];
-        for cell in known.iter().filter(|id| ids.binary_search(id).is_ok()).filter_map(|id| Geometry::Tree.cell(me, *id)) {
-            empty[cell as usize] = false;
-        }
-        match ids.iter().filter_map(|id| Geometry::Tree.cell(me, *id)).find(|cell| empty[*cell as usize]) {
-            Some(cell) => Err(format!("{} knows nobody alive in its cell {cell}", self.name(who))),
-            None => Ok(()),
-        }
+        let truth = Truth::of(self, members, Geometry::Tree);
+        members.iter().try_for_each(|who| truth.tree_of_one(self, *who))
     }
 
     /// Whether the tables of these members are what they should be: an ordered ring with right lists, or a complete tree.
@@ -305,8 +261,17 @@ impl World {
     /// # Errors
     /// Says who errs, and how.
     pub fn settle(&mut self, members: &[PeerIndex], span: Duration) -> Result<Duration, String> {
-        self.run_until_every(SETTLE_PAUSE, span, |world| world.tables_are_right(members).is_ok())
-            .ok_or_else(|| self.tables_are_right(members).err().unwrap_or_default())
+        let truth = Truth::of(self, members, self.geometry(members));
+        // Whoever erred last is asked first: nearly always that answers for all.
+        let mut erring = members.first().copied();
+        let settled = self.run_until_every(SETTLE_PAUSE, span, |world| {
+            if erring.is_some_and(|who| truth.check(world, who).is_err()) {
+                return false;
+            }
+            erring = truth.order().iter().copied().find(|who| truth.check(world, *who).is_err());
+            erring.is_none()
+        });
+        settled.ok_or_else(|| self.tables_are_right(members).err().unwrap_or_default())
     }
 
     /// Looks up `count` random keys, each from a random one of these members, all at once; says what each that did not name
@@ -367,16 +332,6 @@ impl World {
     }
 }
 
-/// The `count` of these ids that are closest to `me`, itself left out.
-fn closest_others(ids: &[Hash], me: Hash, count: usize) -> Vec<Hash> {
-    let mut others: Vec<_> = ids.iter().copied().filter(|id| *id != me).collect();
-    if count < others.len() {
-        others.select_nth_unstable_by_key(count, |id| Geometry::Tree.offset(me, *id));
-        others.truncate(count);
-    }
-    others
-}
-
 /// Whether following `next` leads from everywhere to one and the same cycle; if not, two places that lead to different ones.
 fn one_ring(next: &[usize]) -> Result<(), (usize, usize)> {
     let cycle_of = |start: usize| {
@@ -399,7 +354,6 @@ fn one_ring(next: &[usize]) -> Result<(), (usize, usize)> {
     }
 }
 
-const TREE_CLOSEST: usize = 8; // of k = 20: who answers for a key needs its closest, not all of the neighbourhood
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -1,15 +1,26 @@
 //! A peer in the world: its node, and what a shell around it would hold.
 
-use crate::cost::Cost;
-use cicada_proto::{Config, Instant, Me, Node, event::Delivery};
+use crate::{adversary::Adversary, cost::Cost, faults::Remembered, links::LinkKey, passage::Access};
+use cicada_proto::{Config, Input, Instant, Me, Node, event::Delivery};
 use cicada_wire::{
     Address, Answer, Challenge, Hash, IdKind, Identity, PublicKey, Record, Refusal, Role, Signature, SignedRecord, UnixTime,
 };
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 /// Numbers a peer of a world, in the order in which they were added.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PeerIndex(pub usize);
+
+impl PeerIndex {
+    /// The same for all that concerns this peer alone, and for nothing else.
+    pub(crate) fn class(self) -> u64 {
+        u64::MAX - self.0 as u64
+    }
+}
 
 /// What the members of a swarm share.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,7 +79,9 @@ pub(crate) struct SimPeer {
     pub(crate) socket: SocketAddr,
     pub(crate) other: Option<SocketAddr>,
     pub(crate) swarm: Swarm,
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
+    /// What its key is made of: its name, until it starts again without its identity.
+    pub(crate) key_name: String,
     pub(crate) record: SignedRecord,
     /// Counts its starts; what was under way for an earlier one is void.
     pub(crate) start: u32,
@@ -76,11 +89,25 @@ pub(crate) struct SimPeer {
     pub(crate) node: Option<Node>,
     /// The wake-up that counts; earlier and later ones still in the queue are void.
     pub(crate) wake: Option<Instant>,
+    /// When its node wants to be woken.
+    pub(crate) due: Option<Instant>,
     pub(crate) spins: u32,
     /// Peers hear each other when their islands are the same.
     pub(crate) island: usize,
     /// Its machine has time for it only every so often.
     pub(crate) stall: Option<std::time::Duration>,
+    /// Since when its process stands still, if it does.
+    pub(crate) paused: Option<Instant>,
+    /// What waits until it goes on, or has time.
+    pub(crate) waiting: VecDeque<Input>,
+    /// Its links, those being made and those of which something is still under way among them.
+    pub(crate) links: Vec<LinkKey>,
+    /// What its place on the latency matrix is drawn from.
+    pub(crate) place: u64,
+    pub(crate) access: Access,
+    pub(crate) adversary: Vec<Adversary>,
+    /// What it knew when it stopped last.
+    pub(crate) remembered: Option<Box<Remembered>>,
     /// Whether its application takes deliveries at once.
     pub(crate) reads: bool,
     /// What its application says when asked to admit a peer.
@@ -98,8 +125,14 @@ impl SimPeer {
     }
 
     pub(crate) fn me(&self, seed: u64) -> Me {
+        let boot = self.boot(seed);
+        Me { record: self.record.clone(), boot }
+    }
+
+    /// The number of this start.
+    pub(crate) fn boot(&self, seed: u64) -> u64 {
         let boot = Hash::of(format!("boot {seed} {} {}", self.name, self.start)).to_bytes();
-        Me { record: self.record.clone(), boot: u64::from_be_bytes(boot[..8].try_into().expect("8 of 32 bytes")) }
+        u64::from_be_bytes(boot[..8].try_into().expect("8 of 32 bytes"))
     }
 
     pub(crate) fn node_seed(&self, seed: u64) -> [u8; 32] {
@@ -123,7 +156,7 @@ impl SimPeer {
 }
 
 /// The identity of the peer with this name.
-fn identity_of(name: &str) -> Identity {
+pub(crate) fn identity_of(name: &str) -> Identity {
     Identity::from_seed(&Hash::of(format!("key of {name}")).to_bytes())
 }
 
@@ -157,6 +190,13 @@ pub(crate) fn renewed(record: &SignedRecord, name: &str) -> SignedRecord {
     let mut next = record.record().clone();
     next.sequence += 1;
     SignedRecord::sign(next, &identity_of(name)).expect("the record agreed with itself before")
+}
+
+/// The record of another peer at the same address.
+pub(crate) fn rekeyed(record: &SignedRecord, key_name: &str) -> SignedRecord {
+    let identity = identity_of(key_name);
+    let next = Record { key: identity.public(), sequence: 1, ..record.record().clone() };
+    SignedRecord::sign(next, &identity).expect("the record agreed with itself before")
 }
 
 /// A record that a peer made anew itself.

@@ -18,8 +18,10 @@
 //! off|events|packets`. A line that begins with `#` says something to people.
 
 use crate::{
-    network::{Latency, Network, Packet, Verdict},
+    network::{Latency, Network},
     peer::{PeerIndex, PeerOptions},
+    queue::Ties,
+    rules::{Packet, Verdict},
     trace::TraceLevel,
     world::{World, WorldConfig},
 };
@@ -196,7 +198,7 @@ impl Stage {
     }
 
     fn make_world(&mut self, settings: &[&str]) -> Result<(), String> {
-        let mut config = WorldConfig { trace: TraceLevel::Events, ..WorldConfig::default() };
+        let mut config = WorldConfig { trace: TraceLevel::Events, ties: Ties::Arranged, ..WorldConfig::default() };
         let mut node = Config::default();
         let (mut latency, mut jitter) = (Duration::from_millis(20), Duration::ZERO);
         for setting in settings {

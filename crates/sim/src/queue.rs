@@ -1,25 +1,41 @@
-//! What is still to happen, in the order of time and, at one time, in the order in which it was arranged.
+//! What is still to happen, in the order of time. What is due at one time happens in an order that the seed draws, or in the order
+//! in which it was arranged; of one class always in the order in which it was arranged.
 
 use cicada_proto::Instant;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
+/// In which order things happen that are due at the same time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Ties {
+    /// In one that follows from the seed; what travels over one link, or concerns one peer alone, stays in order.
+    #[default]
+    Random,
+    /// In the order in which they were arranged: for plays that people read.
+    Arranged,
+}
+
 /// A queue of happenings. The heap sorts small tickets; what they stand for lies still in its place.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
-    order: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    order: BinaryHeap<Reverse<(Instant, u64, u64, usize)>>,
     places: Vec<Option<T>>,
     free: Vec<usize>,
     arranged: u64,
-}
-
-impl<T> Default for Queue<T> {
-    fn default() -> Self {
-        Self { order: BinaryHeap::new(), places: Vec::new(), free: Vec::new(), arranged: 0 }
-    }
+    /// Draws the order of what is due at one time; `None`: as arranged.
+    seed: Option<u64>,
 }
 
 impl<T> Queue<T> {
-    pub(crate) fn push(&mut self, at: Instant, what: T) {
+    pub(crate) fn new(ties: Ties, seed: u64) -> Self {
+        let seed = match ties {
+            Ties::Random => Some(seed),
+            Ties::Arranged => None,
+        };
+        Self { order: BinaryHeap::new(), places: Vec::new(), free: Vec::new(), arranged: 0, seed }
+    }
+
+    /// Arranges `what` for `at`. What is of the same `class` does not overtake it.
+    pub(crate) fn push(&mut self, at: Instant, class: u64, what: T) {
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
@@ -28,7 +44,8 @@ impl<T> Queue<T> {
             }
         };
         self.places[place] = Some(what);
-        self.order.push(Reverse((at, self.arranged, place)));
+        let tie = self.seed.map_or(0, |seed| mix(mix(seed ^ at.0) ^ class));
+        self.order.push(Reverse((at, tie, self.arranged, place)));
         self.arranged += 1;
     }
 
@@ -38,7 +55,7 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn pop(&mut self) -> Option<(Instant, T)> {
-        let Reverse((at, _, place)) = self.order.pop()?;
+        let Reverse((at, _, _, place)) = self.order.pop()?;
         self.free.push(place);
         let what = self.places[place].take().expect("a ticket is made with its place filled, and popped once");
         Some((at, what))
@@ -49,19 +66,54 @@ impl<T> Queue<T> {
     }
 }
 
+/// Scatters numbers: the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+pub(crate) fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn emptied<T>(queue: &mut Queue<T>) -> Vec<T> {
+        std::iter::from_fn(|| queue.pop()).map(|(_, what)| what).collect()
+    }
+
     #[test]
-    fn what_is_due_at_one_time_happens_in_the_order_it_was_arranged() {
-        let mut queue = Queue::default();
-        for (at, name) in [(5, "c"), (1, "a"), (5, "d"), (1, "b")] {
-            queue.push(Instant(at), name);
+    fn what_is_due_at_one_time_happens_in_the_order_it_was_arranged_if_that_is_asked() {
+        let mut queue = Queue::new(Ties::Arranged, 0);
+        for (class, (at, name)) in [(5, "c"), (1, "a"), (5, "d"), (1, "b")].into_iter().enumerate() {
+            queue.push(Instant(at), class as u64, name);
         }
-        let names: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, name)| name).collect();
-        assert_eq!(names, ["a", "b", "c", "d"]);
-        queue.push(Instant(9), "again");
+        assert_eq!(emptied(&mut queue), ["a", "b", "c", "d"]);
+        queue.push(Instant(9), 0, "again");
         assert_eq!((queue.due(), queue.len(), queue.places.len()), (Some(Instant(9)), 1, 4), "places are used again");
+    }
+
+    #[test]
+    fn what_is_due_at_one_time_happens_in_an_order_that_the_seed_draws() {
+        let order = |seed| {
+            let mut queue = Queue::new(Ties::Random, seed);
+            (0..20).for_each(|class| queue.push(Instant(5), class, class));
+            emptied(&mut queue)
+        };
+        assert_eq!(order(1), order(1), "the control: the same seed, the same order");
+        assert_ne!(order(1), order(2));
+        assert_ne!(order(1), (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_of_one_class_stays_in_order_and_time_goes_before_ties() {
+        let mut queue = Queue::new(Ties::Random, 3);
+        (0..50_u64).for_each(|number| queue.push(Instant(number / 25), number % 2, number));
+        let order = emptied(&mut queue);
+        for class in 0..2 {
+            let of_class: Vec<_> = order.iter().filter(|number| *number % 2 == class).collect();
+            assert!(of_class.is_sorted(), "{of_class:?}");
+        }
+        assert!(order[..25].iter().all(|number| *number < 25));
     }
 }

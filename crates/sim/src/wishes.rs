@@ -32,7 +32,7 @@ impl World {
     /// Gives a peer a command at a later time, if it still lives then.
     pub fn command_at(&mut self, at: Instant, who: PeerIndex, command: Command) {
         let start = self.peers[who.0].start;
-        self.queue.push(at, Happening::Told { who, start, input: Box::new(Input::Command(command)) });
+        self.queue.push(at, who.class(), Happening::Told { who, start, input: Box::new(Input::Command(command)) });
     }
 
     /// What an operation ended with, if it has, and when.

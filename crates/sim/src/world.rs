@@ -1,23 +1,26 @@
 //! The world: virtual time, the peers in it, and what is still to happen to them.
 
 use crate::{
+    adversary::Fabrications,
+    churn::{Churn, Turnover},
     cost::Cost,
-    network::{Network, Passing, Rules, Verdict},
+    links::Links,
+    network::Network,
+    passage::Access,
     peer::{self, PeerIndex, PeerOptions, SimPeer},
-    queue::Queue,
+    queue::{Queue, Ties, mix},
+    rules::{Passing, Rules, Verdict},
     trace::{Trace, TraceLevel},
-    transport::{Arrival, Links},
+    transport::Arrival,
 };
-use cicada_proto::{
-    Body, Command, Config, Event, Input, Instant, Job, JobResult, Node, Operation, Outbox, StreamId, Transmit, config::Families,
-    event::Delivery,
-};
-use cicada_wire::{Address, Datagram, Refusal, SignedRecord, UnixTime};
+use cicada_proto::{Config, Event, Input, Instant, Node, Operation, Outbox, config::Families, links::LinkId};
+use cicada_wire::{Address, Datagram, Frame, Hash, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,13 +33,15 @@ pub struct WorldConfig {
     pub network: Network,
     /// How much is traced.
     pub trace: TraceLevel,
+    /// In which order things happen that are due at the same time.
+    pub ties: Ties,
     /// How peers behave unless their own options say otherwise.
     pub config: Config,
 }
 
 impl Default for WorldConfig {
     fn default() -> Self {
-        Self { seed: 0, network: Network::default(), trace: TraceLevel::Off, config: Config::default() }
+        Self { seed: 0, network: Network::default(), trace: TraceLevel::Off, ties: Ties::default(), config: Config::default() }
     }
 }
 
@@ -45,10 +50,18 @@ impl Default for WorldConfig {
 pub(crate) enum Happening {
     /// Something arrives over a link.
     Arrival(Arrival),
-    /// A datagram arrives.
-    Datagram { from: PeerIndex, to: Address, datagram: Datagram },
+    /// A datagram arrives, at the receiver's access line if it `queues` there with this many bytes.
+    Datagram { from: PeerIndex, to: Address, queues: Option<usize>, datagram: Datagram },
     /// A peer is told of something by its own shell.
     Told { who: PeerIndex, start: u32, input: Box<Input> },
+    /// A peer's machine has time for what waited.
+    Turn { who: PeerIndex, start: u32 },
+    /// An adversary hands on what it has held back.
+    Held { who: PeerIndex, start: u32, link: LinkId, frame: Box<Frame> },
+    /// A peer that remembers members looks whether it should come back by them.
+    Rejoin { who: PeerIndex, start: u32 },
+    /// A peer comes or goes.
+    Turnover(Turnover),
     /// A peer wanted to be woken.
     Wake { who: PeerIndex, start: u32 },
     /// A peer's shell tells it the wall time.
@@ -71,8 +84,11 @@ pub struct World {
     pub(crate) trace: Trace,
     pub(crate) outcomes: BTreeMap<Operation, (Instant, Event)>,
     pub(crate) operations: u64,
-    config: Config,
-    outbox: Outbox,
+    pub(crate) churn: Churn,
+    pub(crate) fabrications: Fabrications,
+    pub(crate) by_id: BTreeMap<Hash, PeerIndex>,
+    config: Arc<Config>,
+    pub(crate) outbox: Outbox,
     check: Option<Check>,
     happened: u64,
 }
@@ -85,7 +101,7 @@ impl World {
             now: Instant(0),
             seed: config.seed,
             rng: ChaCha8Rng::seed_from_u64(config.seed),
-            queue: Queue::default(),
+            queue: Queue::new(config.ties, config.seed),
             peers: Vec::new(),
             by_address: BTreeMap::new(),
             links: Links::default(),
@@ -94,7 +110,10 @@ impl World {
             trace: Trace::new(config.trace),
             outcomes: BTreeMap::new(),
             operations: 0,
-            config: config.config,
+            churn: Churn::default(),
+            fabrications: Fabrications::default(),
+            by_id: BTreeMap::new(),
+            config: Arc::new(config.config),
             outbox: Outbox::default(),
             check: None,
             happened: 0,
@@ -119,18 +138,20 @@ impl World {
         let who = PeerIndex(self.peers.len());
         let name = options.name.clone().unwrap_or_else(|| format!("p{}", who.0));
         let socket = options.socket.unwrap_or_else(|| private_address(who.0));
-        let mut config = options.config.clone().unwrap_or_else(|| self.config.clone());
         let sockets = [Some(socket), options.other].into_iter().flatten();
-        config.families = sockets.clone().fold(Families::NONE, |families, socket| families.and(Families::of_ip(socket.ip())));
+        let families = sockets.clone().fold(Families::NONE, |families, socket| families.and(Families::of_ip(socket.ip())));
+        let config = self.config_for(options.config.as_ref(), families);
         let record = peer::record_of(&options, &name, socket, &config, self.clock());
         for socket in sockets {
             assert!(self.by_address.insert(socket, who).is_none(), "{socket} is taken");
         }
+        self.by_id.entry(record.id()).or_insert(who);
         self.trace.name(record.id(), &name);
         if let Some(address) = record.announced() {
             self.trace.name(address.id(), &name);
         }
         self.peers.push(SimPeer {
+            key_name: name.clone(),
             name,
             socket,
             other: options.other,
@@ -140,9 +161,17 @@ impl World {
             start: 0,
             node: None,
             wake: None,
+            due: None,
             spins: 0,
             island: 0,
             stall: None,
+            paused: None,
+            waiting: VecDeque::new(),
+            links: Vec::new(),
+            place: mix(self.seed ^ mix(who.0 as u64)),
+            access: Access::default(),
+            adversary: Vec::new(),
+            remembered: None,
             reads: true,
             admits: true,
             deliveries: Vec::new(),
@@ -154,57 +183,31 @@ impl World {
         who
     }
 
-    fn start(&mut self, who: PeerIndex) {
+    /// Peers that are configured alike share what they are configured as.
+    fn config_for(&mut self, own: Option<&Config>, families: Families) -> Arc<Config> {
+        let config = own.unwrap_or(&self.config);
+        if own.is_none() && config.families == families {
+            return Arc::clone(&self.config);
+        }
+        let mut config = config.clone();
+        config.families = families;
+        let config = Arc::new(config);
+        if own.is_none() {
+            self.config = Arc::clone(&config);
+        }
+        config
+    }
+
+    pub(crate) fn start(&mut self, who: PeerIndex) {
         let (clock, seed) = (self.clock(), self.seed);
         let peer = &mut self.peers[who.0];
         peer.start += 1;
-        peer.wake = None;
+        (peer.wake, peer.due) = (None, None);
         let start = peer.start;
-        let node = Node::new(peer.me(seed), peer.config.clone(), peer.node_seed(seed), clock);
+        let node = Node::new(peer.me(seed), Config::clone(&peer.config), peer.node_seed(seed), clock);
         peer.node = Some(node.expect("the test's configuration agrees with itself"));
         self.tell_trace(who, "starts");
-        self.queue.push(self.now, Happening::Clock { who, start });
-    }
-
-    /// A peer vanishes without a word.
-    pub fn crash(&mut self, who: PeerIndex) {
-        if self.peers[who.0].node.take().is_some() {
-            self.tell_trace(who, "crashes");
-            self.abandon_links(who);
-        }
-    }
-
-    /// A crashed or departed peer starts again at its address with its key: it remembers nothing, its record is newer and its
-    /// boot number another.
-    pub fn restart(&mut self, who: PeerIndex) {
-        self.crash(who);
-        let peer = &mut self.peers[who.0];
-        peer.record = peer::renewed(&peer.record, &peer.name);
-        peer.deliveries.clear();
-        self.start(who);
-    }
-
-    /// From now on only peers of the same set hear each other; those named nowhere are a set of their own.
-    pub fn partition(&mut self, islands: &[&[PeerIndex]]) {
-        for peer in &mut self.peers {
-            peer.island = 0;
-        }
-        for (number, island) in islands.iter().enumerate() {
-            for who in *island {
-                self.peers[who.0].island = number + 1;
-            }
-        }
-        self.trace_world("partition");
-        self.cut_links();
-    }
-
-    /// Everybody hears everybody again.
-    pub fn heal(&mut self) {
-        for peer in &mut self.peers {
-            peer.island = 0;
-        }
-        self.trace_world("heal");
-        self.cut_links();
+        self.queue.push(self.now, who.class(), Happening::Clock { who, start });
     }
 
     /// Changes what is bad about the network.
@@ -250,14 +253,25 @@ impl World {
         self.happened += 1;
         match happening {
             Happening::Arrival(arrival) => self.arrive(arrival),
-            Happening::Datagram { from, to, datagram } => self.datagram_arrives(from, to, datagram),
+            Happening::Datagram { from, to, queues, datagram } => self.datagram_arrives(from, to, queues, datagram),
+            Happening::Turnover(turnover) => self.turn_over(turnover),
             Happening::Told { who, start, input } if self.is_started(who, start) => self.give(who, *input),
+            Happening::Turn { who, start } if self.is_started(who, start) => self.take_turn(who),
+            Happening::Held { who, start, link, frame } if self.is_started(who, start) => self.send_frame(who, link, *frame),
+            Happening::Rejoin { who, start } if self.is_started(who, start) => self.rejoin(who),
             Happening::Wake { who, start } if self.is_started(who, start) => self.wake(who),
             Happening::Clock { who, start } if self.is_started(who, start) => {
-                self.give(who, Input::Clock(self.clock()));
-                self.queue.push(self.now + CLOCK_EVERY, Happening::Clock { who, start });
+                if !self.is_paused(who) {
+                    self.give(who, Input::Clock(self.clock()));
+                }
+                self.queue.push(self.now + CLOCK_EVERY, who.class(), Happening::Clock { who, start });
             }
-            Happening::Told { .. } | Happening::Wake { .. } | Happening::Clock { .. } => {}
+            Happening::Told { .. }
+            | Happening::Turn { .. }
+            | Happening::Held { .. }
+            | Happening::Rejoin { .. }
+            | Happening::Wake { .. }
+            | Happening::Clock { .. } => {}
         }
         self.run_check();
         true
@@ -335,6 +349,12 @@ impl World {
         self.queue.len()
     }
 
+    /// How many links stand, are being made, or have something under way.
+    #[must_use]
+    pub fn link_count(&self) -> usize {
+        self.links.len()
+    }
+
     /// The trace.
     #[must_use]
     pub fn trace(&self) -> &Trace {
@@ -349,150 +369,6 @@ impl World {
     pub(crate) fn is_started(&self, who: PeerIndex, start: u32) -> bool {
         let peer = &self.peers[who.0];
         peer.node.is_some() && peer.start == start
-    }
-
-    /// Tells a peer something, now.
-    pub(crate) fn give(&mut self, who: PeerIndex, input: Input) {
-        if let Some(later) = self.next_turn(who) {
-            let start = self.peers[who.0].start;
-            return self.queue.push(later, Happening::Told { who, start, input: Box::new(input) });
-        }
-        let Some(node) = self.peers[who.0].node.as_mut() else { return };
-        let mut out = std::mem::take(&mut self.outbox);
-        node.handle(self.now, input, &mut out);
-        self.drain(who, &mut out);
-        self.outbox = out;
-        self.arrange_wake(who);
-    }
-
-    /// When a peer's machine has time for it, if that is not now.
-    fn next_turn(&self, who: PeerIndex) -> Option<Instant> {
-        let span = u64::try_from(self.peers[who.0].stall?.as_micros()).ok()?;
-        let turn = self.now.0.next_multiple_of(span);
-        (turn > self.now.0).then_some(Instant(turn))
-    }
-
-    fn drain(&mut self, who: PeerIndex, out: &mut Outbox) {
-        let mut streamed = VecDeque::new();
-        loop {
-            while let Some(transmit) = out.transmits.pop_front() {
-                streamed.extend(self.transmit(who, transmit));
-            }
-            let reply = if let Some(stream) = streamed.pop_front() {
-                Some(Input::Streamed { stream, complete: true })
-            } else if let Some(event) = out.events.pop_front() {
-                self.observe(who, event)
-            } else if let Some((job, work)) = out.jobs.pop_front() {
-                Some(Input::JobDone { job, result: self.work(who, work) })
-            } else {
-                return;
-            };
-            if let (Some(input), Some(node)) = (reply, self.peers[who.0].node.as_mut()) {
-                node.handle(self.now, input, out);
-            }
-        }
-    }
-
-    fn work(&mut self, who: PeerIndex, job: Job) -> JobResult {
-        match job {
-            Job::Answer { challenge, record } => JobResult::Answered(peer::answer(challenge, record)),
-            Job::VerifyAnswer(answer) => {
-                let announced = answer.record.announced().and_then(|address| self.by_address.get(&address.socket()));
-                let expected = announced.map(|peer| &self.peers[peer.0].record);
-                JobResult::Verified(peer::answer_holds(&answer, expected))
-            }
-            Job::Renew(record) => {
-                let renewed = peer::sign(self.name(who), record);
-                self.peers[who.0].record = renewed.clone();
-                JobResult::Renewed(renewed)
-            }
-            Job::Admit(_) => JobResult::Admitted(self.peers[who.0].admits),
-        }
-    }
-
-    /// Returns what has left as a stream: here payloads travel in one piece, however long.
-    fn transmit(&mut self, who: PeerIndex, transmit: Transmit) -> Option<StreamId> {
-        match transmit {
-            Transmit::Stream { stream, link, head, body, offset } => {
-                if let Body::Whole(payload) = body {
-                    self.send_frame(who, link, head.with_payload(payload.slice(offset..)));
-                }
-                return Some(stream);
-            }
-            Transmit::Abandon { .. } | Transmit::Collect { .. } | Transmit::Append { .. } | Transmit::Discard { .. } => {}
-            Transmit::Frame { link, frame } => self.send_frame(who, link, frame),
-            Transmit::Datagram { to, datagram } => self.send_datagram(who, to, datagram),
-            Transmit::Dial { dial, to, expected } => self.dial(who, dial, to, expected),
-            Transmit::Close { link, reason } => self.close(who, link, reason),
-        }
-        None
-    }
-
-    /// Takes note of what a peer tells; returns what its shell says to that.
-    fn observe(&mut self, who: PeerIndex, event: Event) -> Option<Input> {
-        if self.trace.wants(TraceLevel::Events) {
-            let words = self.trace.words().event(&event);
-            self.tell_trace(who, &words);
-        }
-        match event {
-            Event::Delivered(delivery) => return self.deliver(who, delivery),
-            Event::Refused { reason, .. } => *self.peers[who.0].refused.entry(reason).or_default() += 1,
-            Event::Lagged { dropped } => self.peers[who.0].lagged += dropped,
-            Event::Left { operation } => {
-                self.close_all(who, Refusal::Closing);
-                self.peers[who.0].node = None;
-                self.outcomes.insert(operation, (self.now, event));
-            }
-            Event::Connected { operation, .. }
-            | Event::ConnectFailed { operation, .. }
-            | Event::Sent { operation, .. }
-            | Event::SendFailed { operation, .. }
-            | Event::BroadcastSent { operation, .. }
-            | Event::BroadcastFailed { operation, .. }
-            | Event::LookedUp { operation, .. } => {
-                self.outcomes.insert(operation, (self.now, event));
-            }
-            Event::LinkUp { .. }
-            | Event::LinkDown { .. }
-            | Event::PeerJoined(_)
-            | Event::PeerLeft { .. }
-            | Event::NeighboursChanged { .. }
-            | Event::Opaque { .. } => {}
-        }
-        None
-    }
-
-    fn deliver(&mut self, who: PeerIndex, delivery: Delivery) -> Option<Input> {
-        let peer = &mut self.peers[who.0];
-        peer.deliveries.push(delivery);
-        peer.reads.then_some(Input::Command(Command::Consumed { deliveries: 1 }))
-    }
-
-    fn arrange_wake(&mut self, who: PeerIndex) {
-        let peer = &mut self.peers[who.0];
-        let Some((at, _)) = peer.node.as_ref().and_then(Node::next_timeout) else { return };
-        let at = at.max(self.now);
-        // A wake-up that comes too early arranges the right one when it is there.
-        if peer.wake.is_none_or(|arranged| at < arranged) {
-            peer.wake = Some(at);
-            self.queue.push(at, Happening::Wake { who, start: peer.start });
-        }
-    }
-
-    fn wake(&mut self, who: PeerIndex) {
-        let peer = &mut self.peers[who.0];
-        if peer.wake != Some(self.now) {
-            return;
-        }
-        peer.wake = None;
-        let Some((at, reason)) = peer.node.as_ref().and_then(Node::next_timeout) else { return };
-        if at > self.now {
-            return self.arrange_wake(who);
-        }
-        self.give(who, Input::Wake);
-        let peer = &mut self.peers[who.0];
-        peer.spins = if peer.wake == Some(self.now) { peer.spins + 1 } else { 0 };
-        assert!(peer.spins < MAX_SPINS, "{} wakes for {reason:?} at {:?} again and again", peer.name, self.now);
     }
 
     pub(crate) fn tell_trace(&mut self, who: PeerIndex, what: &str) {
@@ -541,4 +417,3 @@ fn private_address(number: usize) -> SocketAddr {
 
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
 const EPOCH_MS: u64 = 1_800_000_000_000; // January 2027: any time after the first release will do
-const MAX_SPINS: u32 = 1000; // far more than anything that ends

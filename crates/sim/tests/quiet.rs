@@ -13,12 +13,12 @@ fn quiet(overlay: OverlayKind, count: usize, lost_per_million: u32) -> (World, V
     config.overlay = overlay;
     config.limits.links = 16;
     let latency = Latency::Uniform(Duration::from_millis(10), Duration::from_millis(20));
-    let network = Network { latency, lost_per_million: 0 };
-    let mut world = World::new(WorldConfig { seed: 3, config, network, trace: TraceLevel::Events });
+    let network = Network { latency: latency.clone(), ..Network::default() };
+    let mut world = World::new(WorldConfig { seed: 3, config, network, trace: TraceLevel::Events, ..WorldConfig::default() });
     let peers = world.add_peers(count);
     assert_eq!(world.assemble(&peers, Duration::from_millis(50)), []);
     world.settle(&peers, Duration::from_secs(10)).expect("it settles");
-    world.set_network(Network { latency, lost_per_million });
+    world.set_network(Network { latency, lost_per_million, ..Network::default() });
     world.run_for(Duration::from_secs(60));
     (world, peers)
 }

@@ -11,7 +11,7 @@ const INTERNET: Duration = Duration::from_millis(20);
 fn ring_world(seed: u64, links: usize, latency: Duration) -> World {
     let mut config = Config::default();
     config.limits.links = links;
-    let network = Network { latency: Latency::Uniform(latency, latency * 3 / 2), lost_per_million: 0 };
+    let network = Network { latency: Latency::Uniform(latency, latency * 3 / 2), lost_per_million: 0, ..Network::default() };
     World::new(WorldConfig { seed, network, config, ..WorldConfig::default() })
 }
 

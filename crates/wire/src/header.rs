@@ -266,6 +266,9 @@ pub struct Mutable {
     /// Address families among whose members the target is not: 1 for IPv4, 2 for IPv6, 3 for both.
     #[cbor(n(8), default)]
     pub absent: u8,
+    /// Nobody waits to hear that the message has arrived: what says so may wait a moment for company.
+    #[cbor(n(9), default)]
+    pub patient: bool,
 }
 
 /// What a message carries with its payload.

@@ -61,8 +61,22 @@ pub(crate) fn is_alone() -> bool {
 
 /// Memory that is in RAM, in bytes.
 pub(crate) fn resident_bytes() -> Option<u64> {
+    status_bytes("VmRSS:")
+}
+
+/// The most that was in RAM, in bytes, since [`forget_peak`].
+pub(crate) fn peak_bytes() -> Option<u64> {
+    status_bytes("VmHWM:")
+}
+
+pub(crate) fn forget_peak() {
+    // Where it cannot be forgotten, the peak is that of all its life.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+fn status_bytes(field: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib: u64 = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()?;
+    let kib: u64 = status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)
 }
 

@@ -1,6 +1,6 @@
 //! Many peers in this process, joined and at rest.
 
-use cicada::{Hooks, Limits, Message, OverlayKind, RemoteNode, SwarmPeer};
+use cicada::{Builder, Hooks, Limits, Message, OverlayKind, RemoteNode, SwarmPeer};
 use std::{
     error::Error,
     sync::{
@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     /// Whether to count what peers hand to their links. It costs a thread a peer, so that nothing else should be measured then.
     pub(crate) count_frames: bool,
+    /// What is particular about a peer, by its number.
+    pub(crate) build: fn(usize, Builder) -> Builder,
 }
 
 /// The peers, and what arrives at any of them.
@@ -46,7 +48,7 @@ impl Swarm {
         let (told, arrivals) = mpsc::unbounded_channel();
         let mut swarm = Self { peers: Vec::new(), arrivals, handed: Vec::new(), readers: JoinSet::new() };
         for index in 0..plan.peers {
-            let mut builder = SwarmPeer::builder().overlay(plan.overlay).limits(plan.limits.clone());
+            let mut builder = (plan.build)(index, SwarmPeer::builder().overlay(plan.overlay).limits(plan.limits.clone()));
             if plan.count_frames {
                 let handed = Arc::new(Handed::default());
                 swarm.handed.push(Arc::clone(&handed));

@@ -5,10 +5,14 @@
 //! its turn first: an answer that it gives at once takes them along. That costs a moment of the scheduler, never a timer.
 
 use super::{Driver, Inlets, Stage, WALL_TIME};
-use crate::{hook_thread::Verdict, link::Queued, metrics::Direction, start::wall_time};
-use cicada_proto::{Command, Input, JobResult, LinkId};
+use crate::{hook_thread::Verdict, link::Queued, metrics::Direction, start::wall_time, wish::Done};
+use cicada_proto::{Command, Input, JobResult, LinkId, Receipt, SendError};
 use cicada_wire::{Frame, Kind, Refusal};
-use std::{pin::Pin, sync::Arc, sync::atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+};
 use tokio::{
     sync::mpsc,
     task::yield_now,
@@ -23,7 +27,11 @@ pub(super) struct Unsent {
     urgent: bool,
     /// A message went to the application in this turn.
     delivered: bool,
+    /// Senders to be told once the frames are on their way: waking them costs time that the frames would wait.
+    told: Vec<(Done<SendResult>, SendResult)>,
 }
+
+type SendResult = Result<Receipt, SendError>;
 
 impl Driver {
     pub(super) async fn serve(&mut self, inlets: &mut Inlets) {
@@ -34,12 +42,14 @@ impl Driver {
         while self.is_serving() {
             self.recollect();
             self.flush();
+            self.tell_senders().await;
             set(alarm.as_mut(), self.next_wake());
             tokio::select! {
                 wish = inlets.wishes.recv() => match wish {
                     Some(wish) => self.on_wish(wish),
                     None => self.stage = Stage::Dropped,
                 },
+                link = self.readers.knock() => self.on_knock(link),
                 // The driver itself holds a sender.
                 Some(news) = inlets.news.recv() => self.on_news(news),
                 Some(received) = inlets.datagrams.recv() => self.on_datagram(&received),
@@ -55,6 +65,7 @@ impl Driver {
             }
         }
         self.flush();
+        self.tell_senders().await;
     }
 
     fn is_serving(&self) -> bool {
@@ -74,7 +85,9 @@ impl Driver {
             if !self.is_serving() {
                 return;
             }
-            if let Ok(news) = inlets.news.try_recv() {
+            if let Some(link) = self.readers.next_knock() {
+                self.on_knock(link);
+            } else if let Ok(news) = inlets.news.try_recv() {
                 self.on_news(news);
             } else if let Ok(wish) = inlets.wishes.try_recv() {
                 self.on_wish(wish);
@@ -101,22 +114,57 @@ impl Driver {
         self.unsent.delivered = true;
     }
 
+    /// Tells whoever asked what became of a message: at once, unless frames are to leave first.
+    pub(super) fn tell_sender(&mut self, done: Done<SendResult>, result: SendResult) {
+        if self.unsent.frames.is_empty() {
+            // Whoever asked may have gone.
+            let _ = done.send(result);
+        } else {
+            self.unsent.told.push((done, result));
+        }
+    }
+
+    async fn tell_senders(&mut self) {
+        if self.unsent.told.is_empty() {
+            return;
+        }
+        // Lets the connections send.
+        yield_now().await;
+        for (done, result) in self.unsent.told.drain(..) {
+            // Whoever asked may have gone.
+            let _ = done.send(result);
+        }
+    }
+
     /// Hands the links what follows from this turn.
     pub(super) fn flush(&mut self) {
         (self.unsent.urgent, self.unsent.delivered) = (false, false);
         let mut frames = std::mem::take(&mut self.unsent.frames);
+        let mut touched = BTreeSet::new();
         for (link, frame) in frames.drain(..) {
+            touched.insert(link);
             self.hand_over(link, frame);
         }
         // Its room is used again.
         self.unsent.frames = frames;
+        for link in touched {
+            if let Some(handle) = self.links.get(&link) {
+                let queued = handle.flush();
+                self.see_to(link, queued);
+            }
+        }
     }
 
     fn hand_over(&mut self, link: LinkId, frame: Frame) {
         // The link may have gone while the node was thinking.
         let Some(handle) = self.links.get(&link) else { return };
         self.meters.on_frame(Direction::Sent, link, &frame);
-        match handle.send(frame) {
+        let queued = handle.queue(frame);
+        self.see_to(link, queued);
+    }
+
+    fn see_to(&mut self, link: LinkId, queued: Queued) {
+        match queued {
             Queued::Yes => {}
             Queued::Dropped => tracing::debug!(?link, "bulk queue full, frame dropped"),
             Queued::Overflow => {
@@ -131,7 +179,7 @@ impl Driver {
 
 impl Unsent {
     fn waits_for_application(&self) -> bool {
-        self.delivered && !self.urgent
+        self.delivered && !self.urgent && !self.frames.is_empty()
     }
 }
 

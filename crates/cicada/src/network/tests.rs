@@ -34,10 +34,10 @@ async fn frames_of_every_size_arrive_whole_and_control_frames_in_order() {
     let (to_b, to_a) = a.link(&mut b).await;
     let sizes = [0, 1, 4096, 4097, 100_000, 256 * 1024];
     for size in sizes {
-        assert_eq!(to_b.handle.send(data(size)), Queued::Yes);
+        assert_eq!(to_b.send(data(size)), Queued::Yes);
     }
     for number in 0..50 {
-        assert_eq!(to_a.handle.send(ping(number)), Queued::Yes);
+        assert_eq!(to_a.send(ping(number)), Queued::Yes);
     }
     let mut arrived = Vec::new();
     for _ in sizes {
@@ -55,10 +55,10 @@ async fn what_was_queued_before_a_close_arrives_before_it() {
     let (mut a, mut b) = (End::new(1), End::new(2));
     let (to_b, _to_a) = a.link(&mut b).await;
     for number in 0..100 {
-        assert_eq!(to_b.handle.send(ping(number)), Queued::Yes);
+        assert_eq!(to_b.send(ping(number)), Queued::Yes);
     }
     for _ in 0..20 {
-        assert_eq!(to_b.handle.send(data(20_000)), Queued::Yes);
+        assert_eq!(to_b.send(data(20_000)), Queued::Yes);
     }
     to_b.handle.close(Refusal::MadeRoom);
     let (mut pings, mut bulk) = (0, 0);
@@ -210,7 +210,7 @@ async fn random_bytes_on_a_link_close_it_and_nothing_else() {
         let connection = a.connect(&b).await;
         let (mut send, mut recv) = say_raw(&connection, &a.hello_on(&connection, b.me.key()).to_bytes()).await;
         assert!(matches!(read_reply(&mut recv).await, HelloReply::Welcome(_)));
-        assert!(matches!(b.news().await, News::Up(..)));
+        drop(b.up().await);
         send.write_all(bytes).await.expect("a few bytes");
         assert_eq!(crate::hello::reason(&connection.closed().await), refusal);
         assert!(matches!(b.news().await, News::Down(_, reason) if reason == refusal));
@@ -258,7 +258,7 @@ async fn one_address_has_no_more_links_than_allowed_and_gets_its_places_back() {
     for end in [&mut first, &mut second] {
         end.dial(&b, None);
         match end.news().await {
-            News::Up(_, handle) => links.push(handle),
+            News::Up(_, handle, _) => links.push(handle),
             other => panic!("{}", name(&other)),
         }
     }
@@ -349,12 +349,12 @@ async fn a_queue_that_overflows_cuts_the_link_and_bulk_beyond_its_queue_is_dropp
     let (to_b, _to_a) = a.link(&mut b).await;
     let mut dropped = 0;
     for _ in 0..100 {
-        dropped += usize::from(to_b.handle.send(data(256 * 1024)) == Queued::Dropped);
+        dropped += usize::from(to_b.send(data(256 * 1024)) == Queued::Dropped);
     }
     assert!(dropped > 60, "{dropped}");
     let mut overflow = false;
     for number in 0..10_000 {
-        overflow |= to_b.handle.send(ping(number)) == Queued::Overflow;
+        overflow |= to_b.send(ping(number)) == Queued::Overflow;
     }
     assert!(overflow, "nothing else ran meanwhile");
     to_b.handle.cut(Refusal::OverBudget);
@@ -368,7 +368,7 @@ async fn datagrams_and_links_share_the_socket() {
     let (to_b, _to_a) = a.link(&mut b).await;
     for number in 0..20u8 {
         a.network.socket.send_datagram(b.address().socket(), None, &[0x0c, number]).expect("loopback");
-        assert_eq!(to_b.handle.send(ping(u64::from(number))), Queued::Yes);
+        assert_eq!(to_b.send(ping(u64::from(number))), Queued::Yes);
         let received = b.datagrams.recv().await.expect("the socket is open");
         assert_eq!((received.from, &received.bytes[..]), (a.address().socket(), &[0x0c, number][..]));
         assert_eq!(b.frame().await, ping(u64::from(number)));
@@ -392,6 +392,7 @@ struct End {
     _identified: watch::Sender<Me>,
     network: Arc<Network>,
     news: mpsc::Receiver<News>,
+    told: mpsc::Sender<News>,
     /// Long frames whose payloads are arriving.
     arriving: BTreeMap<BodyId, (Frame, Arc<Body>)>,
     datagrams: mpsc::Receiver<Received>,
@@ -401,6 +402,15 @@ struct End {
 struct Link {
     up: LinkUp,
     handle: LinkHandle,
+}
+
+impl Link {
+    fn send(&self, frame: Frame) -> Queued {
+        match self.handle.queue(frame) {
+            Queued::Yes => self.handle.flush(),
+            lost @ (Queued::Dropped | Queued::Overflow) => lost,
+        }
+    }
 }
 
 fn identity(seed: u8) -> Identity {
@@ -512,8 +522,8 @@ impl End {
         let mut tasks = JoinSet::new();
         tasks.spawn(Network::accept(network.endpoint.clone(), entrance, news_in));
         let (told_in, told) = mpsc::channel(4096);
-        tasks.spawn(answer_knocks(Arc::clone(&network), news, told_in));
-        Self { me, _identified: identified, network, news: told, arriving: BTreeMap::new(), datagrams, tasks }
+        tasks.spawn(answer_knocks(Arc::clone(&network), news, told_in.clone()));
+        Self { me, _identified: identified, network, news: told, told: told_in, arriving: BTreeMap::new(), datagrams, tasks }
     }
 
     fn address(&self) -> Address {
@@ -553,7 +563,10 @@ impl End {
 
     async fn up(&mut self) -> Link {
         match self.news().await {
-            News::Up(up, handle) => Link { up, handle },
+            News::Up(up, handle, reader) => {
+                self.tasks.spawn(read(up.link, reader, self.told.clone()));
+                Link { up, handle }
+            }
             other => panic!("{}", name(&other)),
         }
     }
@@ -621,6 +634,14 @@ impl End {
         connection.export_keying_material(&mut exporter, b"EXPORTER-Channel-Binding", &[]).expect("a connection that stands");
         let proof = self.network.terms.keys.link_proof(&exporter, LinkSide::Dialler, &self.me.key(), &listener);
         Hello { proof, ..self.hello() }
+    }
+}
+
+/// Reads control frames, as the task that owns a node does.
+async fn read(link: LinkId, mut reader: Reader, told: mpsc::Sender<News>) {
+    while let Some(frame) = std::future::poll_fn(|cx| reader.poll_next(cx)).await {
+        // The test may have ended.
+        let _ = told.send(News::Frame(link, frame)).await;
     }
 }
 

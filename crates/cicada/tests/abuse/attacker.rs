@@ -27,6 +27,8 @@ use tokio::{sync::Mutex, task::JoinHandle, time::timeout};
 pub(crate) struct Attacker {
     pub(crate) endpoint: Endpoint,
     pub(crate) record: SignedRecord,
+    /// Of the swarm that it attacks; the ring unless it is changed.
+    pub(crate) overlay: OverlayKind,
     keys: SwarmKeys,
 }
 
@@ -49,7 +51,7 @@ impl Attacker {
         let mut client = quinn::ClientConfig::new(Arc::new(client));
         client.transport_config(Arc::new(transport));
         endpoint.set_default_client_config(client);
-        Self { endpoint, record: record_of(&identity, address), keys: swarm_keys() }
+        Self { endpoint, record: record_of(&identity, address), overlay: OverlayKind::Ring, keys: swarm_keys() }
     }
 
     pub(crate) fn dial(&self, to: SocketAddr) -> Result<Connecting, ConnectError> {
@@ -71,7 +73,7 @@ impl Attacker {
         let hello = Hello {
             version: HELLO_VERSION,
             swarm: self.keys.tag(),
-            overlay: OverlayKind::Ring,
+            overlay: self.overlay,
             purpose: Purpose::Swarm,
             member_ids: IdKind::Address,
             proof: self.keys.link_proof(&exporter, LinkSide::Dialler, &self.record.key(), &theirs),
@@ -106,7 +108,7 @@ impl Attacker {
         Header { fixed, hop: Mutable { hop_limit: MAX_HOPS, ..Mutable::default() } }
     }
 
-    /// A broadcast's share for `to`, as large as an honest sender could hand over.
+    /// A broadcast's share for `to` on the ring, as large as an honest sender could hand over.
     pub(crate) fn task(&self, to: Hash, length: usize) -> Task {
         let mut header = self.header(None, length);
         header.hop.reach = Some(Geometry::Ring.admissible(to, self.id()));

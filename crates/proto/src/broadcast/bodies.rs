@@ -85,7 +85,7 @@ impl Broadcaster {
             recent.flow = Some(Flow::Stopped { arrived });
             offerers.extend(last.filter(|last| !fruitless && cx.links.to_peer(*last).is_some()));
         }
-        self.repair.lost(cx, key, offerers, arrived, last);
+        self.repair.lost(cx, key, &offerers, arrived, last);
     }
 
     /// A body has left over a link, or will not: then it may be offered to who lacks it still.

@@ -1,4 +1,8 @@
 //! Handing parts of a broadcast to delegates, and replacing those that fail.
+//!
+//! A delegate that did not acknowledge a body in time is handed no other until it says something of any task, or for
+//! [`SPARED`]: its parts go to others at once, so that nobody waits for it again with each broadcast. It is offered afterwards
+//! what it missed, and fetches it when it can.
 
 use super::{
     ALL_COPIES, Broadcaster, Timer, families,
@@ -17,6 +21,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cicada_wire::{Address, Frame, Hash, Reach, Refusal, Role, Task, TaskVerdict, Ticket};
+use std::time::Duration;
 
 /// A task that is not acknowledged.
 #[derive(Debug)]
@@ -49,10 +54,14 @@ impl Broadcaster {
 
     /// Hands a part to its delegate, over a link that may have to be made first.
     pub(super) fn hand_out(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, part: Part) {
-        let Some(recent) = self.recent.get_mut(&key) else { return };
         let to = part.delegate();
-        recent.copies += 1;
+        let behind = self.is_behind(cx, to);
+        let Some(recent) = self.recent.get_mut(&key) else { return };
         recent.handed.push(Handed { part, open: 1, fate: Fate::Pending });
+        if behind {
+            return self.fail(cx, overlay, key, to, Fault::Dead);
+        }
+        recent.copies += 1;
         let ticket = cx.ticket();
         if usable(cx, to) {
             return self.send_body(cx, key, ticket, to);
@@ -68,6 +77,11 @@ impl Broadcaster {
             }
             Some((_, DialStart::Refused(_))) | None => self.fail(cx, overlay, key, to, Fault::Unavailable),
         }
+    }
+
+    /// Whether `peer` owes an acknowledgement for too long to be handed more.
+    pub(super) fn is_behind(&self, cx: &Context<'_>, peer: Hash) -> bool {
+        cx.links.to_peer(peer).and_then(|link| self.behind.get(&link.id)).is_some_and(|until| cx.now < *until)
     }
 
     fn send_body(&mut self, cx: &mut Context<'_>, key: MessageKey, ticket: Ticket, to: Hash) {
@@ -120,6 +134,7 @@ impl Broadcaster {
     /// A delegate took a task over, or refused it.
     pub(crate) fn on_verdict(&mut self, cx: &mut Context<'_>, overlay: &Overlay, link: LinkId, verdict: &TaskVerdict) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
+        self.behind.remove(&link);
         // A verdict that comes too late is nobody's fault: it cannot be told from one for an open task of another peer.
         if self.repair.on_verdict(cx, from, verdict.ticket) {
             return;
@@ -158,6 +173,7 @@ impl Broadcaster {
 
     /// A link is down: what it was handed goes to others.
     pub(crate) fn on_link_down(&mut self, cx: &mut Context<'_>, overlay: &Overlay, down: LinkId, peer: Hash, reason: Refusal) {
+        self.behind.remove(&down);
         self.on_favour_link_down(cx, overlay, down);
         self.repair.on_link_down(cx, down, peer);
         if cx.links.to_peer(peer).is_none() {
@@ -189,7 +205,10 @@ impl Broadcaster {
         let fault = match errand.stage {
             // Perhaps it has no room for a link to us, or lacks the body still.
             Stage::Dialling(_) | Stage::Sent { content: Content::None, .. } => Fault::Unavailable,
-            Stage::Sent { content: Content::SmallBody | Content::LargeBody, .. } => Fault::Dead,
+            Stage::Sent { content: Content::SmallBody | Content::LargeBody, link, .. } => {
+                self.behind.insert(link, cx.now + SPARED);
+                Fault::Dead
+            }
         };
         if fault == Fault::Dead && overlay.member(to).is_some() {
             cx.step(Step::Suspect(to));
@@ -281,3 +300,6 @@ pub(super) fn usable(cx: &Context<'_>, peer: Hash) -> bool {
 
 /// Larger payloads say nothing of a link's round trip.
 const SMALL_BYTES: usize = 4096;
+
+/// As long as a body on its way may rest before both ends give it up: then there may be room for another.
+const SPARED: Duration = Duration::from_secs(10); // guess

@@ -72,7 +72,7 @@ impl Repair {
 
     /// A body broke off: what is lacking after the first `arrived` bytes is asked of those who have it; last of the one that it
     /// came from.
-    pub(super) fn lost(&mut self, cx: &mut Context<'_>, key: MessageKey, offerers: BTreeSet<Hash>, arrived: usize, last: Option<Hash>) {
+    pub(super) fn lost(&mut self, cx: &mut Context<'_>, key: MessageKey, offerers: &BTreeSet<Hash>, arrived: usize, last: Option<Hash>) {
         let id = short(key);
         self.known.remove(&id);
         if arrived > 0 {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{config::Config, context::Numbers, links::Links, outbox::Outbox, peer::Me, refusals::Refusals};
+use crate::{config::Config, context::Numbers, links::Links, outbox::Outbox, peer::Me, refusals::Refusals, unhurried::Unhurried};
 use cicada_wire::{Capabilities, Found, IdKind, Identity, OverlayKind, Record, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -238,6 +238,7 @@ impl Bench {
             numbers: &mut numbers,
             refusals: &mut refusals,
             steps: &mut steps,
+            unhurried: &mut Unhurried::default(),
             out: &mut out,
         };
         act(&mut self.lookups, &mut cx, &self.overlay);

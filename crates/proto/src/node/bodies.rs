@@ -26,7 +26,7 @@ impl Machines {
 
     /// A link announces more than its share: its other end may try somebody else.
     pub(super) fn on_crowded(&mut self, cx: &mut Context<'_>, link: LinkId, head: &Frame) {
-        let Some(from) = cx.links.link(link).map(crate::links::Link::peer) else { return };
+        let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         cx.refuse(Some(from), Refusal::OverBudget);
         refuse_frame(cx, link, head, Refusal::OverBudget);
     }

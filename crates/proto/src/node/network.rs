@@ -70,6 +70,7 @@ impl Machines {
     }
 
     pub(super) fn on_link_down(&mut self, cx: &mut Context<'_>, id: LinkId, reason: Refusal) {
+        cx.unhurried.on_link_down(id);
         let Some(link) = cx.links.remove(id) else { return };
         let peer = link.peer();
         self.questions.on_link_down(cx, id);
@@ -105,8 +106,8 @@ impl Machines {
         let map = Map { overlay: &self.overlay, attachments: &self.attachments };
         self.router.on_dial_failed(cx, &map, dial.to, error);
         self.broadcaster.on_dial_failed(cx, &self.overlay, dial.to);
-        let known = self.overlay.members().into_iter().find(|member| cx.address(member.record()) == Some(dial.to));
-        if let Some(member) = known {
+        let known = self.overlay.members_that(|member| cx.address(member.record()) == Some(dial.to));
+        if let Some(member) = known.first() {
             self.linkage.pause(cx, member.id());
             cx.step(Step::Suspect(member.id()));
         }

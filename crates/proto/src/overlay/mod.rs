@@ -93,7 +93,12 @@ impl Overlay {
     /// Every known member, in the order of the ids.
     #[must_use]
     pub fn members(&self) -> Vec<Proven> {
-        both!(self, overlay => overlay.members())
+        self.members_that(|_| true)
+    }
+
+    /// The known members for which `keep` holds, in the order of the ids.
+    pub(crate) fn members_that(&self, keep: impl Fn(&Proven) -> bool) -> Vec<Proven> {
+        both!(self, overlay => overlay.members_that(keep))
     }
 
     /// Known members with a strictly smaller offset to `target` than this peer's, nearest first.

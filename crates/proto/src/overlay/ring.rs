@@ -105,8 +105,8 @@ impl Ring {
         self.known.get(&id).map(|known| &known.peer)
     }
 
-    pub(crate) fn members(&self) -> Vec<Proven> {
-        self.known.values().map(|known| known.peer.clone()).collect()
+    pub(crate) fn members_that(&self, keep: impl Fn(&Proven) -> bool) -> Vec<Proven> {
+        self.known.values().map(|known| &known.peer).filter(|member| keep(member)).cloned().collect()
     }
 
     pub(crate) fn closer(&self, target: Hash, limit: usize) -> Vec<Proven> {

@@ -75,8 +75,8 @@ impl Tree {
         self.buckets.member(id)
     }
 
-    pub(crate) fn members(&self) -> Vec<Proven> {
-        let mut members: Vec<Proven> = self.buckets.iter().cloned().collect();
+    pub(crate) fn members_that(&self, keep: impl Fn(&Proven) -> bool) -> Vec<Proven> {
+        let mut members: Vec<Proven> = self.buckets.iter().filter(|member| keep(member)).cloned().collect();
         members.sort_by_key(Proven::id);
         members
     }

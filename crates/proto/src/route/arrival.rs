@@ -29,6 +29,7 @@ impl Router {
     ) {
         let Some(record) = cx.links.link(link).map(|link| link.record.clone()) else { return };
         let (from, role, key) = (record.id(), record.record().role, CopyKey::of(&header));
+        let patient = header.hop.patient;
         if key.receipt {
             self.custody.on_receipt(cx, map, from, CopyKey::of_message(&header));
         }
@@ -43,7 +44,7 @@ impl Router {
                     let receipt_to = self.arrive(cx, map, deliveries, from, &header, payload);
                     // A receipt says all that a verdict would, if it goes to whoever waits for that; one at its end needs none.
                     if receipt_to != Some(from) && !key.receipt {
-                        cx.out.frame(link, Frame::HopVerdict(key.verdict(None)));
+                        cx.acknowledge(link, patient, Frame::HopVerdict(key.verdict(None)));
                     }
                     return self.hear_news(cx, map);
                 }
@@ -55,7 +56,7 @@ impl Router {
         if let Err(refusal) = result {
             cx.refuse(Some(from), refusal);
         }
-        cx.out.frame(link, Frame::HopVerdict(key.verdict(result.err())));
+        cx.acknowledge(link, patient && result.is_ok(), Frame::HopVerdict(key.verdict(result.err())));
         self.hear_news(cx, map);
     }
 
@@ -168,7 +169,8 @@ impl Router {
         let payload = Bytes::from(status.to_bytes());
         let origin = about.fixed.origin.id();
         let fixed = immutable(cx, Kind::Receipt, Some(origin), about.fixed.message, payload.len());
-        let hop = Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, ..Mutable::default() };
+        let hop =
+            Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, patient: about.hop.patient && refusal.is_none(), ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);
         copy.back = Some(from);
         self.custody.take(cx, map, copy).unwrap_or_else(|refusal| {

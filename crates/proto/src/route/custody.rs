@@ -10,7 +10,7 @@ use super::{
     next::{self, Hop, Next},
 };
 use crate::{
-    body::{BodyId, StreamId},
+    body::{Body, BodyId, StreamId},
     config::Families,
     context::Context,
     links::LinkId,
@@ -103,9 +103,9 @@ impl Custody {
         match (refusal, offered) {
             (Some(_), _) => self.try_another(cx, map, key, from),
             (None, Some((link, since))) => {
-                let small = copy.payload.len() <= SMALL_BYTES;
+                let telling = copy.payload.len() <= SMALL_BYTES && !copy.header.hop.patient;
                 copy.state = State::Taken { by: from };
-                if let Some(link) = cx.links.link_mut(link).filter(|_| small) {
+                if let Some(link) = cx.links.link_mut(link).filter(|_| telling) {
                     link.round_trip.measured(cx.now.since(since));
                 }
                 self.wait_for_return(cx.now, key);
@@ -340,7 +340,14 @@ impl Custody {
         copy.tries += 1;
         copy.state = State::Offered { to: hop.peer, link, since: cx.now };
         let ends_there = key.receipt && copy.target() == Some(hop.peer);
-        copy.stream = cx.hand(link, Frame::Data(header, Bytes::new()), &copy.payload);
+        copy.stream = match &copy.payload {
+            // Held only as long as a true one can be.
+            Body::Whole(status) if key.receipt && header.hop.patient && status.len() <= STATUS_BYTES => {
+                cx.acknowledge(link, true, Frame::Data(header, status.clone()));
+                None
+            }
+            body @ (Body::Whole(_) | Body::Arriving { .. }) => cx.hand(link, Frame::Data(header, Bytes::new()), body),
+        };
         self.streams.extend(copy.stream.map(|stream| (stream, key)));
         if ends_there {
             // Nobody acknowledges that: whoever waits for a receipt in vain sends its message again, and is told again.
@@ -475,5 +482,8 @@ pub(crate) const AHEAD_BYTES: usize = 1024 * 1024; // guess
 /// A copy that was here is known again for this long.
 const REMEMBERED: Duration = Duration::from_secs(10); // guess: longer than a copy can wander about
 
-/// Larger payloads say nothing of a link's round trip.
+/// Larger payloads say nothing of a link's round trip; nor does what was acknowledged without hurry.
 const SMALL_BYTES: usize = 4096;
+
+/// What a receipt says is no longer: a path of 32 ids, and a few bytes.
+const STATUS_BYTES: usize = 2048;

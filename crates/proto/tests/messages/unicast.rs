@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, ME, START, hello, id, status, unicast, verdict};
 use bytes::Bytes;
-use cicada_proto::{Config, config::Families};
+use cicada_proto::{Ack, Command, Config, SendOptions, config::Families};
 use cicada_wire::*;
 use std::time::Duration;
 
@@ -300,4 +300,84 @@ fn a_verdict_of_somebody_else_changes_nothing() {
     let (_, header, _) = desk.data().remove(0);
     desk.hear(id(0x60), verdict(&header, Some(Refusal::NoRoute)));
     assert!(desk.data().is_empty());
+}
+
+// --- Acknowledgements that nobody waits for
+
+fn patient(header: Header) -> Header {
+    let hop = Mutable { patient: true, ..header.hop };
+    Header { hop, ..header }
+}
+
+/// Longer than an acknowledgement waits, and far shorter than a hop is waited for.
+const LATER: Duration = Duration::from_millis(25);
+
+#[test]
+fn what_acknowledges_a_patient_message_waits_a_moment_and_then_goes_by_itself() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(patient(unicast(0x05, id(FAR), 1)), hello()));
+    desk.hear(id(0x10), Frame::Data(patient(unicast(0x10, id(ME), 2)), hello()));
+    let data = desk.data();
+    assert_eq!((data.len(), data[0].0), (1, id(0x80)), "the message itself goes on at once, the receipt does not");
+    assert!(data[0].1.hop.patient, "the next hop is told");
+    assert_eq!((desk.verdicts(), desk.delivered()), (vec![], 1));
+    desk.pass(LATER);
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+    let receipts: Vec<Hash> = desk.data().into_iter().map(|(to, _, _)| to).collect();
+    assert_eq!(receipts, [id(0x10)]);
+}
+
+#[test]
+fn what_acknowledges_a_patient_message_goes_with_the_next_frame_over_its_link_only() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(patient(unicast(0x05, id(FAR), 1)), hello()));
+    desk.hear(id(0x40), Frame::Query(Ticket(1), Query::Ping));
+    assert_eq!(desk.verdicts(), []);
+    desk.hear(id(0x10), Frame::Query(Ticket(2), Query::Ping));
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+    desk.pass(LATER);
+    assert_eq!(desk.verdicts(), [], "once");
+}
+
+#[test]
+fn a_refusal_waits_for_nobody() {
+    let mut desk = relay();
+    let mut header = patient(unicast(0x05, id(FAR), 1));
+    header.hop.hop_limit = 1;
+    desk.hear(id(0x10), Frame::Data(header, hello()));
+    assert_eq!(desk.verdicts(), [(id(0x10), Some(Refusal::HopLimit))]);
+}
+
+#[test]
+fn many_acknowledgements_are_company_enough() {
+    let mut desk = relay();
+    for number in 0..31 {
+        desk.hear(id(0x10), Frame::Data(patient(unicast(0x05, id(FAR), number)), hello()));
+    }
+    assert_eq!(desk.verdicts(), []);
+    desk.hear(id(0x10), Frame::Data(patient(unicast(0x05, id(FAR), 31)), hello()));
+    assert_eq!(desk.verdicts().len(), 32);
+}
+
+#[test]
+fn acknowledgements_that_wait_go_before_their_link_is_closed_or_with_it() {
+    let mut desk = relay();
+    desk.hear(id(0x10), Frame::Data(patient(unicast(0x05, id(FAR), 1)), hello()));
+    desk.hear(id(0x40), Frame::Data(patient(unicast(0x05, id(FAR), 2)), hello()));
+    desk.unlink(id(0x40));
+    desk.command(|_| Command::Disconnect { peer: id(0x10) });
+    assert_eq!(desk.verdicts(), [(id(0x10), None)]);
+    desk.pass(LATER);
+    assert_eq!(desk.verdicts(), []);
+}
+
+#[test]
+fn only_who_waits_for_nothing_is_patient() {
+    for (ack, is_patient) in [(Ack::None, true), (Ack::FirstHop, false), (Ack::EndToEnd, false)] {
+        let mut desk = relay();
+        let mut options = SendOptions::default();
+        options.ack = ack;
+        desk.command(|operation| Command::Send { operation, target: id(FAR), address: None, payload: hello(), options });
+        assert_eq!(desk.data()[0].1.hop.patient, is_patient, "{ack:?}");
+    }
 }

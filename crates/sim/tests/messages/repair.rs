@@ -86,7 +86,7 @@ fn round(world: &mut World, peers: &[PeerIndex], faults: &RefCell<Faults>, share
 fn rounds(config: Config, seed: u64, count: usize, share: usize, rounds: usize) -> Vec<Round> {
     let (overlay, repair) = (config.overlay, config.upkeep.repair);
     let mut world = world(seed, config);
-    world.set_network(Network { latency: Latency::Uniform(10 * MILLISECOND, 50 * MILLISECOND), lost_per_million: 0 });
+    world.set_network(Network { latency: Latency::Uniform(10 * MILLISECOND, 50 * MILLISECOND), lost_per_million: 0, ..Network::default() });
     let peers = world.add_peers(count);
     assert!(world.assemble(&peers, 5 * MILLISECOND).is_empty());
     let settled = world.run_until_every(2 * SECOND, 60 * SECOND, |world| world.tables_are_right(&peers).is_ok());
@@ -188,7 +188,7 @@ fn with_30_percent_lost_and_a_fifth_dropping_all_others_get_it() {
     for overlay in OVERLAYS {
         let (mut world, peers) = swarm(12, config(overlay, 16), 64);
         let latency = Latency::Uniform(10 * MILLISECOND, 50 * MILLISECOND);
-        world.set_network(Network { latency, lost_per_million: 300_000 });
+        world.set_network(Network { latency, lost_per_million: 300_000, ..Network::default() });
         let faults = drop_tasks(&mut world);
         faults.borrow_mut().droppers = peers[10..22].iter().copied().collect();
         let others: Vec<PeerIndex> = peers[1..10].iter().chain(&peers[22..]).copied().collect();

@@ -15,7 +15,7 @@ pub(crate) fn config(overlay: OverlayKind, links: usize) -> Config {
 }
 
 pub(crate) fn world(seed: u64, config: Config) -> World {
-    let network = Network { latency: Latency::Fixed(Duration::from_millis(5)), lost_per_million: 0 };
+    let network = Network { latency: Latency::Fixed(Duration::from_millis(5)), lost_per_million: 0, ..Network::default() };
     World::new(WorldConfig { seed, network, config, ..WorldConfig::default() })
 }
 

@@ -105,7 +105,7 @@ fn lookups_are_right_although_datagrams_get_lost() {
     for overlay in [OverlayKind::Ring, OverlayKind::Tree] {
         let (mut world, peers) = swarm(overlay, 48);
         let latency = cicada_sim::Latency::Fixed(INTERNET);
-        world.set_network(cicada_sim::Network { latency, lost_per_million: 50_000 });
+        world.set_network(cicada_sim::Network { latency, lost_per_million: 50_000, ..cicada_sim::Network::default() });
         let right = world.right_lookups(&peers, 200, Duration::from_secs(11));
         // A peer whose answer is lost twice in a row counts as dead for that lookup: 1 % at 5 % loss each way.
         assert!(right >= 190, "{overlay:?}: {right} of 200");

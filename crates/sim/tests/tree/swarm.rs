@@ -17,7 +17,7 @@ pub(crate) fn tree_with(seed: u64, latency: Duration, change: impl FnOnce(&mut C
     let mut config = Config::default();
     config.overlay = OverlayKind::Tree;
     change(&mut config);
-    let network = Network { latency: Latency::Fixed(latency), lost_per_million: 0 };
+    let network = Network { latency: Latency::Fixed(latency), lost_per_million: 0, ..Network::default() };
     World::new(WorldConfig { seed, network, config, ..WorldConfig::default() })
 }
 

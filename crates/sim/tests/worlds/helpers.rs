@@ -10,7 +10,12 @@ pub(crate) fn world(overlay: OverlayKind, seed: u64) -> World {
     let mut config = Config::default();
     config.overlay = overlay;
     let latency = Latency::Uniform(Duration::from_millis(10), Duration::from_millis(50));
-    World::new(WorldConfig { seed, config, network: Network { latency, lost_per_million: 0 }, ..WorldConfig::default() })
+    World::new(WorldConfig {
+        seed,
+        config,
+        network: Network { latency, lost_per_million: 0, ..Network::default() },
+        ..WorldConfig::default()
+    })
 }
 
 /// A swarm of `count` members, joined overlapping at random entries, its tables right.

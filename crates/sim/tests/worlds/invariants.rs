@@ -29,7 +29,7 @@ fn add(world: &mut World) -> PeerIndex {
 fn random_fates(seed: u64) {
     let mut world = world(OverlayKind::Ring, seed);
     let latency = Latency::Uniform(Duration::from_millis(5), Duration::from_millis(100));
-    world.set_network(Network { latency, lost_per_million: 10_000 });
+    world.set_network(Network { latency, lost_per_million: 10_000, ..Network::default() });
     let peers: Vec<_> = (0..8).map(|_| add(&mut world)).collect();
     assert!(world.assemble(&peers, SECOND / 4).is_empty());
     world.settle(&peers, SECOND * 60).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));

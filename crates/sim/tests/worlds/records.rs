@@ -11,8 +11,8 @@ fn a_swarm_outlives_the_records_that_it_began_with() {
         let mut config = Config::default();
         config.overlay = overlay;
         config.upkeep.record_lifetime = Duration::from_secs(120);
-        let network = Network { latency: Latency::Fixed(Duration::from_millis(5)), lost_per_million: 0 };
-        let mut world = World::new(WorldConfig { seed: 1, network, trace: TraceLevel::Off, config });
+        let network = Network { latency: Latency::Fixed(Duration::from_millis(5)), lost_per_million: 0, ..Network::default() };
+        let mut world = World::new(WorldConfig { seed: 1, network, trace: TraceLevel::Off, config, ..WorldConfig::default() });
         let peers = world.add_peers(8);
         world.assemble(&peers, Duration::from_millis(50));
         world.run_for(Duration::from_secs(600));

@@ -2,7 +2,7 @@
 
 use crate::helpers::world;
 use cicada_proto::SendOptions;
-use cicada_sim::{Latency, Network, Packet, TraceLevel, Verdict};
+use cicada_sim::{Adversary, Bursts, ChurnPlan, Distribution, Latency, Line, Memory, Network, Packet, Reordering, TraceLevel, Verdict};
 use cicada_wire::{Frame, OverlayKind};
 use std::time::Duration;
 
@@ -13,7 +13,18 @@ fn a_bad_minute(overlay: OverlayKind, seed: u64) -> String {
     let mut world = world(overlay, seed);
     world.trace_mut().set_level(TraceLevel::Packets);
     let latency = Latency::Uniform(Duration::from_millis(5), Duration::from_millis(200));
-    world.set_network(Network { latency, lost_per_million: 50_000 });
+    let line = Some(Line { bytes_per_s: 500_000, buffer_bytes: 50_000 });
+    let bursts = Bursts { good: SECOND * 5, bad: SECOND / 5, lost_when_good_per_million: 1000, lost_when_bad_per_million: 500_000 };
+    world.set_network(Network {
+        latency,
+        jitter: Some(Distribution::Exponential { median: Duration::from_millis(2) }),
+        lost_per_million: 30_000,
+        bursts: Some(bursts),
+        reordering: Some(Reordering { per_million: 10_000, by: Distribution::Fixed(SECOND / 10) }),
+        duplicated_per_million: 10_000,
+        uplink: line,
+        downlink: line,
+    });
     let peers = world.add_peers(24);
     world.assemble(&peers[..16], Duration::from_millis(100));
     world.run_for(SECOND * 5);
@@ -26,6 +37,11 @@ fn a_bad_minute(overlay: OverlayKind, seed: u64) -> String {
             Packet::Frame(_) | Packet::Datagram(_) | Packet::Dial => Verdict::Pass,
         }
     });
+    world.set_adversary(peers[9], &[Adversary::Drop, Adversary::LieAboutNeighbours, Adversary::HostileCandidates { victim: None }]);
+    world.set_adversary(peers[10], &[Adversary::Misroute, Adversary::TakeTasksAndDrop, Adversary::Delay(SECOND / 10)]);
+    world.pause(peers[11]);
+    let sessions = Distribution::Pareto { median: SECOND * 30, shape: 1.5 };
+    world.start_churn(&peers[12..16], ChurnPlan { sessions, ..ChurnPlan::default() }).expect("a possible plan");
     world.broadcast(peers[3], "to all");
     world.crash(peers[5]);
     world.crash(peers[6]);
@@ -41,7 +57,9 @@ fn a_bad_minute(overlay: OverlayKind, seed: u64) -> String {
         world.begin_lookup(peers[who], key);
         world.broadcast(peers[who], "to the island");
     }
-    world.restart(peers[5]);
+    world.resume(peers[11]);
+    world.restart_with(peers[5], Memory::Members);
+    world.restart_with(peers[6], Memory::Nothing);
     world.run_for(SECOND * 15);
     world.heal();
     world.clear_rules();

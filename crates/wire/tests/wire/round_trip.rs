@@ -111,6 +111,7 @@ fn the_largest_header_stays_under_its_limit() {
         reach: Some(Reach::ALL),
         detours: u8::MAX,
         absent: u8::MAX,
+        patient: true,
     };
     let task = Task {
         ticket: Ticket(u64::MAX),

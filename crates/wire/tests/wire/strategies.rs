@@ -225,8 +225,8 @@ fn immutables() -> BoxedStrategy<Immutable> {
 fn mutables() -> BoxedStrategy<Mutable> {
     let route = vec(hashes(), 0..=MAX_SOURCE_ROUTE);
     let path = vec(hashes(), 0..=usize::from(MAX_HOPS));
-    (0..=MAX_HOPS, any::<u32>(), any::<u8>(), route, path, any::<bool>(), option::of(reaches()), any::<(u8, u8)>())
-        .prop_map(|(hop_limit, flow, copy, route, path, last, reach, (detours, absent))| Mutable {
+    (0..=MAX_HOPS, any::<u32>(), any::<u8>(), route, path, any::<bool>(), option::of(reaches()), any::<(u8, u8, bool)>())
+        .prop_map(|(hop_limit, flow, copy, route, path, last, reach, (detours, absent, patient))| Mutable {
             hop_limit,
             flow,
             copy,
@@ -236,6 +236,7 @@ fn mutables() -> BoxedStrategy<Mutable> {
             reach,
             detours,
             absent,
+            patient,
         })
         .boxed()
 }

@@ -15,7 +15,7 @@ async fn a_stream_that_is_abandoned_half_way_is_given_up_and_its_link_stands() {
     abandon.send_replace(true);
     assert!(matches!(a.news().await, News::Streamed { stream: StreamId(1), complete: false, .. }));
     assert!(matches!(b.news().await, News::Ended(ended, false) if ended == number), "not as if it were all");
-    assert_eq!(to_b.handle.send(ping(1)), Queued::Yes);
+    assert_eq!(to_b.send(ping(1)), Queued::Yes);
     assert_eq!(b.frame().await, ping(1));
 }
 
@@ -30,7 +30,7 @@ async fn streams_that_wait_for_a_place_are_let_go_when_they_are_abandoned() {
     for abandon in abandons.split_off(10) {
         abandon.send_replace(true);
     }
-    assert_eq!(to_b.handle.send(ping(1)), Queued::Yes);
+    assert_eq!(to_b.send(ping(1)), Queued::Yes);
     let mut ended = BTreeSet::new();
     while ended.len() < 10 {
         match a.news().await {

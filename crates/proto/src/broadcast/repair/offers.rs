@@ -3,7 +3,7 @@
 use crate::{links::LinkId, seen::MessageKey, time::Instant};
 use cicada_wire::{Hash, ShortId};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Offers {
     again: Option<(Instant, usize)>,
     /// Links that have come up, until their other ends were told what they may have missed.
     greetings: BTreeMap<LinkId, Option<Instant>>,
+    /// The same by time: asked for after every input, and there are as many as links.
+    greetings_due: BTreeSet<(Instant, LinkId)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -123,11 +125,16 @@ impl Offers {
     /// reach it by itself. A link may be said to be up several times.
     pub(super) fn greet(&mut self, now: Instant, link: LinkId) {
         let due = (!self.held.is_empty()).then(|| now + SPREADS);
-        self.greetings.entry(link).or_insert(due);
+        if let Entry::Vacant(vacant) = self.greetings.entry(link) {
+            vacant.insert(due);
+            self.greetings_due.extend(due.map(|due| (due, link)));
+        }
     }
 
     pub(super) fn link_down(&mut self, link: LinkId) {
-        self.greetings.remove(&link);
+        if let Some(Some(due)) = self.greetings.remove(&link) {
+            self.greetings_due.remove(&(due, link));
+        }
         for held in self.held.values_mut() {
             held.served.remove(&link);
         }
@@ -145,17 +152,22 @@ impl Offers {
     // --- Time
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let greetings = self.greetings.values().copied().flatten().min();
+        let greetings = self.greetings_due.first().map(|(due, _)| *due);
         [self.fresh.map(|fresh| fresh.due), self.pulled, self.again.map(|(due, _)| due), greetings].into_iter().flatten().min()
     }
 
     pub(super) fn greetings_due(&mut self, now: Instant) -> Vec<LinkId> {
-        let due = self.greetings.iter_mut().filter(|(_, due)| due.is_some_and(|due| due <= now));
-        let due = due.map(|(link, due)| {
-            *due = None;
-            *link
-        });
-        due.collect()
+        let mut links = Vec::new();
+        while let Some((due, link)) = self.greetings_due.pop_first() {
+            if due > now {
+                self.greetings_due.insert((due, link));
+                break;
+            }
+            self.greetings.insert(link, None);
+            links.push(link);
+        }
+        links.sort_unstable();
+        links
     }
 
     pub(super) fn is_round_due(&self, now: Instant) -> bool {

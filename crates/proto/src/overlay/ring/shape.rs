@@ -254,20 +254,17 @@ pub(super) fn draws(me: Hash) -> Vec<Hash> {
 
 /// The first member of each cell; beyond the list, of those that the caps have room for, far to near.
 fn fingers(me: Hash, clockwise: &[Hash], list: &[Hash], known: &BTreeMap<Hash, Known>, config: &Config) -> BTreeMap<u32, Hash> {
-    let mut cells: BTreeMap<u32, Vec<Hash>> = BTreeMap::new();
-    for id in clockwise {
-        if let Some(cell) = Geometry::Ring.cell(me, *id) {
-            cells.entry(cell).or_default().push(*id);
-        }
-    }
+    // Clockwise from this peer the cells follow each other, near to far.
+    let cell_of = |id: &Hash| Geometry::Ring.cell(me, *id);
     let mut held: Vec<&SignedRecord> = Vec::new();
     let mut fingers = BTreeMap::new();
-    for (cell, members) in cells.iter().rev() {
+    for members in clockwise.chunk_by(|a, b| cell_of(a) == cell_of(b)).rev() {
+        let Some(cell) = members.first().and_then(cell_of) else { continue };
         let records = members.iter().filter_map(|id| known.get(id).map(|known| (*id, known.peer.record())));
         for (id, record) in records {
             if list.contains(&id) || have_room(config, record, held.iter().copied()) {
                 held.push(record);
-                fingers.insert(*cell, id);
+                fingers.insert(cell, id);
                 break;
             }
         }

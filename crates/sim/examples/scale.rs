@@ -1,0 +1,89 @@
+//! How large a world, and how fast: members join through the protocol, settle, look keys up and broadcast once.
+//!
+//! `cargo run --release -p cicada-sim --example scale -- MEMBERS ring|tree uniform|LATENCIES JOINS_PER_SECOND`, all with defaults;
+//! `LATENCIES` is `wonder222` or a file. Prints events a second of the processor's time (so that other programs do not count), virtual
+//! times, and the memory that the process has taken at most.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures real time; the world it measures knows none")]
+
+use cicada_proto::Config;
+use cicada_sim::{Latency, Matrix, Network, World, WorldConfig};
+use cicada_wire::OverlayKind;
+use std::time::{Duration, Instant};
+
+fn main() {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let word = |place: usize, default: &str| words.get(place).cloned().unwrap_or_else(|| default.to_owned());
+    let members: usize = word(0, "1000").parse().expect("the first word is the number of members");
+    let mut config = Config::default();
+    config.overlay = if word(1, "ring") == "tree" { OverlayKind::Tree } else { OverlayKind::Ring };
+    let latency = match word(2, "uniform").as_str() {
+        "uniform" => Latency::Uniform(Duration::from_millis(20), Duration::from_millis(60)),
+        name => Latency::Matrix(Matrix::load(name).unwrap_or_else(|error| panic!("{error}")).into()),
+    };
+    let per_second: u32 = word(3, "500").parse().expect("the fourth word is how many join a second");
+    let network = Network { latency, ..Network::default() };
+    let mut world = World::new(WorldConfig { seed: 1, network, config, ..WorldConfig::default() });
+    let mut clock = Clock { began: Instant::now(), used: processor(), events: 0, virtual_us: 0 };
+
+    let peers = world.add_peers(members);
+    clock.lap(&world, "added", "");
+    let assembly = world.join_all(&peers, per_second);
+    clock.lap(&world, "joined", &format!("{} failed, {} repeated", assembly.failed.len(), assembly.repeated));
+    let settled = world.settle(&peers, Duration::from_secs(120));
+    clock.lap(&world, "settled", &format!("{settled:?}"));
+    world.run_for(Duration::from_secs(10));
+    clock.lap(&world, "ran 10 s", "");
+    let lookups = members.min(2000);
+    let right = world.right_lookups(&peers, lookups, Duration::from_secs(30));
+    clock.lap(&world, "looked up", &format!("{right} of {lookups} right"));
+    let origin = world.choose(&peers);
+    world.broadcast(origin, vec![7; 1024]);
+    let rest: Vec<_> = peers.iter().copied().filter(|who| *who != origin).collect();
+    let payload = [7; 1024];
+    let whole =
+        world.run_until_every(Duration::from_millis(500), Duration::from_secs(30), |world| world.reached(&rest, &payload).0 == rest.len());
+    let (once, again) = world.reached(&rest, &payload);
+    clock.lap(&world, "broadcast", &format!("{once} of {} in {whole:?}, {again} more than once", rest.len()));
+}
+
+/// Measures one part after the other.
+struct Clock {
+    began: Instant,
+    used: Duration,
+    events: u64,
+    virtual_us: u64,
+}
+
+impl Clock {
+    fn lap(&mut self, world: &World, what: &str, more: &str) {
+        let used = processor().saturating_sub(self.used);
+        let events = world.happened() - self.events;
+        let virtual_s = (world.now().0 - self.virtual_us) as f64 / 1e6;
+        println!(
+            "{what:>10}: {events:>10} events in {:>7.2} s, {:>7.0} a second; {virtual_s:>7.2} virtual s; {} pending, {} links; {} MiB; in all {:.1} s of {:.1}. {more}",
+            used.as_secs_f64(),
+            events as f64 / used.as_secs_f64().max(0.01),
+            world.pending(),
+            world.link_count(),
+            resident_mib(),
+            processor().as_secs_f64(),
+            self.began.elapsed().as_secs_f64(),
+        );
+        (self.used, self.events, self.virtual_us) = (processor(), world.happened(), world.now().0);
+    }
+}
+
+/// The processor's time that this process has used, as Linux tells in ticks of 10 ms; 0 elsewhere.
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    Duration::from_millis(fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
+}
+
+/// What the process has taken at most, as Linux tells; 0 elsewhere.
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+}
