@@ -42,9 +42,10 @@ impl Machines {
     }
 
     pub(super) fn on_broken(&mut self, cx: &mut Context<'_>, body: BodyId, arrived: usize) {
+        let broadcast = self.broadcaster.holds_body(body);
         self.broadcaster.on_broken(cx, body, arrived);
         // That of a unicast is not gone on with: its origin sends all of it another way.
-        if arrived > 0 && !self.broadcaster.holds_body(body) {
+        if arrived > 0 && !broadcast {
             cx.out.transmits.push_back(Transmit::Discard { body });
         }
         let map = Map { overlay: &self.overlay, attachments: &self.attachments };

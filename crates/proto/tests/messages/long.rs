@@ -120,7 +120,8 @@ fn the_target_acknowledges_a_message_once_it_is_whole() {
 fn what_breaks_off_is_neither_delivered_nor_acknowledged_and_another_copy_counts() {
     let mut desk = desk(1);
     desk.hear_of(id(0x10), message(0x10, id(ME), 1, 0), BODY, LENGTH);
-    desk.broken(BODY);
+    desk.broken_at(BODY, HERE);
+    assert_eq!(desk.bodies.discarded, [BODY], "its origin has all of it");
     assert!(desk.data().is_empty() && desk.delivered() == 0);
     // There is room for one only: what broke off counts no more.
     desk.hear_of(id(0x10), message(0x10, id(ME), 1, 1), OTHER, LENGTH);
