@@ -157,7 +157,8 @@ async fn until_all_reach_each_other(peers: &[SwarmPeer]) -> Result<Duration, Box
 async fn with_a_fifth_that_drop(overlay: OverlayKind) -> Result<(), Box<dyn Error>> {
     let mut limits = Limits::default();
     limits.links = LINKS;
-    let build = |index, builder: cicada::Builder| builder.route(Route::Overlay).faults(Faults { drops_tasks: drops(index) });
+    let build =
+        |index, builder: cicada::Builder| builder.route(Route::Overlay).faults(Faults { drops_tasks: drops(index), ..Faults::default() });
     let plan = Plan { peers: SIZE, overlay, limits, count_frames: false, build };
     let mut swarm = Swarm::join(&plan, &mut Random(3)).await?;
     swarm.settle().await;

@@ -2,11 +2,14 @@
 //!
 //! It is held whole only if the node collects it. Otherwise it passes through: what the fastest reader has had for a while is let
 //! go, and the writer waits for that reader, so that the transport holds the sender back.
+//!
+//! What was collected and breaks off pauses: its readers wait. Another payload that arrives, the rest of the same message, can
+//! be joined to it; what comes of that is written where the first stopped, and held nowhere else.
 
 use bytes::{Bytes, BytesMut};
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
 
@@ -35,6 +38,8 @@ enum Here {
     Growing(BytesMut),
     /// All of it.
     Whole(Bytes),
+    /// Nothing: it is written into another payload, from this byte on.
+    Elsewhere { body: Arc<Body>, begins: usize },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +48,8 @@ enum Fate {
     Passing,
     /// All of it is kept.
     Collected,
+    /// All that is here is kept; no more comes for now.
+    Paused,
     /// Nobody needs it.
     Discarded,
     /// It will not become whole.
@@ -95,7 +102,7 @@ impl Body {
                 match state.fate {
                     Fate::Passing => (state.read + AHEAD_BYTES).saturating_sub(state.ends),
                     Fate::Collected => usize::MAX,
-                    Fate::Discarded | Fate::Broken => return Room::Unneeded,
+                    Fate::Paused | Fate::Discarded | Fate::Broken => return Room::Unneeded,
                 }
             };
             if room > 0 {
@@ -109,7 +116,7 @@ impl Body {
     /// Waits until nobody needs more of it. Cancel-safe.
     pub(crate) async fn unneeded(&self) {
         let mut changes = self.changed.subscribe();
-        while !matches!(self.state().fate, Fate::Discarded | Fate::Broken) {
+        while !matches!(self.state().fate, Fate::Paused | Fate::Discarded | Fate::Broken) {
             let _ = changes.changed().await;
         }
     }
@@ -122,11 +129,14 @@ impl Body {
     /// Takes in what has arrived. It is copied: the pieces of packets keep all that came with them.
     pub(crate) fn write(&self, chunks: &[Bytes]) {
         let mut state = self.state();
-        state.ends += chunks.iter().map(Bytes::len).sum::<usize>();
+        let at = state.ends;
         match state.fate {
-            Fate::Passing | Fate::Collected => state.here.write(chunks),
+            Fate::Passing | Fate::Collected => state.here.write(at, chunks),
             Fate::Discarded | Fate::Broken => {}
+            // Whoever wrote it has given it up.
+            Fate::Paused => return,
         }
+        state.ends += chunks.iter().map(Bytes::len).sum::<usize>();
         if state.ends >= self.length {
             state.here.end();
         }
@@ -134,12 +144,90 @@ impl Body {
         self.changed.send_replace(());
     }
 
-    /// It will not become whole.
+    /// No more of it comes. What was collected is kept, in case that it is gone on with.
     pub(crate) fn fail(&self) {
         let mut state = self.state();
         if state.ends < self.length {
-            state.fate = Fate::Broken;
-            state.here = Here::nothing();
+            let keeps = matches!(state.here, Here::Growing(_)) && state.ends > 0;
+            if keeps {
+                state.fate = Fate::Paused;
+            } else {
+                state.fate = Fate::Broken;
+                state.here = Here::nothing();
+            }
+        }
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// How much is here of what was collected and broke off.
+    pub(crate) fn paused(&self) -> Option<usize> {
+        let state = self.state();
+        (state.fate == Fate::Paused).then_some(state.ends)
+    }
+
+    // --- The rest of what broke off
+
+    /// A payload that had paused goes on with `tail`, which begins at its byte `offset` and is arriving.
+    pub(crate) fn join(self: &Arc<Self>, offset: usize, tail: &Body) -> bool {
+        if offset.checked_add(tail.length) != Some(self.length) || !self.resume(offset) {
+            return false;
+        }
+        let mut joined = tail.state();
+        let mut elsewhere = Here::Elsewhere { body: Arc::clone(self), begins: offset };
+        let whole = match (&joined.here, joined.fate) {
+            (Here::Pieces { pieces, begins: 0 }, Fate::Passing) => {
+                let mut at = 0;
+                for piece in pieces {
+                    elsewhere.write(at, std::slice::from_ref(piece));
+                    at += piece.len();
+                }
+                true
+            }
+            (Here::Pieces { .. } | Here::Growing(_) | Here::Whole(_) | Here::Elsewhere { .. }, _) => false,
+        };
+        if whole {
+            (joined.here, joined.fate) = (elsewhere, Fate::Collected);
+        }
+        drop(joined);
+        tail.changed.send_replace(());
+        whole
+    }
+
+    /// A payload that had paused goes on with this, which is all of the rest.
+    pub(crate) fn end_with(&self, offset: usize, rest: &Bytes) -> bool {
+        if offset.checked_add(rest.len()) != Some(self.length) || !self.resume(offset) {
+            return false;
+        }
+        self.append(offset, std::slice::from_ref(rest));
+        true
+    }
+
+    fn resume(&self, offset: usize) -> bool {
+        let mut state = self.state();
+        let goes_on = state.fate == Fate::Paused && offset <= state.ends;
+        if goes_on {
+            state.fate = Fate::Collected;
+        }
+        goes_on
+    }
+
+    /// Takes in what comes from the byte `at` on, except what is here already.
+    fn append(&self, mut at: usize, chunks: &[Bytes]) {
+        let mut state = self.state();
+        for chunk in chunks {
+            let known = state.ends.saturating_sub(at).min(chunk.len());
+            let room = self.length - state.ends;
+            let new = chunk.slice(known..chunk.len().min(known.saturating_add(room)));
+            if state.fate == Fate::Collected && at <= state.ends {
+                let ends = state.ends;
+                state.ends += new.len();
+                state.here.write(ends, &[new]);
+            }
+            at += chunk.len();
+        }
+        if state.ends >= self.length {
+            state.here.end();
         }
         drop(state);
         self.changed.send_replace(());
@@ -173,7 +261,7 @@ impl Body {
     pub(crate) fn whole(&self) -> Option<Bytes> {
         match &self.state().here {
             Here::Whole(whole) => Some(whole.clone()),
-            Here::Pieces { .. } | Here::Growing(_) => None,
+            Here::Pieces { .. } | Here::Growing(_) | Here::Elsewhere { .. } => None,
         }
     }
 
@@ -215,8 +303,10 @@ impl Here {
         Self::Pieces { pieces: VecDeque::new(), begins: 0 }
     }
 
-    fn write(&mut self, chunks: &[Bytes]) {
+    /// `at`: how much was written before.
+    fn write(&mut self, at: usize, chunks: &[Bytes]) {
         match self {
+            Self::Elsewhere { body, begins } => body.append(*begins + at, chunks),
             Self::Pieces { pieces, .. } => pieces.push_back(chunks.concat().into()),
             Self::Growing(buffer) => chunks.iter().for_each(|chunk| buffer.extend_from_slice(chunk)),
             Self::Whole(_) => {}
@@ -256,6 +346,7 @@ impl Here {
             }
             Self::Growing(buffer) => Some(Bytes::copy_from_slice(buffer.get(offset..buffer.len().min(offset + PIECE_BYTES))?)),
             Self::Whole(whole) => Some(whole.slice(offset..whole.len().min(offset + PIECE_BYTES))),
+            Self::Elsewhere { .. } => None,
         }
     }
 

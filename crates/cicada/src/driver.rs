@@ -362,9 +362,10 @@ impl Driver {
     fn transmit(&mut self, transmit: Transmit) {
         match transmit {
             Transmit::Frame { link, frame } => self.send_frame(link, frame),
-            Transmit::Stream { stream, link, head, body } => self.stream(stream, link, head, body),
+            Transmit::Stream { stream, link, head, body, offset } => self.stream(stream, link, head, body, offset),
             Transmit::Abandon { stream } => self.abandon(stream),
             Transmit::Collect { body } => self.collect(body),
+            Transmit::Append { body, offset, tail } => self.append(body, offset, tail),
             Transmit::Discard { body } => self.discard(body),
             Transmit::Datagram { to, datagram } => self.send_datagram(to.socket(), &datagram),
             Transmit::Dial { dial, to, expected } => {

@@ -231,10 +231,10 @@ impl Meters {
                 }
             }
             Frame::Task(task, _) if sent => {
-                self.broadcasts.copies_sent += u64::from(!task.extend);
+                self.broadcasts.copies_sent += u64::from(!task.extend && task.offset == 0);
                 self.hand(link, Handed::Task(task.ticket));
             }
-            Frame::Task(task, _) => self.broadcasts.copies_received += u64::from(!task.extend),
+            Frame::Task(task, _) => self.broadcasts.copies_received += u64::from(!task.extend && task.offset == 0),
             Frame::HopVerdict(verdict) if !sent => {
                 let HopVerdict { origin, message, copy, receipt, refusal: _ } = *verdict;
                 self.acknowledged(link, Handed::Message { origin, message, copy, receipt });

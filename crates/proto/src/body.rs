@@ -2,8 +2,9 @@
 //!
 //! The head of a long frame comes first, as [`crate::Input::Arriving`]; its payload stays with the shell, which the node tells what
 //! to do with it: hand it on over links while it arrives ([`crate::Transmit::Stream`]), collect it
-//! ([`crate::Transmit::Collect`]), which ends in [`crate::Input::Arrived`], or let it go ([`crate::Transmit::Discard`]). One that
-//! stops arriving ends in [`crate::Input::Broken`].
+//! ([`crate::Transmit::Collect`]), which ends in [`crate::Input::Arrived`], or let it go ([`crate::Transmit::Discard`]). When one
+//! stops arriving the node hears [`crate::Input::Broken`]; what was collected of it stays, and can be gone on with from elsewhere
+//! ([`crate::Transmit::Append`]).
 
 use bytes::Bytes;
 

@@ -5,6 +5,8 @@
 //! once and covers no part twice: of a later, larger task it shares only what is new. Forwarding does not wait for the
 //! application; a full queue of deliveries drops for that application only.
 //!
+//! A long body that breaks off stays, and so do those to whom it is handed on; the rest is fetched from whoever has it (`bodies`).
+//!
 //! What is bounded: bodies are kept for [`KEPT`] and up to `in_flight_bytes` (beyond that a task is refused, unless older ones
 //! that are settled can go); [`FIRST_COPIES`] bodies leave for one message, [`ALL_COPIES`] with those for replaced delegates;
 //! [`MAX_PARKED`] extends wait for their bodies.
@@ -38,7 +40,7 @@ use bytes::Bytes;
 use cicada_wire::{Frame, Hash, IdKind, Kind, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Refusal, Role, Task, TaskVerdict, Ticket};
 use favour::Favour;
 use hand::Errand;
-use recent::{Part, Recent};
+use recent::{Flow, Part, Recent};
 use repair::Repair;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -56,8 +58,8 @@ pub(crate) struct Broadcaster {
     /// Links over which a body was not acknowledged in time, and until when none is handed over them: see `hand`.
     behind: BTreeMap<LinkId, Instant>,
     favours: BTreeMap<Ticket, Favour>,
-    /// Long bodies on their way over links.
-    streams: BTreeMap<StreamId, MessageKey>,
+    /// Long bodies on their way over links, and to whom.
+    streams: BTreeMap<StreamId, (MessageKey, Hash)>,
     timers: BTreeSet<(Instant, Timer)>,
     parked: VecDeque<Parked>,
     repair: Repair,
@@ -159,7 +161,7 @@ impl Broadcaster {
             } else if task.extend {
                 self.take_extend(cx, overlay, link, task, reach)
             } else {
-                self.take_body(cx, overlay, deliveries, &task, payload, reach)
+                self.take_body(cx, overlay, deliveries, &Given { from, task: &task, reach }, payload)
             }
         });
         let refusal = match result {
@@ -181,11 +183,12 @@ impl Broadcaster {
         cx: &mut Context<'_>,
         overlay: &Overlay,
         deliveries: &mut Deliveries,
-        task: &Task,
+        given: &Given<'_>,
         payload: Body,
-        reach: Reach,
     ) -> Result<Answer, Refusal> {
+        let Given { from, task, reach } = *given;
         let key = MessageKey::of(&task.header.fixed);
+        self.go_on(cx, from, task, &payload)?;
         let covered = self.covered.get(cx.now, &key).copied();
         if covered.is_some_and(|covered| covered >= reach) {
             return Ok(Answer::Taken);
@@ -201,6 +204,7 @@ impl Broadcaster {
             hop.hop_limit = hop.hop_limit.saturating_sub(1);
             let mut recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), BTreeSet::new());
             recent.exclude(task);
+            recent.flow = payload.arriving().map(|_| Flow::Comes { from, since: 0, tail: None });
             self.keep(cx, key, recent);
         }
         // On its way before the application sees it.
@@ -300,11 +304,16 @@ impl Broadcaster {
     fn forget(&mut self, cx: &mut Context<'_>, key: MessageKey) {
         self.tell(cx, key);
         self.forget_favours(key);
-        self.repair.forget(key);
+        let whole = self.recent.get(&key).is_none_or(|recent| recent.payload.arriving().is_none());
+        self.repair.forget(key, whole);
         if let Some(recent) = self.recent.remove(&key) {
             self.bytes -= recent.payload.len();
-            cx.out.transmits.extend(recent.payload.arriving().map(|body| Transmit::Discard { body }));
             self.timers.remove(&(recent.forget_at, Timer::Forget(key)));
+            if let Some(body) = recent.payload.arriving() {
+                // It was not delivered: it may come once more.
+                cx.out.transmits.push_back(Transmit::Discard { body });
+                self.covered.remove(&key);
+            }
         }
         self.abandon(cx, key);
         let open: Vec<(Ticket, Instant)> =
@@ -320,8 +329,9 @@ impl Broadcaster {
         let limits = &cx.config.limits;
         let (messages, bytes) = (limits.in_flight, limits.in_flight_bytes);
         while self.recent.len() >= messages || self.bytes.saturating_add(length) > bytes {
-            let settled = self.recent.iter().filter(|(_, recent)| recent.is_settled() && recent.payload.arriving().is_none());
-            let oldest = settled.min_by_key(|(_, recent)| recent.forget_at).map(|(key, _)| *key);
+            let done = |recent: &Recent| recent.is_settled() && recent.flow.is_none_or(|_| recent.stopped_at().is_some());
+            let done = self.recent.iter().filter(|(_, recent)| done(recent));
+            let oldest = done.min_by_key(|(_, recent)| recent.forget_at).map(|(key, _)| *key);
             self.forget(cx, oldest.ok_or(Refusal::OverBudget)?);
         }
         Ok(())
@@ -400,6 +410,13 @@ impl Broadcaster {
     }
 }
 
+/// A task that brings a body.
+struct Given<'a> {
+    from: Hash,
+    task: &'a Task,
+    reach: Reach,
+}
+
 /// What the sender of a task hears.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Answer {
@@ -412,10 +429,10 @@ enum Answer {
 fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, length: usize) -> Result<Reach, Refusal> {
     let Some(link) = cx.links.link(link) else { return Err(Refusal::Unexpected) };
     let reach = task.header.hop.reach.ok_or(Refusal::Malformed)?;
-    if length > cx.config.limits.message_bytes {
+    if (length as u64).saturating_add(task.offset) > cx.config.limits.message_bytes as u64 {
         return Err(Refusal::TooLarge);
     }
-    if task.excluded.contains(&cx.me.id()) || task.offset != 0 {
+    if task.excluded.contains(&cx.me.id()) {
         return Err(Refusal::Unexpected);
     }
     let limit = match task.header.hop.route.first() {

@@ -43,6 +43,8 @@ pub struct Config {
 pub struct Faults {
     /// It acknowledges its share of a broadcast, and forgets it.
     pub drops_tasks: bool,
+    /// Its streams with broadcasts break off after so many bytes of their payloads.
+    pub breaks_streams_after: Option<usize>,
 }
 
 impl Default for Config {

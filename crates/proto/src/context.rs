@@ -1,7 +1,7 @@
 //! What every machine of a node works with while it handles one input.
 
 use crate::{
-    body::{Body, StreamId},
+    body::{Body, LONG_BYTES, StreamId},
     config::Config,
     links::{DialStart, LinkId, Links},
     outbox::{Job, JobId, Outbox, Transmit},
@@ -73,15 +73,20 @@ impl Context<'_> {
 
     /// Sends a frame with this payload: all at once, or, if it is long, piece by piece.
     pub(crate) fn hand(&mut self, link: LinkId, head: Frame, body: &Body) -> Option<StreamId> {
+        self.hand_from(link, head, body, 0)
+    }
+
+    /// Like [`Self::hand`], from the byte `offset` of the payload on, which has so many.
+    pub(crate) fn hand_from(&mut self, link: LinkId, head: Frame, body: &Body, offset: usize) -> Option<StreamId> {
         match body {
-            Body::Whole(payload) if !body.is_long() => {
-                self.out.frame(link, head.with_payload(payload.clone()));
+            Body::Whole(payload) if payload.len() - offset <= LONG_BYTES => {
+                self.out.frame(link, head.with_payload(payload.slice(offset..)));
                 None
             }
             Body::Whole(_) | Body::Arriving { .. } => {
                 self.numbers.stream += 1;
                 let stream = StreamId(self.numbers.stream);
-                self.out.transmits.push_back(Transmit::Stream { stream, link, head, body: body.clone() });
+                self.out.transmits.push_back(Transmit::Stream { stream, link, head, body: body.clone(), offset });
                 Some(stream)
             }
         }

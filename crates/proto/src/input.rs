@@ -61,10 +61,12 @@ pub enum Input {
         /// All of it.
         payload: Bytes,
     },
-    /// A payload will not become whole: its link is gone, the other end gave it up, or it stopped arriving.
+    /// A payload arrives no longer: its link is gone, the other end gave it up, or nothing came.
     Broken {
         /// Which.
         body: BodyId,
+        /// How much of it is here and stays until it is discarded: 0 unless it was collected.
+        arrived: usize,
     },
     /// The answer to [`crate::Transmit::Stream`], always.
     Streamed {

@@ -263,7 +263,7 @@ impl Machines {
             Input::Arriving { link, head, body, length } => self.on_arriving(cx, link, head, body, length),
             Input::Crowded { link, head } => self.on_crowded(cx, link, &head),
             Input::Arrived { body, payload } => self.on_arrived(cx, body, payload),
-            Input::Broken { body } => self.on_broken(cx, body),
+            Input::Broken { body, arrived } => self.on_broken(cx, body, arrived),
             Input::Streamed { stream, complete } => self.on_streamed(cx, stream, complete),
             Input::Datagram { from, datagram } => self.on_datagram(cx, from, datagram),
             Input::JobDone { job, result } => self.on_job_done(cx, job, result),

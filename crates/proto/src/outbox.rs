@@ -26,8 +26,10 @@ pub enum Transmit {
         link: LinkId,
         /// What to say, without the payload.
         head: Frame,
-        /// The payload.
+        /// All of the payload.
         body: Body,
+        /// From which of its bytes on.
+        offset: usize,
     },
     /// Hand this payload on no longer; unless it has ended already.
     Abandon {
@@ -38,6 +40,15 @@ pub enum Transmit {
     Collect {
         /// Which.
         body: BodyId,
+    },
+    /// Go on with a payload that has broken off and is kept. Answered by `Arrived` or `Broken` for `body`, unless that is discarded.
+    Append {
+        /// Which.
+        body: BodyId,
+        /// Where in it the other begins: not after what is here of it.
+        offset: usize,
+        /// What it goes on with, to its end.
+        tail: Body,
     },
     /// This payload is not needed any more. Streams of it that have not ended break.
     Discard {

@@ -16,17 +16,20 @@ pub(crate) struct Questions {
     open: BTreeMap<Ticket, Open>,
     /// How long members without a link take to answer.
     round_trips: BTreeMap<Hash, RoundTrip>,
-    /// Whether somebody lives was asked, and not answered in time.
+    /// Whether somebody lives was asked, and not answered in time, or may be answered twice.
     missed: Window<Ticket, Open>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     to: SignedRecord,
     query: Query,
     asker: Asker,
     via: Via,
     asked: Instant,
+    /// A question over a link is asked beside it as well if its answer takes so long: what was lost on the link holds up all that
+    /// follows, and a lookup must not take its owner for dead for that.
+    hedge: Option<Instant>,
     deadline: Instant,
     /// Asked once more already: its answer's time says nothing (Karn).
     again: bool,
@@ -88,8 +91,9 @@ impl Questions {
             return cx.step(Step::Unanswered { from: to, asker });
         }
         let ticket = cx.ticket();
-        let deadline = cx.now + self.timeout(cx, to.id(), via);
-        let open = Open { to, query, asker, via, asked: cx.now, deadline, again: false };
+        let timeout = self.timeout(cx, to.id(), via);
+        let hedge = (matches!(via, Via::Link(_)) && by_datagram(&query)).then(|| cx.now + timeout / 2);
+        let open = Open { to, query, asker, via, asked: cx.now, hedge, deadline: cx.now + timeout, again: false };
         open.send(cx, ticket);
         self.open.insert(ticket, open);
     }
@@ -137,6 +141,10 @@ impl Questions {
             Via::Datagram(_) if open.again => {}
             Via::Datagram(_) => self.measured(open.to.id(), took),
         }
+        if let Via::Both(..) = open.via {
+            // The other way may bring an answer as well.
+            self.missed.insert(cx.now, ticket, open.clone(), cx.now + LATE, MAX_MISSED);
+        }
         cx.step(Step::Answered { from: open.to, reply, asker: open.asker });
     }
 
@@ -161,6 +169,7 @@ impl Questions {
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
+        self.hedge(cx);
         let due: Vec<_> = self.open.iter().filter(|(_, open)| open.deadline <= cx.now).map(|(ticket, _)| *ticket).collect();
         for ticket in due {
             let Some(mut open) = self.open.remove(&ticket) else { continue };
@@ -179,6 +188,17 @@ impl Questions {
         }
     }
 
+    fn hedge(&mut self, cx: &mut Context<'_>) {
+        for (ticket, open) in &mut self.open {
+            if open.hedge.take_if(|hedge| *hedge <= cx.now).is_none() {
+                continue;
+            }
+            let (Via::Link(link), Some(address)) = (open.via, cx.address(&open.to)) else { continue };
+            open.via = Via::Both(link, address);
+            open.send_datagram(cx, *ticket, address);
+        }
+    }
+
     /// Whoever answers late lives nevertheless: that somebody asked whether it does is remembered for a moment.
     fn missed(&mut self, cx: &Context<'_>, ticket: Ticket, open: Open) {
         if open.query == Query::Ping {
@@ -187,16 +207,19 @@ impl Questions {
     }
 
     fn answered_late(&mut self, cx: &mut Context<'_>, ticket: Ticket, reply: &Reply, from: Option<Hash>, is_from: impl Fn(&Open) -> bool) {
-        let missed = self.missed.get(cx.now, &ticket).filter(|open| is_from(open) && *reply == Reply::Pong);
+        let missed = self.missed.get(cx.now, &ticket).filter(|open| is_from(open));
         let Some((to, asker)) = missed.map(|open| (open.to.clone(), open.asker)) else {
             return cx.refuse(from, Refusal::UnknownTicket);
         };
         self.missed.remove(&ticket);
-        cx.step(Step::Answered { from: to, reply: Reply::Pong, asker });
+        // Anything else has been answered on the other way.
+        if *reply == Reply::Pong {
+            cx.step(Step::Answered { from: to, reply: Reply::Pong, asker });
+        }
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.open.values().map(|open| open.deadline).min()
+        self.open.values().map(|open| open.hedge.unwrap_or(open.deadline)).min()
     }
 }
 
@@ -214,18 +237,20 @@ impl Open {
                 cx.out.frame(link, Frame::Query(ticket, self.query.clone()));
                 self.send_beside(cx, ticket, to);
             }
-            Via::Datagram(to) => {
-                let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
-                let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();
-                let wanted = match self.query {
-                    Query::Find(_) => FIND_BYTES,
-                    Query::Ping | Query::Neighbours(_) | Query::Attach(_) => 0,
-                };
-                // The subtraction is below 2^16: no datagram is longer than 1200 bytes.
-                let padding = Padding(wanted.saturating_sub(bare) as u16);
-                cx.out.datagram(to, Datagram::Query(ticket, name, self.query.clone(), padding));
-            }
+            Via::Datagram(to) => self.send_datagram(cx, ticket, to),
         }
+    }
+
+    fn send_datagram(&self, cx: &mut Context<'_>, ticket: Ticket, to: Address) {
+        let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
+        let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();
+        let wanted = match self.query {
+            Query::Find(_) => FIND_BYTES,
+            Query::Ping | Query::Neighbours(_) | Query::Attach(_) => 0,
+        };
+        // The subtraction is below 2^16: no datagram is longer than 1200 bytes.
+        let padding = Padding(wanted.saturating_sub(bare) as u16);
+        cx.out.datagram(to, Datagram::Query(ticket, name, self.query.clone(), padding));
     }
 }
 

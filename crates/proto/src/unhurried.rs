@@ -78,6 +78,7 @@ fn link_of(transmit: &Transmit) -> Option<LinkId> {
         Transmit::Frame { link, .. } | Transmit::Stream { link, .. } | Transmit::Close { link, .. } => Some(*link),
         Transmit::Abandon { .. }
         | Transmit::Collect { .. }
+        | Transmit::Append { .. }
         | Transmit::Discard { .. }
         | Transmit::Datagram { .. }
         | Transmit::Dial { .. } => None,

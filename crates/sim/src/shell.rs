@@ -104,13 +104,13 @@ impl World {
     /// Returns what has left as a stream: here payloads travel in one piece, however long.
     fn transmit(&mut self, who: PeerIndex, transmit: Transmit) -> Option<StreamId> {
         match transmit {
-            Transmit::Stream { stream, link, head, body } => {
+            Transmit::Stream { stream, link, head, body, offset } => {
                 if let Body::Whole(payload) = body {
-                    self.say(who, link, head.with_payload(payload));
+                    self.say(who, link, head.with_payload(payload.slice(offset..)));
                 }
                 return Some(stream);
             }
-            Transmit::Abandon { .. } | Transmit::Collect { .. } | Transmit::Discard { .. } => {}
+            Transmit::Abandon { .. } | Transmit::Collect { .. } | Transmit::Append { .. } | Transmit::Discard { .. } => {}
             Transmit::Frame { link, frame } => self.say(who, link, frame),
             Transmit::Datagram { to, datagram } => self.tell(who, to, datagram),
             Transmit::Dial { dial, to, expected } => self.dial(who, dial, to, expected),

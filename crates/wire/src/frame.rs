@@ -177,7 +177,7 @@ pub struct Task {
     /// [`MAX_EXCLUDED`]. They may have it.
     #[cbor(n(4), default)]
     pub avoided: Vec<Hash>,
-    /// From which byte on the payload is sent. 0 is all of it; other values are reserved for parts of large messages.
+    /// From which byte on the payload is sent: 0 is all of it. What follows is the rest, to its end.
     #[cbor(n(5), default)]
     pub offset: u64,
 }
@@ -199,7 +199,7 @@ pub struct Pull {
     /// Which broadcast.
     #[n(1)]
     pub id: ShortId,
-    /// From which byte on. 0 is all of it; other values are reserved for parts of large messages.
+    /// From which byte on: 0 is all of it.
     #[cbor(n(2), default)]
     pub offset: u64,
 }
@@ -503,15 +503,24 @@ impl Task {
         }
         if self.extend {
             self.header.check()?;
-            return if length == 0 { Ok(()) } else { Err("a payload where there should be none") };
+            return if length == 0 && self.offset == 0 { Ok(()) } else { Err("a payload where there should be none") };
         }
-        check_payload(&self.header, length)
+        check_part(&self.header, self.offset, length)
     }
 }
 
 fn check_payload(header: &Header, length: usize) -> Result<(), &'static str> {
+    check_part(header, 0, length)
+}
+
+/// `length` bytes follow, the last of them.
+fn check_part(header: &Header, offset: u64, length: usize) -> Result<(), &'static str> {
     header.check()?;
-    if header.fixed.length == length as u64 { Ok(()) } else { Err("a payload of another length than its header says") }
+    if offset.checked_add(length as u64) == Some(header.fixed.length) {
+        Ok(())
+    } else {
+        Err("a payload of another length than its header says")
+    }
 }
 
 /// Payloads above this travel on streams of their own, below control frames in priority.

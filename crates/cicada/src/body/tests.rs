@@ -69,7 +69,7 @@ async fn what_passes_through_waits_for_its_reader_and_holds_little() {
         body.read(read);
         let held = match &body.state().here {
             Here::Pieces { pieces, .. } => pieces.iter().map(Bytes::len).sum::<usize>(),
-            Here::Growing(_) | Here::Whole(_) => panic!("nobody wants all of it"),
+            Here::Growing(_) | Here::Whole(_) | Here::Elsewhere { .. } => panic!("nobody wants all of it"),
         };
         assert!(held <= AHEAD_BYTES + KEPT_BYTES + PIECE, "{held}");
     }
@@ -95,10 +95,14 @@ async fn readers_of_what_breaks_off_are_told_and_so_is_the_writer_of_what_nobody
     let body = Arc::new(Body::new(LENGTH));
     body.collect();
     let reading = tokio::spawn(read_all(Arc::clone(&body)));
-    body.write(&[piece(0)]);
     body.fail();
-    assert_eq!(reading.await.expect("no panic"), None);
+    assert_eq!(reading.await.expect("no panic"), None, "it never began");
     assert!(body.whole().is_none());
+    let passing = Body::new(LENGTH);
+    passing.write(&[piece(0)]);
+    passing.fail();
+    assert!(matches!(passing.after(0).await, Piece::Broken), "what only passes through is not kept");
+    assert_eq!(passing.paused(), None);
 
     let body = Arc::new(Body::new(LENGTH));
     let waiting = tokio::spawn({
@@ -108,4 +112,96 @@ async fn readers_of_what_breaks_off_are_told_and_so_is_the_writer_of_what_nobody
     body.discard();
     waiting.await.expect("no panic");
     assert_eq!(body.room().await, Room::Unneeded);
+}
+
+/// A collected body of which the first `pieces` have come.
+fn begun(pieces: usize) -> Arc<Body> {
+    let body = Arc::new(Body::new(LENGTH));
+    body.collect();
+    (0..pieces).for_each(|number| body.write(&[piece(number)]));
+    body
+}
+
+/// The rest of the whole, from the piece `from` on, as it comes on another stream.
+fn rest(from: usize) -> Arc<Body> {
+    Arc::new(Body::new(LENGTH - from * PIECE))
+}
+
+#[tokio::test]
+async fn what_was_collected_pauses_when_it_breaks_off_and_its_readers_notice_nothing_when_it_goes_on() {
+    let body = begun(10);
+    let reading = tokio::spawn(read_all(Arc::clone(&body)));
+    body.fail();
+    assert_eq!(body.paused(), Some(10 * PIECE));
+    assert_eq!(body.room().await, Room::Unneeded, "nothing more from the first");
+    body.write(&[piece(99)]);
+    assert_eq!(body.written(), 10 * PIECE, "nor is it taken");
+    assert!(timeout(Duration::from_millis(50), body.after(10 * PIECE)).await.is_err(), "readers wait");
+    assert!(matches!(body.after(0).await, Piece::Bytes(_)), "for what is not here only");
+    // It begins two pieces before the end of what is here.
+    let tail = rest(8);
+    tail.write(&[piece(8)]);
+    assert!(body.join(8 * PIECE, &tail));
+    for number in 9..LENGTH / PIECE {
+        assert_eq!(tail.room().await, Room::Some);
+        tail.write(&[piece(number)]);
+        assert_eq!(body.written(), (number + 1).max(10) * PIECE);
+    }
+    assert_eq!(body.whole().expect("all is here"), everything());
+    assert_eq!(reading.await.expect("no panic"), Some(everything()));
+    assert!(matches!(tail.state().here, Here::Elsewhere { .. }), "no byte is held twice");
+}
+
+#[tokio::test]
+async fn a_rest_that_breaks_off_too_pauses_it_again_and_a_short_one_may_come_in_one_piece() {
+    let body = begun(10);
+    body.fail();
+    let tail = rest(10);
+    assert!(body.join(10 * PIECE, &tail));
+    tail.write(&[piece(10)]);
+    tail.fail();
+    body.fail();
+    assert_eq!(body.paused(), Some(11 * PIECE));
+    tail.write(&[piece(11)]);
+    assert_eq!(body.written(), 11 * PIECE, "what gave up writes no more");
+    assert!(body.end_with(5 * PIECE, &Bytes::from(everything()).slice(5 * PIECE..)));
+    assert_eq!(body.whole().expect("all is here"), everything());
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_not_joined() {
+    let body = begun(10);
+    assert!(!body.join(10 * PIECE, &rest(10)), "it has not broken off");
+    body.fail();
+    assert!(!body.join(11 * PIECE, &rest(11)), "a gap");
+    assert!(!body.join(9 * PIECE, &rest(10)), "too short");
+    assert!(!body.join(10 * PIECE, &rest(9)), "too long");
+    assert!(!body.join(usize::MAX, &rest(9)), "beyond all");
+    assert!(!body.end_with(10 * PIECE, &piece(10)), "too short");
+    assert!(!body.end_with(11 * PIECE, &Bytes::from(everything()).slice(11 * PIECE..)), "a gap");
+    assert_eq!(body.paused(), Some(10 * PIECE), "and it waits still");
+    assert!(body.join(10 * PIECE, &rest(10)), "the control");
+    let over = rest(10);
+    let broken = rest(10);
+    broken.fail();
+    body.fail();
+    assert!(!body.join(10 * PIECE, &broken), "what has broken off itself");
+    body.fail();
+    assert!(body.join(10 * PIECE, &over));
+    over.write(&[Bytes::from(vec![1; LENGTH])]);
+    assert_eq!(body.whole().map(|whole| whole.len()), Some(LENGTH), "no more than it has room for");
+}
+
+#[tokio::test]
+async fn what_is_paused_can_be_let_go() {
+    let body = begun(10);
+    let reading = tokio::spawn(read_all(Arc::clone(&body)));
+    body.fail();
+    let tail = rest(10);
+    assert!(body.join(10 * PIECE, &tail));
+    body.discard();
+    assert_eq!(reading.await.expect("no panic"), None);
+    tail.write(&[piece(10)]);
+    assert!(matches!(body.state().here, Here::Pieces { ref pieces, .. } if pieces.is_empty()), "nothing is kept");
+    assert!(!body.join(10 * PIECE, &rest(10)));
 }

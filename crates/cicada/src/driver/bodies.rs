@@ -27,7 +27,10 @@ struct Arriving {
     body: Arc<Body>,
     link: LinkId,
     kind: &'static str,
+    /// Its stream has ended: it is whole, or paused.
     ended: bool,
+    /// The payload of which it is the rest.
+    joins: Option<BodyId>,
 }
 
 struct Leaving {
@@ -41,6 +44,26 @@ impl Bodies {
     fn announced(&self, link: LinkId) -> usize {
         let arriving = self.arriving.values().filter(|arriving| arriving.link == link && !arriving.ended);
         arriving.map(|arriving| arriving.body.len()).sum()
+    }
+
+    /// No more comes of a payload by its stream: what was collected of it stays.
+    fn broke_off(&mut self, number: BodyId) -> Input {
+        let arrived = self.arriving.get(&number).and_then(|arriving| arriving.body.paused());
+        if arrived.is_none() {
+            self.arriving.remove(&number);
+        }
+        Input::Broken { body: number, arrived: arrived.unwrap_or(0) }
+    }
+
+    /// The rest of a payload has come, or does not.
+    fn rest_ended(&mut self, number: BodyId) -> Option<Input> {
+        let body = &self.arriving.get(&number)?.body;
+        if let Some(payload) = body.whole() {
+            self.arriving.remove(&number);
+            return Some(Input::Arrived { body: number, payload });
+        }
+        body.fail();
+        Some(self.broke_off(number))
     }
 
     /// What follows for the node from what it wanted of payloads.
@@ -63,23 +86,48 @@ impl Driver {
             body.discard();
             return self.handle(Input::Crowded { link, head });
         }
-        self.bodies.arriving.insert(number, Arriving { body, link, kind: kind_of(&head), ended: false });
+        self.bodies.arriving.insert(number, Arriving { body, link, kind: kind_of(&head), ended: false, joins: None });
         self.handle(Input::Arriving { link, head, body: number, length });
     }
 
     /// A payload has arrived, or will not.
     pub(super) fn on_ended(&mut self, number: BodyId, whole: bool) {
-        let Some(arriving) = self.bodies.arriving.get_mut(&number) else { return };
+        let Some(arriving) = self.bodies.arriving.get_mut(&number).filter(|arriving| !arriving.ended) else { return };
         arriving.ended = true;
         self.meters.on_payload(Direction::Received, arriving.link, arriving.kind, arriving.body.written());
-        if !whole {
+        if let Some(joined) = arriving.joins {
             self.bodies.arriving.remove(&number);
-            return self.handle(Input::Broken { body: number });
+            let news = self.bodies.rest_ended(joined);
+            return news.into_iter().for_each(|news| self.handle(news));
+        }
+        if !whole {
+            let news = self.bodies.broke_off(number);
+            return self.handle(news);
         }
         // What passes through stays, in case that it is handed on once more.
         if let Some(payload) = arriving.body.whole() {
             self.bodies.arriving.remove(&number);
             self.handle(Input::Arrived { body: number, payload });
+        }
+    }
+
+    /// A payload that broke off goes on.
+    pub(super) fn append(&mut self, number: BodyId, offset: usize, tail: proto::Body) {
+        let Some(body) = self.bodies.arriving.get(&number).map(|arriving| Arc::clone(&arriving.body)) else {
+            return self.bodies.news.push_back(Input::Broken { body: number, arrived: 0 });
+        };
+        let joined = match tail {
+            proto::Body::Whole(rest) => {
+                body.end_with(offset, &rest);
+                None
+            }
+            proto::Body::Arriving { body: tail, .. } => {
+                self.bodies.arriving.get_mut(&tail).filter(|tail| body.join(offset, &tail.body)).map(|tail| tail.joins = Some(number))
+            }
+        };
+        if joined.is_none() {
+            let news = self.bodies.rest_ended(number);
+            self.bodies.news.extend(news);
         }
     }
 
@@ -94,6 +142,13 @@ impl Driver {
     }
 
     pub(super) fn discard(&mut self, number: BodyId) {
+        let rests = self.bodies.arriving.iter().filter(|(_, arriving)| arriving.joins == Some(number));
+        for number in rests.map(|(rest, _)| *rest).chain([number]).collect::<Vec<_>>() {
+            self.let_go(number);
+        }
+    }
+
+    fn let_go(&mut self, number: BodyId) {
         if let Some(arriving) = self.bodies.arriving.remove(&number) {
             arriving.body.discard();
             if !arriving.ended {
@@ -104,7 +159,7 @@ impl Driver {
 
     // --- Out
 
-    pub(super) fn stream(&mut self, id: StreamId, link: LinkId, head: Frame, body: proto::Body) {
+    pub(super) fn stream(&mut self, id: StreamId, link: LinkId, head: Frame, body: proto::Body, offset: usize) {
         let payload = match body {
             proto::Body::Whole(bytes) => Some(Source::Whole(bytes)),
             proto::Body::Arriving { body, .. } => {
@@ -117,7 +172,9 @@ impl Driver {
         self.meters.on_frame(Direction::Sent, link, &head);
         let (abandon, abandoned) = watch::channel(false);
         self.bodies.leaving.insert(id, Leaving { link, kind: kind_of(&head), abandon });
-        match handle.stream(Stream { id, head, payload, abandoned }) {
+        let fault = self.node.config().faults.breaks_streams_after;
+        let breaks_after = fault.filter(|_| matches!(head, Frame::Task(..)));
+        match handle.stream(Stream { id, head, payload, offset, breaks_after, abandoned }) {
             Queued::Yes => {}
             Queued::Dropped | Queued::Overflow => {
                 // Its end tells of the streams.
@@ -146,9 +203,9 @@ impl Driver {
         let broken: Vec<BodyId> =
             self.bodies.arriving.iter().filter(|(_, arriving)| arriving.link == link && !arriving.ended).map(|(id, _)| *id).collect();
         for number in broken {
-            if let Some(arriving) = self.bodies.arriving.remove(&number) {
+            if let Some(arriving) = self.bodies.arriving.get(&number) {
                 arriving.body.fail();
-                self.handle(Input::Broken { body: number });
+                self.on_ended(number, false);
             }
         }
         let unsent: Vec<StreamId> =

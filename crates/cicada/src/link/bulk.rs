@@ -20,7 +20,11 @@ use tokio::{sync::watch, time::timeout};
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
     pub(crate) head: Frame,
+    /// All of its payload, of which what comes after the first `offset` bytes is sent.
     pub(crate) payload: Source,
+    pub(crate) offset: usize,
+    /// It breaks off after so many bytes: a fault.
+    pub(crate) breaks_after: Option<usize>,
     /// Turns true when it is not wanted any more.
     pub(crate) abandoned: watch::Receiver<bool>,
 }
@@ -66,16 +70,16 @@ impl Source {
 
 /// Sends a long frame. Returns whether the other end has all of it or wants no more of it, and how much of the payload has left.
 pub(super) async fn send(network: &Network, peer: RemoteNode, connection: &Connection, stream: Stream) -> (bool, usize) {
-    let Stream { head, payload, mut abandoned, .. } = stream;
+    let mut abandoned = stream.abandoned.clone();
     let (mut sent, mut out) = (0, None);
     let sending = async {
         // Nobody is kept waiting for what has no beginning.
-        match payload.after(0).await {
+        match stream.payload.after(stream.offset).await {
             Piece::Bytes(_) | Piece::End => {}
             Piece::Broken => return false,
         }
         let Ok(Ok(opened)) = timeout(WRITE_STALL, connection.open_uni()).await else { return false };
-        write(network, peer, out.insert(opened), &head, &payload, &mut sent).await
+        write(network, peer, out.insert(opened), &stream, &mut sent).await
     };
     let done = tokio::select! {
         done = sending => done,
@@ -88,18 +92,26 @@ pub(super) async fn send(network: &Network, peer: RemoteNode, connection: &Conne
     (done, sent)
 }
 
-async fn write(network: &Network, peer: RemoteNode, out: &mut SendStream, head: &Frame, payload: &Source, sent: &mut usize) -> bool {
-    let head = head.head_bytes();
+async fn write(network: &Network, peer: RemoteNode, out: &mut SendStream, stream: &Stream, sent: &mut usize) -> bool {
+    let Stream { payload, offset, .. } = stream;
+    let head = stream.head.head_bytes();
     network.show_sent(peer, &head);
-    let prefix = length_prefix(head.len() + payload.len());
+    let prefix = length_prefix(head.len() + payload.len() - offset);
     let mut first = [Bytes::copy_from_slice(&prefix), head];
     match timeout(WRITE_STALL, out.write_all_chunks(&mut first)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return is_enough(&error),
         Err(_) => return false,
     }
+    let mut stopped = std::pin::pin!(out.stopped());
     loop {
-        let piece = match payload.after(*sent).await {
+        // What waits for its own source gives up its place when its other end does not.
+        let piece = tokio::select! {
+            piece = payload.after(offset + *sent) => piece,
+            stopped = &mut stopped => return matches!(stopped, Ok(code) if code.is_none_or(|code| code == ENOUGH)),
+        };
+        let piece = match piece {
+            Piece::Bytes(_) if stream.breaks_after.is_some_and(|most| *sent >= most) => return false,
             Piece::Bytes(piece) => piece,
             Piece::End => break,
             Piece::Broken => return false,
@@ -112,11 +124,11 @@ async fn write(network: &Network, peer: RemoteNode, out: &mut SendStream, head: 
             Err(_) => return false,
         }
         *sent += length;
-        payload.read(*sent);
+        payload.read(offset + *sent);
     }
     // Not finished already: it was made here.
     let _ = out.finish();
-    match timeout(WRITE_STALL, out.stopped()).await {
+    match timeout(WRITE_STALL, stopped).await {
         Ok(Ok(code)) => code.is_none_or(|code| code == ENOUGH),
         Ok(Err(_)) | Err(_) => false,
     }

@@ -195,7 +195,7 @@ async fn a_swarm_of_ipv6_alone_works_as_any_other() {
 
 /// Every fifth peer acknowledges its share of a broadcast and drops it.
 fn every_fifth_drops(index: usize, builder: Builder) -> Builder {
-    builder.faults(Faults { drops_tasks: drops(index) })
+    builder.faults(Faults { drops_tasks: drops(index), ..Faults::default() })
 }
 
 fn drops(index: usize) -> bool {

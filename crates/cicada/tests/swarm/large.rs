@@ -1,5 +1,7 @@
 use crate::harness::{Copies, LINKS, MARK, PATIENCE, Swarm};
-use cicada::{BroadcastOptions, OverlayKind, Route, SendOptions};
+use cicada::{BroadcastOptions, Builder, Faults, Hooks, OverlayKind, RemoteNode, Route, SendOptions};
+use cicada_wire::Frame;
+use std::sync::{Arc, Mutex};
 use tokio::time::{Instant, timeout};
 
 /// `length` bytes, no two pieces alike.
@@ -102,4 +104,83 @@ async fn broadcasts_of_up_to_sixteen_mebibytes_reach_everybody_once_on_the_ring(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broadcasts_of_up_to_sixteen_mebibytes_reach_everybody_once_on_the_tree() {
     broadcasts(OverlayKind::Tree).await;
+}
+
+/// Notes from which byte on a peer asks for the rest of a message.
+#[derive(Clone, Default)]
+struct Resumed(Arc<Mutex<Vec<u64>>>);
+
+impl Hooks for Resumed {
+    fn send(&self, _: &RemoteNode, frame: &[u8]) {
+        if let Ok(Frame::Pull(pull)) = Frame::parse(&frame.to_vec().into())
+            && pull.offset > 0
+        {
+            self.0.lock().expect("nobody panics here").push(pull.offset);
+        }
+    }
+}
+
+/// Every fourth peer breaks off whatever it hands on.
+fn breaks(index: usize) -> bool {
+    index % 4 == 2
+}
+
+async fn received(swarm: &Swarm) -> Vec<u64> {
+    let mut received = Vec::new();
+    for peer in &swarm.peers {
+        received.push(peer.metrics().await.expect("open").received.payload_bytes);
+    }
+    received
+}
+
+/// One broadcast of `length` bytes; returns how many peers would have received too much, had they thrown away what broke off.
+async fn broken_off_from(swarm: &Swarm, resumed: &[Resumed], origin: usize, length: usize) -> usize {
+    let before = received(swarm).await;
+    let (payload, started) = (large(length), Instant::now());
+    swarm.peers[origin].broadcast(payload.clone(), &BroadcastOptions::default()).await.expect("taken");
+    for (index, peer) in swarm.peers.iter().enumerate().filter(|(index, _)| *index != origin) {
+        let message = timeout(PATIENCE, peer.recv()).await.unwrap_or_else(|_| panic!("{index} misses it")).expect("open");
+        assert!(message.data == payload, "as it was sent");
+    }
+    println!("from {origin} everywhere after {:?}", started.elapsed());
+    swarm.nothing_more().await;
+    let bound = length as u64 * 6 / 5;
+    let mut over = 0;
+    for (index, (after, before)) in received(swarm).await.into_iter().zip(before).enumerate() {
+        let offsets = std::mem::take(&mut *resumed[index].0.lock().expect("nobody panics there"));
+        let anew = after - before + offsets.last().copied().unwrap_or(0);
+        println!("{index} received {} bytes, would have {anew}; went on at {offsets:?}", after - before);
+        assert!(after - before <= bound, "{index} received {} bytes", after - before);
+        over += usize::from(anew > bound);
+    }
+    over
+}
+
+async fn broken_off(overlay: OverlayKind) {
+    let resumed: Vec<Resumed> = (0..LINKS * 3 / 2).map(|_| Resumed::default()).collect();
+    let build = |index: usize, builder: Builder| {
+        let faults = Faults { breaks_streams_after: breaks(index).then_some(300_000), ..Faults::default() };
+        builder.faults(faults).hooks(resumed[index].clone())
+    };
+    let swarm = Swarm::made(overlay, resumed.len(), build).await;
+    let mut over = 0;
+    // Nobody may lie behind those who break off, so that several may have to begin. They do not begin themselves.
+    for origin in (0..swarm.peers.len()).filter(|index| !breaks(*index)).step_by(2) {
+        over += broken_off_from(&swarm, &resumed, origin, 2 * MIB).await;
+        if over > 0 {
+            break;
+        }
+    }
+    assert!(over > 0, "the control: nothing was broken off that mattered");
+    swarm.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_breaks_off_again_and_again_is_received_once_on_the_ring() {
+    broken_off(OverlayKind::Ring).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_breaks_off_again_and_again_is_received_once_on_the_tree() {
+    broken_off(OverlayKind::Tree).await;
 }

@@ -114,7 +114,7 @@ impl Broadcaster {
         let stage = Stage::Sent { link: id, since: cx.now, content };
         self.open(task.ticket, Errand { key, to, stage, due: cx.now + patience });
         let stream = cx.hand(id, Frame::Task(task, Bytes::new()), payload);
-        self.streams.extend(stream.map(|stream| (stream, key)));
+        self.streams.extend(stream.map(|stream| (stream, (key, to))));
     }
 
     fn open(&mut self, ticket: Ticket, errand: Errand) {

@@ -1,7 +1,7 @@
 //! One broadcast while its body is kept.
 
 use crate::{
-    body::Body,
+    body::{Body, BodyId},
     context::Context,
     geometry::{Candidates, Share},
     input::Operation,
@@ -18,6 +18,8 @@ pub(super) struct Recent {
     pub(super) fixed: Immutable,
     hop: Mutable,
     pub(super) payload: Body,
+    /// How it comes, until it is whole.
+    pub(super) flow: Option<Flow>,
     /// Who is not to have it.
     pub(super) excluded: BTreeSet<Hash>,
     /// Who need not be handed it: whoever handed it to us says so.
@@ -32,6 +34,15 @@ pub(super) struct Recent {
     /// Whose it is, until it is told.
     pub(super) operation: Option<Operation>,
     pub(super) forget_at: Instant,
+}
+
+/// How a body comes that is not whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Flow {
+    /// From this peer, which began at the byte `since`.
+    Comes { from: Hash, since: usize, tail: Option<BodyId> },
+    /// No more: so much of it is here.
+    Stopped { arrived: usize },
 }
 
 /// What a delegate answers for.
@@ -93,6 +104,7 @@ impl Recent {
             fixed,
             hop,
             payload,
+            flow: None,
             excluded,
             avoided: BTreeSet::new(),
             failed: BTreeMap::new(),
@@ -115,6 +127,19 @@ impl Recent {
             let room = MOST_EXCLUDED.saturating_sub(all.len());
             all.extend(new.iter().take(room));
         }
+    }
+
+    /// How much is here of a body that comes no longer.
+    pub(super) fn stopped_at(&self) -> Option<usize> {
+        match self.flow? {
+            Flow::Stopped { arrived } => Some(arrived),
+            Flow::Comes { .. } => None,
+        }
+    }
+
+    /// Whether a body that is arriving is this one, or what it goes on with.
+    pub(super) fn takes(&self, body: BodyId) -> bool {
+        self.payload.is(body) || matches!(self.flow, Some(Flow::Comes { tail: Some(tail), .. }) if tail == body)
     }
 
     /// Whether no delegate's answer is awaited.

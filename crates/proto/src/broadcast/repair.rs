@@ -8,13 +8,15 @@
 //! Clients and leaves are offered what goes round by all members that they are linked to, since the one that owns their id may
 //! have failed; they pull, but offer only broadcasts of their own, which the member where those entered may have dropped.
 //!
+//! Of a long body that broke off, what is lacking is wanted, from the first byte that is not here.
+//!
 //! What is bounded: names and pulls that a link may bring, by budgets; pulls of one message served by one peer, [`PULLS`], and one of
-//! them for each link; messages wanted, by how many each offerer may have named; pulls at one peer at once.
+//! them for each link, or [`PULLS_OF_ONE`] if each goes on where the one before broke off; messages wanted, by how many each offerer may have named; pulls at one peer at once.
 
 mod offers;
 mod wants;
 
-use super::{Broadcaster, hand::usable, recent::Recent};
+use super::{Broadcaster, bodies::LEAST_PROGRESS, hand::usable, recent::Recent};
 use crate::{
     context::Context,
     links::{Link, LinkId},
@@ -22,8 +24,8 @@ use crate::{
     time::Instant,
 };
 use bytes::Bytes;
-use cicada_wire::{Digest, Frame, Hash, MAX_DIGEST, Pull, Reach, Refusal, Role, ShortId, TaskVerdict, Ticket};
-use offers::{Held, Offers};
+use cicada_wire::{Digest, Frame, Hash, Immutable, MAX_DIGEST, Pull, Reach, Refusal, Role, ShortId, TaskVerdict, Ticket};
+use offers::{Held, Offers, Served};
 use rand::Rng;
 use std::collections::BTreeSet;
 use wants::{Question, Wants};
@@ -68,11 +70,16 @@ impl Repair {
         self.offers.held.get(&short(key)).map(|held| held.know.clone()).unwrap_or_default()
     }
 
-    /// A body broke off, and is forgotten: it is asked of those who have it.
-    pub(super) fn lost(&mut self, cx: &mut Context<'_>, key: MessageKey, offerers: BTreeSet<Hash>) {
+    /// A body broke off: what is lacking after the first `arrived` bytes is asked of those who have it; last of the one that it
+    /// came from.
+    pub(super) fn lost(&mut self, cx: &mut Context<'_>, key: MessageKey, offerers: &BTreeSet<Hash>, arrived: usize, last: Option<Hash>) {
         let id = short(key);
         self.known.remove(&id);
-        for from in offerers {
+        if arrived > 0 {
+            self.wants.begun(id, arrived);
+        }
+        let others = offerers.iter().copied().filter(|peer| Some(*peer) != last);
+        for from in others.chain(last.filter(|last| offerers.contains(last))) {
             if self.wants.offered(id, from) {
                 let questions = self.wants.next_of(cx, from);
                 ask(cx, questions);
@@ -80,8 +87,37 @@ impl Repair {
         }
     }
 
-    pub(super) fn forget(&mut self, key: MessageKey) {
-        self.offers.forget(short(key));
+    /// What a body lacked begins to come.
+    pub(super) fn goes_on(&mut self, cx: &mut Context<'_>, key: MessageKey, fixed: &Immutable) {
+        let id = short(key);
+        self.known.insert(cx.now, id, (), remember_until(cx, fixed.made_at), cx.config.limits.seen);
+        let (_, questions) = self.wants.got(cx, id);
+        ask(cx, questions);
+    }
+
+    /// A peer that said that it has a message does not hand it over.
+    pub(super) fn does_not_have(&mut self, key: MessageKey, peer: Hash) {
+        if let Some(held) = self.offers.held.get_mut(&short(key)) {
+            held.know.remove(&peer);
+        }
+    }
+
+    /// What a peer was handed did not come to its end.
+    pub(super) fn broke_off(&mut self, key: MessageKey, peer: Hash) {
+        if let Some(held) = self.offers.held.get_mut(&short(key)) {
+            held.told.remove(&peer);
+            held.lacks.insert(peer);
+        }
+    }
+
+    /// A body is not held any more; `whole`: it was.
+    pub(super) fn forget(&mut self, key: MessageKey, whole: bool) {
+        let id = short(key);
+        self.offers.forget(id);
+        self.wants.begins_anew(id);
+        if !whole {
+            self.known.remove(&id);
+        }
     }
 
     /// A peer handed us a task for the message: it has it, and what else was asked of it is on its way.
@@ -100,9 +136,8 @@ impl Repair {
     fn on_digest(&mut self, cx: &mut Context<'_>, from: Hash, digest: &Digest) {
         let mut too_many = false;
         for id in &digest.ids {
-            if self.known.contains(cx.now, id) {
-                self.offers.knows(*id, from);
-            } else {
+            self.offers.knows(*id, from);
+            if !self.known.contains(cx.now, id) {
                 too_many |= !self.wants.offered(*id, from);
             }
         }
@@ -160,25 +195,35 @@ impl Broadcaster {
     }
 
     fn serve(&mut self, cx: &mut Context<'_>, link: LinkId, from: Hash, pull: &Pull) -> Result<(), Refusal> {
-        if pull.offset != 0 || !may_exchange(cx, from) {
+        if !may_exchange(cx, from) {
             return Err(Refusal::Unexpected);
         }
         let held = self.repair.offers.held.get_mut(&pull.id).ok_or(Refusal::NotHeld)?;
         // Whoever is not to have it is not told that it is here either.
         let recent = self.recent.get(&held.key).filter(|recent| !recent.excluded.contains(&from)).ok_or(Refusal::NotHeld)?;
-        if held.pulls >= PULLS || !held.served.insert(link) {
+        let offset = usize::try_from(pull.offset).ok().filter(|offset| *offset == 0 || *offset < recent.payload.len());
+        let offset = offset.ok_or(Refusal::Unexpected)?;
+        if recent.stopped_at().is_some_and(|arrived| arrived <= offset) {
+            return Err(Refusal::NotHeld);
+        }
+        let goes_on = |served: &Served| served.times < PULLS_OF_ONE && offset >= served.offset.saturating_add(LEAST_PROGRESS);
+        if held.pulls >= PULLS || !held.served.get(&link).is_none_or(goes_on) {
             return Err(Refusal::OverBudget);
         }
         let key = held.key;
         held.pulls += 1;
         held.told.insert(from);
-        let task = recent.task(cx.me.id(), pull.ticket, Reach::ME, None, false);
+        held.lacks.remove(&from);
+        let served = held.served.entry(link).or_default();
+        (served.times, served.offset) = (served.times + 1, offset);
+        let mut task = recent.task(cx.me.id(), pull.ticket, Reach::ME, None, false);
+        task.offset = pull.offset;
         if let Some(link) = cx.links.link_mut(link) {
             link.used = cx.now;
         }
         // Nobody waits for its verdict: if the body is lost with the link, its other end asks elsewhere.
-        let stream = cx.hand(link, Frame::Task(task, Bytes::new()), &recent.payload);
-        self.streams.extend(stream.map(|stream| (stream, key)));
+        let stream = cx.hand_from(link, Frame::Task(task, Bytes::new()), &recent.payload, offset);
+        self.streams.extend(stream.map(|stream| (stream, (key, from))));
         Ok(())
     }
 
@@ -257,14 +302,14 @@ impl Broadcaster {
     }
 
     fn was_handed(&self, held: &Held, peer: Hash) -> bool {
-        self.recent.get(&held.key).is_some_and(|recent| recent.was_handed_to(peer))
+        !held.lacks.contains(&peer) && self.recent.get(&held.key).is_some_and(|recent| recent.was_handed_to(peer))
     }
 }
 
 /// Sends pulls.
 fn ask(cx: &mut Context<'_>, questions: Vec<Question>) {
-    for Question { link, ticket, id } in questions {
-        cx.out.frame(link, Frame::Pull(Pull { ticket, id, offset: 0 }));
+    for Question { link, ticket, id, offset } in questions {
+        cx.out.frame(link, Frame::Pull(Pull { ticket, id, offset }));
     }
 }
 
@@ -286,3 +331,6 @@ const MOST_NAMED: usize = 4 * MAX_DIGEST; // guess
 
 /// How often one peer serves one message.
 const PULLS: usize = 8; // architecture
+
+/// How often it serves one message over one link: after the first time only to go on where that broke off.
+const PULLS_OF_ONE: usize = 4; // guess

@@ -41,15 +41,20 @@ impl Machines {
         self.go_on_leaving(cx);
     }
 
-    pub(super) fn on_broken(&mut self, cx: &mut Context<'_>, body: BodyId) {
-        self.broadcaster.on_broken(cx, body);
+    pub(super) fn on_broken(&mut self, cx: &mut Context<'_>, body: BodyId, arrived: usize) {
+        let broadcast = self.broadcaster.holds_body(body);
+        self.broadcaster.on_broken(cx, body, arrived);
+        // That of a unicast is not gone on with: its origin sends all of it another way.
+        if arrived > 0 && !broadcast {
+            cx.out.transmits.push_back(Transmit::Discard { body });
+        }
         let map = Map { overlay: &self.overlay, attachments: &self.attachments };
         self.router.on_broken(cx, &map, body);
         self.go_on_leaving(cx);
     }
 
     pub(super) fn on_streamed(&mut self, cx: &mut Context<'_>, stream: StreamId, complete: bool) {
-        self.broadcaster.on_streamed(stream);
+        self.broadcaster.on_streamed(stream, complete);
         let map = Map { overlay: &self.overlay, attachments: &self.attachments };
         self.router.on_streamed(cx, &map, stream, complete);
         self.go_on_leaving(cx);

@@ -101,13 +101,12 @@ impl Machines {
         match input {
             Input::Command(command) => refuse_command(cx, &command),
             Input::LinkUp(up) => cx.out.transmits.push_back(Transmit::Close { link: up.link, reason: Refusal::Closing }),
-            Input::Arriving { body, .. } => cx.out.transmits.push_back(Transmit::Discard { body }),
+            Input::Arriving { body, .. } | Input::Broken { body, .. } => cx.out.transmits.push_back(Transmit::Discard { body }),
             Input::LinkDown { .. }
             | Input::DialFailed { .. }
             | Input::Frame { .. }
             | Input::Arrived { .. }
             | Input::Crowded { .. }
-            | Input::Broken { .. }
             | Input::Streamed { .. }
             | Input::Datagram { .. }
             | Input::JobDone { .. }

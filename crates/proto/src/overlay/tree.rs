@@ -256,13 +256,17 @@ impl Tree {
         }
     }
 
-    /// Where one died, others may have: one near the dead and a few anywhere are checked. If many died, each that is found dead leads to more; if few, it ends there.
+    /// Where one died, others may have: one near the dead, who was silent for longest in its cell and a few anywhere are checked.
+    /// If many died, each that is found dead leads to more; if few, it ends there.
     fn suspect_others(&mut self, cx: &mut Context<'_>, dead: Hash) {
         let members: Vec<Hash> = self.buckets.iter().map(Proven::id).collect();
         let near = members.iter().copied().min_by_key(|id| Geometry::Tree.offset(*id, dead));
         let anywhere: Vec<Hash> = (0..SUSPECTS).filter_map(|_| members.choose(cx.rng).copied()).collect();
         for suspect in near.into_iter().chain(anywhere) {
             cx.step(Step::Suspect(suspect));
+        }
+        if let Some(cell) = self.buckets.cell(dead) {
+            self.suspect_oldest(cx, cell);
         }
     }
 

@@ -84,14 +84,17 @@ impl Rig {
             match transmit {
                 Transmit::Dial { dial, .. } => self.dials.push(dial),
                 Transmit::Close { link, reason } => downs.push(Input::LinkDown { link, reason }),
-                Transmit::Stream { stream, head, body, .. } => {
+                Transmit::Stream { stream, head, body, offset, .. } => {
                     assert!(
-                        Frame::parse_head(&head.to_bytes(), head.len_bytes() + body.len()).is_ok(),
+                        Frame::parse_head(&head.to_bytes(), head.len_bytes() + body.len() - offset).is_ok(),
                         "says what nobody can read: {head:?}"
                     );
                     downs.push(Input::Streamed { stream, complete: body.len() % 2 == 0 });
                 }
-                Transmit::Collect { body } => downs.push(Input::Broken { body }),
+                // Some break off at once, some later, some for good.
+                Transmit::Collect { body } => downs.push(Input::Broken { body, arrived: usize::from(body.0 % 2 == 0) }),
+                Transmit::Append { body, tail, .. } if tail.len() % 2 == 0 => downs.push(Input::Broken { body, arrived: 2 }),
+                Transmit::Append { body, .. } => downs.push(Input::Arrived { body, payload: Bytes::new() }),
                 Transmit::Abandon { .. } | Transmit::Discard { .. } => {}
                 Transmit::Frame { frame, .. } => assert!(Frame::parse(&frame.to_bytes()).is_ok(), "says what nobody can read: {frame:?}"),
                 Transmit::Datagram { datagram, .. } => {

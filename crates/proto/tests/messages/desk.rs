@@ -61,6 +61,10 @@ pub(crate) struct Desk {
 #[derive(Default)]
 pub(crate) struct Bodies {
     pub(crate) streams: Vec<(StreamId, Body)>,
+    /// Where each of them begins.
+    pub(crate) offsets: Vec<usize>,
+    /// What bodies go on with, and where.
+    pub(crate) appended: Vec<(BodyId, usize, Body)>,
     pub(crate) abandoned: Vec<StreamId>,
     pub(crate) collected: Vec<BodyId>,
     pub(crate) discarded: Vec<BodyId>,
@@ -152,7 +156,12 @@ impl Desk {
     }
 
     pub(crate) fn broken(&mut self, body: BodyId) {
-        self.input(Input::Broken { body });
+        self.broken_at(body, 0);
+    }
+
+    /// A body breaks off; so much of it is here and stays.
+    pub(crate) fn broken_at(&mut self, body: BodyId, arrived: usize) {
+        self.input(Input::Broken { body, arrived });
     }
 
     pub(crate) fn streamed(&mut self, stream: StreamId, complete: bool) {
@@ -188,12 +197,16 @@ impl Desk {
                     replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Neighbours(Neighbours::default())) });
                 }
                 Transmit::Frame { link, frame } => self.said.extend(self.links.get(&link).map(|peer| (*peer, frame))),
-                Transmit::Stream { stream, link, head, body } => {
+                Transmit::Stream { stream, link, head, body, offset } => {
+                    let read = Frame::parse_head(&head.to_bytes(), head.len_bytes() + body.len() - offset);
+                    assert_eq!(read.map(|(head, _)| head), Ok(head.clone()), "the other end can read it");
                     self.said.extend(self.links.get(&link).map(|peer| (*peer, head)));
                     self.bodies.streams.push((stream, body));
+                    self.bodies.offsets.push(offset);
                 }
                 Transmit::Abandon { stream } => self.bodies.abandoned.push(stream),
                 Transmit::Collect { body } => self.bodies.collected.push(body),
+                Transmit::Append { body, offset, tail } => self.bodies.appended.push((body, offset, tail)),
                 Transmit::Discard { body } => self.bodies.discarded.push(body),
                 Transmit::Close { link, reason } => {
                     self.links.remove(&link);

@@ -185,18 +185,28 @@ fn a_message_is_served_eight_times_and_once_over_a_link() {
 }
 
 #[test]
-fn what_is_not_here_or_is_asked_for_in_part_is_refused() {
+fn what_is_not_here_is_refused_and_so_is_a_part_of_what_is_not_begun() {
     let mut desk = desk();
     desk.hear(id(0x10), pull(1, 1));
     assert_eq!(desk.task_verdicts(), [(id(0x10), Some(Refusal::NotHeld))]);
     desk.hear(id(0x10), body(1));
     desk.task_verdicts();
-    desk.hear(id(0x30), Frame::Pull(Pull { ticket: Ticket(2), id: name(1), offset: 1 }));
-    let mut part = task(2);
-    part.offset = 1;
-    desk.hear(id(0x30), Frame::Task(part, hello()));
-    assert_eq!(desk.task_verdicts(), [(id(0x30), Some(Refusal::Unexpected)), (id(0x30), Some(Refusal::Unexpected))]);
+    for offset in [5, u64::MAX] {
+        desk.hear(id(0x30), Frame::Pull(Pull { ticket: Ticket(2), id: name(1), offset }));
+        assert_eq!(desk.task_verdicts(), [(id(0x30), Some(Refusal::Unexpected))]);
+    }
+    let part = |number| {
+        let mut part = task(number);
+        part.offset = 1;
+        Frame::Task(part, hello().slice(1..))
+    };
+    desk.hear(id(0x30), part(2));
+    assert_eq!(desk.task_verdicts(), [(id(0x30), Some(Refusal::Unexpected))]);
+    desk.hear(id(0x30), part(1));
+    assert_eq!(desk.task_verdicts(), [(id(0x30), Some(Refusal::Seen))]);
     assert_eq!(desk.delivered(), 1);
+    desk.hear(id(0x30), Frame::Pull(Pull { ticket: Ticket(2), id: name(1), offset: 1 }));
+    assert_eq!(desk.tasks().iter().map(|(_, task)| task.offset).collect::<Vec<_>>(), [1], "the control");
 }
 
 #[test]

@@ -252,6 +252,21 @@ fn headers_that_contradict_their_frame_are_refused() {
 }
 
 #[test]
+fn a_part_of_a_broadcast_ends_where_its_header_says() {
+    let part = |offset, payload: &'static [u8], extend| {
+        let mut header = header(Kind::Broadcast, Mutable { reach: Some(Reach::ALL), ..Mutable::default() });
+        header.fixed.length = 5;
+        let task = Task { ticket: Ticket(1), header, excluded: Vec::new(), extend, avoided: Vec::new(), offset };
+        Frame::Task(task, Bytes::from_static(payload))
+    };
+    bound(&part(0, b"hello", false), &part(1, b"hello", false));
+    bound(&part(1, b"ello", false), &part(1, b"ell", false));
+    bound(&part(5, b"", false), &part(6, b"", false));
+    bound(&part(4, b"o", false), &part(u64::MAX, b"o", false));
+    bound(&part(0, b"", true), &part(1, b"", true));
+}
+
+#[test]
 fn messages_over_their_size_are_refused_unread() {
     let refusal = |error: ParseError| error.refusal;
     assert_eq!(Datagram::parse(&[0; Datagram::MAX_BYTES + 1]).map_err(refusal), Err(Refusal::TooLarge));

@@ -117,7 +117,7 @@ fn the_largest_header_stays_under_its_limit() {
         ticket: Ticket(u64::MAX),
         header: Header { fixed, hop },
         excluded: vec![far; MAX_EXCLUDED / 2],
-        extend: true,
+        extend: false,
         avoided: vec![far; MAX_EXCLUDED / 2],
         offset: u64::MAX,
     };

@@ -196,7 +196,8 @@ fn tasks() -> BoxedStrategy<(Task, Bytes)> {
     let avoided = vec(hashes(), 0..=MAX_EXCLUDED / 2);
     (tickets(), immutables(), mutables(), reaches(), (excluded, avoided, any::<bool>(), payloads(), offsets()))
         .prop_map(|(ticket, fixed, hop, reach, (excluded, avoided, extend, payload, offset))| {
-            let fixed = Immutable { kind: Kind::Broadcast, target: None, length: payload.len() as u64, ..fixed };
+            let offset = if extend { 0 } else { offset.min(u64::MAX - payload.len() as u64) };
+            let fixed = Immutable { kind: Kind::Broadcast, target: None, length: offset + payload.len() as u64, ..fixed };
             let header = Header { fixed, hop: Mutable { reach: Some(reach), ..hop } };
             let payload = if extend { Bytes::new() } else { payload };
             (Task { ticket, header, excluded, extend, avoided, offset }, payload)
@@ -286,7 +287,7 @@ fn short_ids() -> BoxedStrategy<ShortId> {
     any::<[u8; 8]>().prop_map(ShortId).boxed()
 }
 
-/// Mostly the one that is not reserved.
+/// Mostly the beginning.
 fn offsets() -> BoxedStrategy<u64> {
     prop_oneof![3 => Just(0), 1 => any::<u64>()].boxed()
 }

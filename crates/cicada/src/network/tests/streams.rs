@@ -46,8 +46,14 @@ const LONG: usize = 200_000;
 
 fn stream_to(link: &Link, id: u64, body: &Arc<Body>) -> watch::Sender<bool> {
     let (abandon, abandoned) = watch::channel(false);
-    let stream =
-        Stream { id: StreamId(id), head: data(LONG).with_payload(Bytes::new()), payload: Source::Arriving(Arc::clone(body)), abandoned };
+    let stream = Stream {
+        id: StreamId(id),
+        head: data(LONG).with_payload(Bytes::new()),
+        payload: Source::Arriving(Arc::clone(body)),
+        offset: 0,
+        breaks_after: None,
+        abandoned,
+    };
     assert_eq!(link.handle.stream(stream), Queued::Yes);
     abandon
 }

@@ -44,8 +44,18 @@ pub(super) struct Held {
     pub(super) know: BTreeSet<Hash>,
     /// Linked peers to whom it was named.
     pub(super) told: BTreeSet<Hash>,
+    /// Linked peers that were handed it and did not get all of it.
+    pub(super) lacks: BTreeSet<Hash>,
     pub(super) pulls: usize,
-    pub(super) served: BTreeSet<LinkId>,
+    pub(super) served: BTreeMap<LinkId, Served>,
+}
+
+/// What was pulled over one link.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Served {
+    pub(super) times: usize,
+    /// From which byte on, the last time.
+    pub(super) offset: usize,
 }
 
 impl Held {
@@ -58,8 +68,9 @@ impl Held {
             rounds: 0,
             know: BTreeSet::new(),
             told: BTreeSet::new(),
+            lacks: BTreeSet::new(),
             pulls: 0,
-            served: BTreeSet::new(),
+            served: BTreeMap::new(),
         }
     }
 
@@ -134,6 +145,7 @@ impl Offers {
         for held in self.held.values_mut() {
             held.know.remove(&peer);
             held.told.remove(&peer);
+            held.lacks.remove(&peer);
         }
     }
 

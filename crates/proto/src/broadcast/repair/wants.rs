@@ -21,6 +21,8 @@ pub(super) struct Wants {
     wanted: BTreeMap<ShortId, Wanted>,
     offerers: BTreeMap<Hash, Offerer>,
     tickets: BTreeMap<Ticket, ShortId>,
+    /// Those of which the beginning is here, up to this byte.
+    begun: BTreeMap<ShortId, usize>,
     timers: BTreeSet<(Instant, ShortId)>,
 }
 
@@ -53,9 +55,21 @@ pub(super) struct Question {
     pub(super) link: LinkId,
     pub(super) ticket: Ticket,
     pub(super) id: ShortId,
+    /// From which byte on.
+    pub(super) offset: u64,
 }
 
 impl Wants {
+    /// Of a message that we lack the first bytes are here.
+    pub(super) fn begun(&mut self, id: ShortId, arrived: usize) {
+        self.begun.insert(id, arrived);
+    }
+
+    /// They are not any more, or nothing is lacking.
+    pub(super) fn begins_anew(&mut self, id: ShortId) {
+        self.begun.remove(&id);
+    }
+
     /// `from` has a message that we lack; `false` if it has named too many.
     pub(super) fn offered(&mut self, id: ShortId, from: Hash) -> bool {
         let offerer = self.offerers.entry(from).or_default();
@@ -105,7 +119,8 @@ impl Wants {
         offerer.asked.insert(id);
         self.tickets.insert(ticket, id);
         self.timers.insert((due, id));
-        Some(Question { link, ticket, id })
+        let offset = self.begun.get(&id).map_or(0, |arrived| *arrived as u64);
+        Some(Question { link, ticket, id, offset })
     }
 
     /// Nothing more is awaited of who was asked for this message.
@@ -139,6 +154,7 @@ impl Wants {
     /// The message is here. Whether it was wanted, and what to ask next of who was asked for it.
     pub(super) fn got(&mut self, cx: &mut Context<'_>, id: ShortId) -> (bool, Vec<Question>) {
         let of = self.give_up(id);
+        self.begun.remove(&id);
         let Some(wanted) = self.wanted.remove(&id) else { return (false, Vec::new()) };
         for peer in wanted.offerers {
             if let Some(offerer) = self.offerers.get_mut(&peer) {

@@ -105,7 +105,11 @@ impl Rig {
                 Transmit::Datagram { to, datagram } => self.datagrams.push((to, datagram)),
                 Transmit::Dial { .. } => self.dials += 1,
                 Transmit::Close { link, reason } => self.closed.push((link, reason)),
-                Transmit::Stream { .. } | Transmit::Abandon { .. } | Transmit::Collect { .. } | Transmit::Discard { .. } => {}
+                Transmit::Stream { .. }
+                | Transmit::Abandon { .. }
+                | Transmit::Collect { .. }
+                | Transmit::Append { .. }
+                | Transmit::Discard { .. } => {}
             }
         }
         for event in out.events {
