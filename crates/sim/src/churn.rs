@@ -167,8 +167,10 @@ impl World {
     }
 
     fn is_entry(&self, who: PeerIndex) -> bool {
+        // Whose own attempt is under way may know nobody but an entry that has gone: those who enter by it would never meet the rest.
+        let enters = self.churn.joining.values().any(|other| *other == who);
         let peer = &self.peers[who.0];
-        peer.paused.is_none() && peer.record.record().role == Role::Member && peer.node.as_ref().is_some_and(Node::is_joined)
+        !enters && peer.paused.is_none() && peer.record.record().role == Role::Member && peer.node.as_ref().is_some_and(Node::is_joined)
     }
 }
 
