@@ -72,6 +72,7 @@ fn members_that_drop_cost_receipts_and_duplicates_win_some_back() {
         (right * 100 / of, outcome.latencies().quantile(0.95).unwrap_or_default())
     };
     let (none, some, many) = (receipts(0, 0), receipts(375_000, 0), receipts(375_000, 4));
+    println!("receipts in %, and their 95th percentile in s: {none:?}, with two in five dropping {some:?}, and four duplicates {many:?}");
     assert_eq!(none.0, 100, "control");
     assert!(some.0 < none.0 || some.1 > none.1 * 5.0, "{some:?} against {none:?}");
     assert!(many.0 >= some.0 && many.1 <= some.1, "{many:?} against {some:?}");
