@@ -20,6 +20,7 @@ mod run;
 mod runtime;
 mod script;
 mod settings;
+mod sim;
 
 use failure::Failure;
 use settings::Settings;
@@ -39,6 +40,7 @@ fn perform(settings: Settings) -> Result<(), Failure> {
     log::start(settings.log.as_deref(), otherwise, reporting.stdout, reporting.json)?;
     let json = reporting.json;
     let effective = settings.describe(json);
+    let plan = settings.plan();
     let Settings { program, secret, .. } = settings;
     match program.action {
         None => wait_for(run::perform(&program.run, secret, json)),
@@ -47,6 +49,7 @@ fn perform(settings: Settings) -> Result<(), Failure> {
         Some(Action::Lookup(lookup)) => wait_for(client::lookup(&lookup, secret, json)),
         Some(Action::Send(send)) => wait_for(client::send(&send, secret, json)),
         Some(Action::Cast(cast)) => wait_for(client::cast(&cast, secret, json)),
+        Some(Action::Sim(sim)) => wait_for(sim::perform(&sim, &plan, json)),
         Some(Action::Keygen(keygen)) => keygen::perform(&keygen, json),
         Some(Action::Settings(_)) => Ok(effective.iter().try_for_each(|line| output::line(line))?),
         Some(Action::Completions(Completions { shell })) => completions(shell),

@@ -8,19 +8,22 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::error::{ContextKind, ContextValue};
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, CommandFactory, FromArgMatches};
 use serde_json::json;
 use toml::Value;
 
 use crate::failure::Failure;
 
 pub(crate) mod flags;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
 
-use flags::{Action, Program};
+use flags::{Action, Program, Reporting};
+use simulation::Sim;
 
 /// What the command line, the environment and the file together ask for.
 #[derive(Debug)]
@@ -73,6 +76,19 @@ pub(crate) fn read(words: Vec<OsString>) -> Result<Settings, Failure> {
 }
 
 impl Settings {
+    /// What a simulation follows from, as a table `[sim]` of a configuration file: see [`planned`].
+    pub(crate) fn plan(&self) -> String {
+        let mut text = "[sim]\n".to_owned();
+        let reporting = Reporting::augment_args(clap::Command::new("reporting"));
+        let is_result = |key: &str| RESULTS.contains(&key) || reporting.get_arguments().any(|arg| arg.get_long() == Some(key));
+        for flag in self.effective.iter().filter(|flag| !flag.values.is_empty() && !is_result(&flag.key)) {
+            let mut values: Vec<Value> = flag.values.iter().cloned().map(Value::String).collect();
+            let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+            text.push_str(&format!("{} = {value}\n", flag.key));
+        }
+        text
+    }
+
     /// The settings in force as lines for people, or as one JSON object a line.
     pub(crate) fn describe(&self, as_json: bool) -> Vec<String> {
         let line = |flag: &Effective| {
@@ -84,6 +100,17 @@ impl Settings {
             format!("{key:<20} {values:<32} {}", source.name())
         };
         self.effective.iter().map(line).collect()
+    }
+}
+
+/// The simulation that a table `[sim]` describes; neither flags nor the environment count.
+pub(crate) fn planned(text: &str) -> Result<Sim, String> {
+    let unset = |arg: Arg| arg.env(Resettable::Reset);
+    let bare = Program::command().mut_args(unset).mut_subcommand("sim", |sim| sim.mut_args(unset));
+    let matches = File::parse(text)?.beneath(bare).try_get_matches_from(["cicada", "sim"]).map_err(|error| first_paragraph(&error))?;
+    match Program::from_arg_matches(&matches).map_err(|error| first_paragraph(&error))?.action {
+        Some(Action::Sim(sim)) => Ok(sim),
+        Some(_) | None => Err("no simulation".to_owned()),
     }
 }
 
@@ -235,13 +262,19 @@ fn check(arg: &Arg, values: &[String]) -> Result<(), String> {
     }
 }
 
-/// Flags of a peer that were given before a command would be passed over in silence: refused.
+/// Flags that were given before a command to which they do not belong would be passed over in silence: refused.
 fn refuse_misplaced(matches: &ArgMatches) -> Result<(), Failure> {
-    let Some((command, below)) = matches.subcommand() else {
-        return Ok(());
-    };
-    let program = Program::command();
-    let misplaced = program.get_arguments().find(|arg| {
+    let (mut level, mut matches) = (Program::command(), matches);
+    while let Some((command, below)) = matches.subcommand() {
+        refuse_misplaced_before(command, &level, matches, below)?;
+        let Some(next) = level.find_subcommand(command).cloned() else { break };
+        (level, matches) = (next, below);
+    }
+    Ok(())
+}
+
+fn refuse_misplaced_before(command: &str, level: &clap::Command, matches: &ArgMatches, below: &ArgMatches) -> Result<(), Failure> {
+    let misplaced = level.get_arguments().find(|arg| {
         let id = arg.get_id().as_str();
         let given = matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine);
         given && !arg.is_global_set()
@@ -255,7 +288,8 @@ fn refuse_misplaced(matches: &ArgMatches) -> Result<(), Failure> {
     } else {
         format!("it does not go with `{command}`")
     };
-    Err(Failure::refused(format!("{shown} stands before the command `{command}`: {hint} (a script of that name is ./{command})")))
+    let script = if level.get_name() == "cicada" { format!(" (a script of that name is ./{command})") } else { String::new() };
+    Err(Failure::refused(format!("{shown} stands before the command `{command}`: {hint}{script}")))
 }
 
 fn effective(matches: &ArgMatches, file: &File) -> Vec<Effective> {
@@ -348,6 +382,8 @@ fn usage(error: clap::Error) -> Failure {
     };
     match from_environment() {
         Some(variable) => Failure::refused(format!("variable {variable}: {}", first_paragraph(&error))),
+        // A wrong value says all that there is to say in one line.
+        None if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) => Failure::refused(first_paragraph(&error)),
         None => Failure::Usage(error),
     }
 }
@@ -371,10 +407,13 @@ impl Program {
             Some(Action::Lookup(lookup)) => Some(&lookup.swarm),
             Some(Action::Send(send)) => Some(&send.swarm),
             Some(Action::Cast(cast)) => Some(&cast.swarm),
-            Some(Action::Demo(_) | Action::Keygen(_) | Action::Completions(_)) => None,
+            Some(Action::Demo(_) | Action::Sim(_) | Action::Keygen(_) | Action::Completions(_)) => None,
         }
     }
 }
+
+/// Flags of `cicada sim` that say what is written where: nothing that happens follows from them.
+const RESULTS: [&str; 3] = ["trace", "csv", "plots"];
 
 /// Holds the swarm's secret itself, for those who have no file to put it in.
 const SECRET_VARIABLE: &str = "CICADA_SWARM_SECRET";

@@ -1,7 +1,7 @@
 //! A swarm is assembled: many members join at once, each through the protocol.
 
 use crate::{peer::PeerIndex, world::World};
-use cicada_proto::{Event, Operation};
+use cicada_proto::{Event, Instant, Operation};
 use std::{collections::VecDeque, time::Duration};
 
 /// How a swarm was assembled.
@@ -18,11 +18,61 @@ pub struct Assembly {
     pub span: Duration,
 }
 
+/// A swarm that is being assembled, tick by tick.
+#[derive(Debug)]
+pub(crate) struct Assembling {
+    per_second: u32,
+    began: Instant,
+    begun: u64,
+    waiting: VecDeque<(PeerIndex, u32)>,
+    joining: Vec<Joining>,
+    pub(crate) assembly: Assembly,
+}
+
 /// A join under way.
+#[derive(Debug)]
 struct Joining {
     who: PeerIndex,
     operation: Operation,
     attempts: u32,
+}
+
+impl Assembling {
+    pub(crate) fn new(now: Instant, peers: &[PeerIndex], per_second: u32) -> Self {
+        let joined = peers.first().copied().into_iter().collect();
+        let assembly = Assembly { joined, failed: Vec::new(), repeated: 0, span: Duration::ZERO };
+        let waiting = peers.iter().skip(1).map(|who| (*who, 0)).collect();
+        Self { per_second, began: now, begun: 0, waiting, joining: Vec::new(), assembly }
+    }
+
+    /// Whether nobody is on the way in any more.
+    pub(crate) fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.joining.is_empty()
+    }
+
+    /// Lets those begin whose turn it is, and runs the world for a tick.
+    pub(crate) fn tick(&mut self, world: &mut World) {
+        let due = u64::from(self.per_second) * (world.now.since(self.began) + TICK).as_micros() as u64 / 1_000_000;
+        while self.begun < due.max(1) && self.joining.len() <= self.assembly.joined.len() / 2 {
+            let Some((who, attempts)) = self.waiting.pop_front() else { break };
+            let entry = world.choose(&self.assembly.joined);
+            self.joining.push(Joining { who, operation: world.connect(who, entry), attempts: attempts + 1 });
+            self.begun += 1;
+        }
+        world.run_for(TICK);
+        for join in std::mem::take(&mut self.joining) {
+            match world.outcome(join.operation) {
+                None => self.joining.push(join),
+                Some((_, Event::Connected { .. })) => self.assembly.joined.push(join.who),
+                Some(_) if join.attempts < ATTEMPTS => {
+                    self.assembly.repeated += 1;
+                    self.waiting.push_back((join.who, join.attempts));
+                }
+                Some(_) => self.assembly.failed.push(join.who),
+            }
+        }
+        self.assembly.span = world.now.since(self.began);
+    }
 }
 
 impl World {
@@ -30,35 +80,11 @@ impl World {
     /// many at once: at most `per_second`, and no more at one time than half of those who are in. Who fails tries again by another
     /// member, up to five times. Tables are not settled yet afterwards: see [`World::settle`].
     pub fn join_all(&mut self, peers: &[PeerIndex], per_second: u32) -> Assembly {
-        let began = self.now;
-        let mut assembly = Assembly { joined: Vec::new(), failed: Vec::new(), repeated: 0, span: Duration::ZERO };
-        assembly.joined.extend(peers.first());
-        let mut waiting: VecDeque<(PeerIndex, u32)> = peers.iter().skip(1).map(|who| (*who, 0)).collect();
-        let mut joining: Vec<Joining> = Vec::new();
-        let mut begun = 0;
-        while !waiting.is_empty() || !joining.is_empty() {
-            let due = u64::from(per_second) * (self.now.since(began) + TICK).as_micros() as u64 / 1_000_000;
-            while begun < due.max(1) && joining.len() <= assembly.joined.len() / 2 {
-                let Some((who, attempts)) = waiting.pop_front() else { break };
-                let entry = self.choose(&assembly.joined);
-                joining.push(Joining { who, operation: self.connect(who, entry), attempts: attempts + 1 });
-                begun += 1;
-            }
-            self.run_for(TICK);
-            for join in std::mem::take(&mut joining) {
-                match self.outcome(join.operation) {
-                    None => joining.push(join),
-                    Some((_, Event::Connected { .. })) => assembly.joined.push(join.who),
-                    Some(_) if join.attempts < ATTEMPTS => {
-                        assembly.repeated += 1;
-                        waiting.push_back((join.who, join.attempts));
-                    }
-                    Some(_) => assembly.failed.push(join.who),
-                }
-            }
+        let mut assembling = Assembling::new(self.now, peers, per_second);
+        while !assembling.is_done() {
+            assembling.tick(self);
         }
-        assembly.span = self.now.since(began);
-        assembly
+        assembling.assembly
     }
 }
 

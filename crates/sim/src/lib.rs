@@ -26,13 +26,14 @@
 //! Read in this order: [`World`] (time and what happens in it), `shell` (what a peer's shell does here), [`Network`] and `passage` (how a
 //! packet gets across), `transport` (links as QUIC gives them), `faults`, [`ChurnPlan`] and [`Adversary`] (what befalls peers, and
 //! what they do wrong), `wishes` and [`Assembly`] (what tests ask peers to do), `oracle` (what is true, seen from above), [`zave`] (what must
-//! be true of a ring at any time), [`Trace`].
+//! be true of a ring at any time), [`Trace`], and [`experiment`] (all of it in one plan).
 
 mod adversary;
 mod assembly;
 mod churn;
 mod cost;
 mod distribution;
+pub mod experiment;
 mod faults;
 mod links;
 mod matrix;
@@ -64,3 +65,5 @@ pub use queue::Ties;
 pub use rules::{Packet, Passing, Verdict};
 pub use trace::{TRACE_VERSION, Trace, TraceLevel};
 pub use world::{World, WorldConfig};
+
+pub use cicada_wire::OverlayKind;

@@ -105,7 +105,7 @@ impl World {
         self.peers[who.0].lagged
     }
 
-    fn geometry(&self, members: &[PeerIndex]) -> Geometry {
+    pub(crate) fn geometry(&self, members: &[PeerIndex]) -> Geometry {
         members.first().map_or(Geometry::Ring, |who| self.peers[who.0].config.overlay.into())
     }
 

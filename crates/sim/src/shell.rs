@@ -3,7 +3,7 @@
 use crate::{
     peer::{self, PeerIndex},
     trace::TraceLevel,
-    world::{Happening, World},
+    world::{Arrived, Happening, World},
 };
 use cicada_proto::{Body, Command, Event, Input, Instant, Job, JobResult, Node, Outbox, StreamId, Transmit, event::Delivery};
 use cicada_wire::Refusal;
@@ -158,7 +158,10 @@ impl World {
 
     fn deliver(&mut self, who: PeerIndex, delivery: Delivery) -> Option<Input> {
         let peer = &mut self.peers[who.0];
-        peer.deliveries.push(delivery);
+        match &mut self.arrivals {
+            Some(arrivals) => arrivals.push(Arrived { at: self.now, who, delivery }),
+            None => peer.deliveries.push(delivery),
+        }
         peer.reads.then_some(Input::Command(Command::Consumed { deliveries: 1 }))
     }
 

@@ -6,6 +6,7 @@ use cicada_wire::Hash;
 use std::{collections::BTreeMap, ops::Range};
 
 /// The members of a swarm as they stand on the circle.
+#[derive(Debug)]
 pub(crate) struct Truth {
     geometry: Geometry,
     /// In the order of their ids.

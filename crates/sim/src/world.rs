@@ -13,7 +13,7 @@ use crate::{
     trace::{Trace, TraceLevel},
     transport::Arrival,
 };
-use cicada_proto::{Config, Event, Input, Instant, Node, Operation, Outbox, config::Families, links::LinkId};
+use cicada_proto::{Config, Event, Input, Instant, Node, Operation, Outbox, config::Families, event::Delivery, links::LinkId};
 use cicada_wire::{Address, Datagram, Frame, Hash, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -68,6 +68,14 @@ pub(crate) enum Happening {
     Clock { who: PeerIndex, start: u32 },
 }
 
+/// A delivery, and when it came.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) at: Instant,
+    pub(crate) who: PeerIndex,
+    pub(crate) delivery: Delivery,
+}
+
 type Check = Box<dyn FnMut(&World) -> Result<(), String>>;
 
 /// Virtual time, peers, and the network between them.
@@ -85,6 +93,8 @@ pub struct World {
     pub(crate) outcomes: BTreeMap<Operation, (Instant, Event)>,
     pub(crate) operations: u64,
     pub(crate) churn: Churn,
+    /// What was delivered and not taken yet, if it is to be told with its time instead of kept by its peers.
+    pub(crate) arrivals: Option<Vec<Arrived>>,
     pub(crate) fabrications: Fabrications,
     pub(crate) by_id: BTreeMap<Hash, PeerIndex>,
     config: Arc<Config>,
@@ -111,6 +121,7 @@ impl World {
             outcomes: BTreeMap::new(),
             operations: 0,
             churn: Churn::default(),
+            arrivals: None,
             fabrications: Fabrications::default(),
             by_id: BTreeMap::new(),
             config: Arc::new(config.config),

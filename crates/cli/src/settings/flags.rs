@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::simulation::{EXAMPLES as SIM_EXAMPLES, Sim, time};
 use crate::address::HostPort;
 
 /// The whole command line.
@@ -39,6 +40,9 @@ pub(crate) enum Action {
     /// Show a whole swarm on this machine: join, messages, broadcast, leave
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(Demo),
+    /// Try a swarm in a simulated world: faults, churn, adversaries, and what they cost
+    #[command(after_help = SIM_EXAMPLES)]
+    Sim(Sim),
     /// Make an identity file: an Ed25519 key that a peer can keep
     Keygen(Keygen),
     /// Join a swarm as a client and tell what it looks like
@@ -239,11 +243,10 @@ fn listening_port(text: &str) -> Result<u16, String> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<f64>().ok();
-    match parsed.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    match time(text) {
         Some(time) if time > Duration::ZERO && time <= LONGEST_TIMEOUT => Ok(time),
-        Some(_) | None => Err("wanted: seconds, more than 0 and at most a day".to_owned()),
+        Some(_) | None => Err("wanted: seconds, or a time as 500ms, 90s, 10m or 2h, more than 0 and at most a day".to_owned()),
     }
 }
 
@@ -271,6 +274,9 @@ Examples:
 
   All of it on one machine, with a table of what was promised and what was kept:
     cicada demo --peers 32 --overlay tree
+
+  A thousand simulated ones of which half crash at once:
+    cicada sim --peers 1000 --crash 0.5
 
 Scripts:
   One command a line; blank lines and lines that start with # are skipped. A # further on is data,

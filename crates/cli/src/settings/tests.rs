@@ -189,6 +189,27 @@ fn wrong_command_lines_are_refused() {
     }
 }
 
+#[test]
+fn times_may_carry_a_unit() {
+    let timeout = |text: &str| layered(&File::default(), vec!["--timeout", text]).map(|matches| matches.get_one::<Duration>("timeout").copied());
+    for (text, milliseconds) in [("2.5", 2500), ("2.5s", 2500), ("500ms", 500), ("10m", 600_000), ("2h", 7_200_000)] {
+        assert_eq!(timeout(text).unwrap(), Some(Duration::from_millis(milliseconds)), "{text}");
+    }
+    for text in ["10d", "s", "25h", "-1s", "1e999s", "1 0s"] {
+        assert!(timeout(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_plan_is_read_as_it_is_written_and_knows_nothing_of_results() {
+    let settings = read("cicada sim --peers 9 --adversaries 0.1:drop,5%:delay=20 --trace a\"b --csv c --json".split(' ').map(OsString::from).collect());
+    let text = settings.unwrap().plan();
+    assert!(text.starts_with("[sim]\n") && !text.contains("csv") && !text.contains("trace =") && !text.contains("json"), "{text}");
+    let sim = planned(&text).unwrap();
+    assert_eq!((sim.peers, sim.adversaries.len(), sim.trace), (9, 2, None));
+    assert_eq!((sim.adversaries[1].share.per_million, sim.adversaries[1].kind.to_string()), (50_000, "delay=20".to_owned()));
+}
+
 fn program(file: &str, words: &[&str]) -> Program {
     let file = File::parse(file).expect("the file is right");
     let matches = layered(&file, words.to_vec()).expect("the command line is right");

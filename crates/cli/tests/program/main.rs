@@ -7,5 +7,6 @@ mod operating;
 mod pair;
 mod refusals;
 mod settings;
+mod sim;
 mod staying;
 mod usage;
