@@ -94,7 +94,7 @@ impl Linkage {
         }
         let limit = cx.config.limits.links;
         let mut paused = self.paused(cx, overlay);
-        let mut linked: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        let mut linked = cx.links.member_peers();
         for (peer, since) in dialled(cx, overlay) {
             // Who does not answer at once may be dead: another should be tried meanwhile.
             if cx.now < since + DIAL_PATIENCE {
@@ -105,7 +105,7 @@ impl Linkage {
             }
         }
         // Dialling changes neither of them.
-        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        let others = cx.links.member_peers();
         let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
         for wanted in bridge(cx, overlay, &paused).into_iter().chain(overlay.wanted_links(&linked, &paused)) {
             let peer = wanted.id();
@@ -124,7 +124,10 @@ impl Linkage {
 
     /// Whom to leave alone now. Who has become essential since is not left alone for long, however often it had no room before.
     fn paused(&self, cx: &Context<'_>, overlay: &Overlay) -> Vec<Hash> {
-        let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+        if self.pauses.is_empty() {
+            return Vec::new();
+        }
+        let others = cx.links.member_peers();
         let is_paused = |peer: Hash, pause: &Pause| {
             let short = pause.until.min(pause.since + FIRST_PAUSE * 2);
             short > cx.now || (pause.until > cx.now && overlay.rank(peer, &others) != Rank::Essential)
@@ -191,7 +194,8 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
     }
     let worth = |link: &Link| {
         let peer = link.peer();
-        let others: Vec<Hash> = open.iter().map(|link| link.peer()).filter(|other| *other != peer).collect();
+        let mut others: Vec<Hash> = open.iter().map(|link| link.peer()).collect();
+        others.retain(|other| *other != peer);
         let rank = if joins_families(cx, link, &open) { Rank::Essential } else { overlay.rank(peer, &others) };
         let rank = if cx.links.is_needed(cx.now, link) { rank.max(Rank::Useful(u16::MAX)) } else { rank };
         // At equal rank those that dialled us stay, who know what they need the link for; then the newcomer goes, so that no two
@@ -205,7 +209,7 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
 /// dialler, who knows what the link is for.
 fn close_idle(cx: &mut Context<'_>, overlay: &Overlay) {
     let span = cx.config.upkeep.idle_link;
-    let others: Vec<Hash> = cx.links.members().map(super::links::Link::peer).collect();
+    let others = cx.links.member_peers();
     let idle: Vec<LinkId> = cx
         .links
         .iter()

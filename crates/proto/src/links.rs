@@ -173,6 +173,14 @@ impl Links {
         self.links.values().filter(|link| link.is_member())
     }
 
+    /// Where the other ends of [`Self::members`] stand.
+    pub(crate) fn member_peers(&self) -> Vec<Hash> {
+        // Asked for at every look around: room for all at once.
+        let mut peers = Vec::with_capacity(self.links.len());
+        peers.extend(self.members().map(Link::peer));
+        peers
+    }
+
     /// How many links stand.
     #[must_use]
     pub fn len(&self) -> usize {
