@@ -191,7 +191,8 @@ fn wrong_command_lines_are_refused() {
 
 #[test]
 fn times_may_carry_a_unit() {
-    let timeout = |text: &str| layered(&File::default(), vec!["--timeout", text]).map(|matches| matches.get_one::<Duration>("timeout").copied());
+    let timeout =
+        |text: &str| layered(&File::default(), vec!["--timeout", text]).map(|matches| matches.get_one::<Duration>("timeout").copied());
     for (text, milliseconds) in [("2.5", 2500), ("2.5s", 2500), ("500ms", 500), ("10m", 600_000), ("2h", 7_200_000)] {
         assert_eq!(timeout(text).unwrap(), Some(Duration::from_millis(milliseconds)), "{text}");
     }
@@ -202,7 +203,9 @@ fn times_may_carry_a_unit() {
 
 #[test]
 fn a_plan_is_read_as_it_is_written_and_knows_nothing_of_results() {
-    let settings = read("cicada sim --peers 9 --adversaries 0.1:drop,5%:delay=20 --trace a\"b --csv c --json".split(' ').map(OsString::from).collect());
+    let settings = read(
+        "cicada sim --peers 9 --adversaries 0.1:drop,5%:delay=20 --trace a\"b --csv c --json".split(' ').map(OsString::from).collect(),
+    );
     let text = settings.unwrap().plan();
     assert!(text.starts_with("[sim]\n") && !text.contains("csv") && !text.contains("trace =") && !text.contains("json"), "{text}");
     let sim = planned(&text).unwrap();

@@ -107,7 +107,8 @@ fn tables_and_curves_are_written_where_asked() {
 fn a_trace_is_replayed_line_by_line_and_a_changed_line_is_named() {
     let folder = Folder::new();
     for level in ["events", "packets"] {
-        finish(&format!("sim --peers 6 --count 5 --duration 1s --crash 0.2 --seed 9 --trace run --trace-level {level}"), &folder).succeeded();
+        finish(&format!("sim --peers 6 --count 5 --duration 1s --crash 0.2 --seed 9 --trace run --trace-level {level}"), &folder)
+            .succeeded();
         // What is set elsewhere does not count: the trace says all that it follows from.
         let replayed = Cicada::new("sim replay run").variable("CICADA_SEED", "1").variable("CICADA_LOSS", "0.5").folder(&folder);
         let said = replayed.finish().succeeded().stdout;
@@ -118,7 +119,9 @@ fn a_trace_is_replayed_line_by_line_and_a_changed_line_is_named() {
     let changed = lines.len() / 2;
     let with = |line: &str| [&lines[..changed], &[line], &lines[changed + 1..]].concat().join("\n") + "\n";
     folder.write("changed", with("t=1.000000 somebody: dances"));
-    finish("sim replay changed", &folder).failed(1, &format!("changed:{}: recorded is `t=1.000000 somebody: dances`", changed + 1)).in_one_line();
+    finish("sim replay changed", &folder)
+        .failed(1, &format!("changed:{}: recorded is `t=1.000000 somebody: dances`", changed + 1))
+        .in_one_line();
     let said = finish("sim replay changed --json", &folder).stdout;
     assert!(said[0].starts_with(&format!("{{\"same\":false,\"line\":{},", changed + 1)), "{said:?}");
     folder.write("shorter", lines[..changed].join("\n") + "\n");
@@ -161,7 +164,8 @@ fn plays_go_as_written_or_the_line_is_named_at_which_they_do_not() {
     let said = finish("sim play play.txt", &folder).succeeded().stdout;
     assert_eq!(said.last().map(String::as_str), Some("It goes as written."));
     let at = 1 + play.lines().position(|line| line.starts_with("t=")).expect("something happens");
-    let other: Vec<String> = play.lines().enumerate().map(|(number, line)| if number + 1 == at { "t=0 x".into() } else { line.into() }).collect();
+    let other: Vec<String> =
+        play.lines().enumerate().map(|(number, line)| if number + 1 == at { "t=0 x".into() } else { line.into() }).collect();
     folder.write("other.txt", other.join("\n"));
     finish("sim play other.txt", &folder).failed(1, &format!("other.txt:{at}: written is `t=0 x`"));
     folder.write("wrong.txt", "world overlay=ring\npeer a\ndance a\n");
