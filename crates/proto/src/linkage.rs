@@ -94,7 +94,8 @@ impl Linkage {
         }
         let limit = cx.config.limits.links;
         let mut paused = self.paused(cx, overlay);
-        let mut linked = cx.links.member_peers();
+        let others = cx.links.member_peers();
+        let mut linked = others.clone();
         for (peer, since) in dialled(cx, overlay) {
             // Who does not answer at once may be dead: another should be tried meanwhile.
             if cx.now < since + DIAL_PATIENCE {
@@ -105,9 +106,9 @@ impl Linkage {
             }
         }
         // Dialling changes neither of them.
-        let others = cx.links.member_peers();
         let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
-        for wanted in bridge(cx, overlay, &paused).into_iter().chain(overlay.wanted_links(&linked, &paused)) {
+        let bridges = bridge(cx, overlay, &paused);
+        for wanted in bridges.iter().chain(overlay.wanted_links(&linked, &paused)) {
             let peer = wanted.id();
             if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
                 continue;
@@ -115,10 +116,10 @@ impl Linkage {
             let ours = made + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
-            if !room && overlay.rank(peer, &others) != Rank::Essential && !is_bridge(cx, &wanted) {
+            if !room && overlay.rank(peer, others.iter().copied()) != Rank::Essential && !is_bridge(cx, wanted) {
                 continue;
             }
-            self.dial(cx, &wanted);
+            self.dial(cx, wanted);
         }
     }
 
@@ -127,10 +128,10 @@ impl Linkage {
         if self.pauses.is_empty() {
             return Vec::new();
         }
-        let others = cx.links.member_peers();
         let is_paused = |peer: Hash, pause: &Pause| {
             let short = pause.until.min(pause.since + FIRST_PAUSE * 2);
-            short > cx.now || (pause.until > cx.now && overlay.rank(peer, &others) != Rank::Essential)
+            let others = || cx.links.members().map(Link::peer);
+            short > cx.now || (pause.until > cx.now && overlay.rank(peer, others()) != Rank::Essential)
         };
         self.pauses.iter().filter(|(peer, pause)| is_paused(**peer, pause)).map(|(peer, _)| *peer).collect()
     }
@@ -157,8 +158,8 @@ fn is_bridge(cx: &Context<'_>, record: &SignedRecord) -> bool {
 /// Whether this is one of the few links between a member of one family and one of both.
 fn joins_families(cx: &Context<'_>, link: &Link, open: &[&Link]) -> bool {
     let theirs = Families::of(&link.record);
-    let alike = open.iter().filter(|other| Families::of(&other.record) == theirs).count();
-    theirs.are_both() != cx.config.families.are_both() && alike <= BRIDGES
+    let alike = || open.iter().filter(|other| Families::of(&other.record) == theirs).count();
+    theirs.are_both() != cx.config.families.are_both() && alike() <= BRIDGES
 }
 
 /// Who could be a bridge to the members of the other family, if too few links lead to such: any will do, so those next to us.
@@ -194,9 +195,8 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
     }
     let worth = |link: &Link| {
         let peer = link.peer();
-        let mut others: Vec<Hash> = open.iter().map(|link| link.peer()).collect();
-        others.retain(|other| *other != peer);
-        let rank = if joins_families(cx, link, &open) { Rank::Essential } else { overlay.rank(peer, &others) };
+        let others = open.iter().map(|link| link.peer()).filter(|other| *other != peer);
+        let rank = if joins_families(cx, link, &open) { Rank::Essential } else { overlay.rank(peer, others) };
         let rank = if cx.links.is_needed(cx.now, link) { rank.max(Rank::Useful(u16::MAX)) } else { rank };
         // At equal rank those that dialled us stay, who know what they need the link for; then the newcomer goes, so that no two
         // peers push each other out for ever.
@@ -209,13 +209,13 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
 /// dialler, who knows what the link is for.
 fn close_idle(cx: &mut Context<'_>, overlay: &Overlay) {
     let span = cx.config.upkeep.idle_link;
-    let others = cx.links.member_peers();
+    let others = || cx.links.members().map(Link::peer);
     let idle: Vec<LinkId> = cx
         .links
         .iter()
         .filter(|link| link.is_open() && link.side == LinkSide::Dialler && cx.now.since(link.used) > span)
         .filter(|link| cx.me.record.record().role == Role::Member && link.record.record().role == Role::Member)
-        .filter(|link| matches!(overlay.rank(link.peer(), &others), Rank::Spare(_)) && !is_bridge(cx, &link.record))
+        .filter(|link| matches!(overlay.rank(link.peer(), others()), Rank::Spare(_)) && !is_bridge(cx, &link.record))
         .map(|link| link.id)
         .collect();
     for link in idle {

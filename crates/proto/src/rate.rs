@@ -78,17 +78,27 @@ impl<K> Default for Buckets<K> {
 
 impl<K: Ord + Copy> Buckets<K> {
     fn bucket(&mut self, now: Instant, key: K, rate: Rate) -> &mut Bucket {
-        if let Some(bucket) = self.buckets.get(&key) {
-            self.order.remove(&(bucket.at, key));
-        } else if self.buckets.len() >= MAX_KEYS
+        if let Some(at) = self.buckets.get(&key).map(|bucket| bucket.at) {
+            // Of several at the same time the first has put it in order.
+            if at != now {
+                self.order.remove(&(at, key));
+                self.order.insert((now, key));
+            }
+        } else {
+            self.make_room();
+            self.order.insert((now, key));
+        }
+        let bucket = self.buckets.entry(key).or_insert_with(|| Bucket::full(now, rate));
+        bucket.refill(now, rate);
+        bucket
+    }
+
+    fn make_room(&mut self) {
+        if self.buckets.len() >= MAX_KEYS
             && let Some((_, oldest)) = self.order.pop_first()
         {
             self.buckets.remove(&oldest);
         }
-        self.order.insert((now, key));
-        let bucket = self.buckets.entry(key).or_insert_with(|| Bucket::full(now, rate));
-        bucket.refill(now, rate);
-        bucket
     }
 
     /// Takes `cost` out of the bucket of `key` if there is as much.
