@@ -83,9 +83,15 @@ impl Linkage {
         if self.next.is_none_or(|next| next > cx.now) {
             return;
         }
-        self.next = (!cx.links.is_empty() || overlay.is_joined()).then(|| cx.now + EVERY);
+        let pause = if self.is_quiet(cx) { QUIET.min(cx.config.upkeep.idle_link / 4).max(EVERY) } else { EVERY };
+        self.next = (!cx.links.is_empty() || overlay.is_joined()).then(|| cx.now + pause);
         self.open_wanted(cx, overlay);
         close_idle(cx, overlay);
+    }
+
+    /// Whether time alone changes nothing but that links become idle: changes of tables and links are told.
+    fn is_quiet(&self, cx: &Context<'_>) -> bool {
+        cx.links.dialling() == 0 && self.pauses.values().all(|pause| pause.until <= cx.now)
     }
 
     fn open_wanted(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
@@ -235,6 +241,9 @@ pub(crate) fn close(cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
 const SOON: Duration = Duration::from_millis(10); // guess
 
 const EVERY: Duration = Duration::from_secs(1); // guess
+
+/// From one look to the next while nobody is dialled or left alone.
+const QUIET: Duration = Duration::from_secs(8); // guess: idle links may stand a little longer
 
 /// Links that a member of one address family keeps to members of both.
 const BRIDGES: usize = 3; // guess: two may be gone, or have had the copy already
