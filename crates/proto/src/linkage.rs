@@ -185,10 +185,14 @@ fn bridge(cx: &Context<'_>, overlay: &Overlay, paused: &[Hash]) -> Vec<SignedRec
 
 /// The known members that are being dialled, and since when.
 fn dialled(cx: &Context<'_>, overlay: &Overlay) -> Vec<(Hash, Instant)> {
-    if cx.links.dialling() == 0 {
+    let dials = cx.links.dials();
+    if dials.is_empty() {
         return Vec::new();
     }
-    let since = |member: &Proven| cx.links.dialling_since(cx.address(member.record())?);
+    let since = |member: &Proven| {
+        let address = cx.address(member.record())?;
+        dials.iter().find(|(to, _)| *to == address).map(|(_, since)| *since)
+    };
     let dialled = overlay.members_that(|member| since(member).is_some());
     dialled.iter().filter_map(|member| Some((member.id(), since(member)?))).collect()
 }
