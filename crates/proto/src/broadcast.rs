@@ -32,7 +32,7 @@ use crate::{
     links::{Link, LinkId},
     outbox::Transmit,
     overlay::Overlay,
-    route::{immutable, message_id},
+    route::statement,
     seen::{MessageKey, Window, check_time, remember_until},
     time::Instant,
 };
@@ -106,8 +106,7 @@ impl Broadcaster {
         if let Some(error) = error {
             return cx.out.event(Event::BroadcastFailed { operation, error });
         }
-        let message = message_id(cx);
-        let fixed = immutable(cx, Kind::Broadcast, None, message, payload.len());
+        let fixed = statement(cx, Kind::Broadcast, None, None, &payload);
         let key = MessageKey::of(&fixed);
         let hop = Mutable { hop_limit: MAX_HOPS, ..Mutable::default() };
         let mut recent = Recent::new(fixed, hop, Body::Whole(payload), excluded.into_iter().collect());

@@ -31,14 +31,13 @@ use crate::{
     seen::{MessageKey, Window},
     time::Instant,
 };
-pub(crate) use arrival::immutable;
+pub(crate) use arrival::statement;
 use arriving::Arrival;
 use bytes::Bytes;
 use cicada_wire::{Address, Frame, Hash, Header, HopVerdict, Kind, MAX_HOPS, MessageId, Mutable, Refusal, Status};
 use copy::{Choice, Copy, CopyKey, Previous};
 pub(crate) use custody::{AHEAD_BYTES, LEAST_PATIENCE, MOST_PATIENCE, at_slowest};
 use custody::{Custody, News};
-use rand::Rng;
 use sending::{Sending, Verdict};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -89,8 +88,8 @@ impl Router {
         if self.custody.charge(cx, length).is_err() {
             return cx.out.event(Event::SendFailed { operation, error: SendError::Full });
         }
-        let message = message_id(cx);
-        let fixed = immutable(cx, Kind::Unicast, Some(outgoing.target), message, length);
+        let fixed = statement(cx, Kind::Unicast, Some(outgoing.target), None, &outgoing.payload);
+        let message = fixed.message();
         let sending = Sending::new(cx.now, outgoing, fixed);
         self.timers.insert((sending.due, message));
         self.sendings.insert(message, sending);
@@ -186,7 +185,7 @@ impl Router {
     fn on_receipt(&mut self, cx: &mut Context<'_>, header: &Header, payload: &Bytes) {
         let from = header.fixed.origin.id();
         let Ok(status) = Status::parse(payload) else { return cx.refuse(Some(from), Refusal::Malformed) };
-        let message = header.fixed.message;
+        let Some(message) = header.fixed.about else { return cx.refuse(Some(from), Refusal::Malformed) };
         // A receipt for what has had its end already is nobody's fault.
         let Some(sending) = self.sendings.get_mut(&message) else { return };
         let from_target = from == sending.target;
@@ -370,12 +369,6 @@ impl Router {
         let message = self.timers.first().map(|(due, _)| *due);
         [message, self.custody.next_timeout()].into_iter().flatten().min()
     }
-}
-
-pub(crate) fn message_id(cx: &mut Context<'_>) -> MessageId {
-    let mut bytes = [0; 16];
-    cx.rng.fill_bytes(&mut bytes);
-    MessageId(bytes)
 }
 
 /// Copies beyond this are not made.

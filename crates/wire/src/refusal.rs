@@ -117,6 +117,8 @@ refusals! {
     WrongTime = 71, "wrong time";
     /// The message asked for is not held, or not for the asker.
     NotHeld = 72, "not held";
+    /// The payload is not the one that the message's origin speaks of.
+    Altered = 74, "altered on its way";
     /// No member of the address family that the responsible peer sees has this id; one that sees both should look among the others.
     OtherFamily = 73, "not in this address family";
 }

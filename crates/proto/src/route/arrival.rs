@@ -14,7 +14,10 @@ use crate::{
     seen::{MessageKey, check_time, remember_until},
 };
 use bytes::Bytes;
-use cicada_wire::{Authentication, Frame, Hash, Header, Immutable, Kind, MAX_HOPS, MessageId, Mutable, Refusal, Role, Status};
+use cicada_wire::{
+    Authentication, Frame, Hash, Header, Immutable, Kind, MAX_HOPS, MessageId, Mutable, PayloadDigest, Refusal, Role, Statement, Status,
+};
+use rand::Rng;
 
 impl Router {
     /// A unicast or a receipt arrived on a link.
@@ -109,7 +112,7 @@ impl Router {
         let key = CopyKey::of(header);
         match self.custody.previous(cx, key) {
             // By the same hop again: the receipt was lost, perhaps with its link, unless it is here still.
-            Some(Previous::Hop(previous)) if previous == from && !self.custody.holds(key.of_receipt(cx.me.id())) => {}
+            Some(Previous::Hop(previous)) if previous == from && !self.custody.holds_receipt(cx.me.id(), key) => {}
             // By two hops: one receipt is on its way already.
             Some(Previous::Hop(_) | Previous::Here) => return None,
             // A receipt from the target itself comes by no other way.
@@ -151,7 +154,7 @@ impl Router {
         }
         self.seen.insert(cx.now, key, (), remember_until(cx, fixed.made_at), cx.config.limits.seen);
         let path = header.hop.path.clone();
-        deliveries.deliver(cx, Delivery { message: fixed.message, origin: fixed.origin, payload, broadcast: false, path });
+        deliveries.deliver(cx, Delivery { message: fixed.message(), origin: fixed.origin, payload, broadcast: false, path });
         Ok(())
     }
 
@@ -168,7 +171,7 @@ impl Router {
         let status = Status { copy: about.hop.copy, refusal, path: about.hop.path.clone() };
         let payload = Bytes::from(status.to_bytes());
         let origin = about.fixed.origin.id();
-        let fixed = immutable(cx, Kind::Receipt, Some(origin), about.fixed.message, payload.len());
+        let fixed = statement(cx, Kind::Receipt, Some(origin), Some(about.fixed.message()), &payload);
         let hop =
             Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, patient: about.hop.patient && refusal.is_none(), ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);
@@ -180,17 +183,20 @@ impl Router {
     }
 }
 
-/// The origin's part of a header that begins here.
-pub(crate) fn immutable(cx: &Context<'_>, kind: Kind, target: Option<Hash>, message: MessageId, length: usize) -> Immutable {
-    Immutable {
-        version: Immutable::VERSION,
+/// The origin's part of a header that begins here. `about` is the message that a receipt is about.
+pub(crate) fn statement(cx: &mut Context<'_>, kind: Kind, target: Option<Hash>, about: Option<MessageId>, payload: &[u8]) -> Immutable {
+    let statement = Statement {
+        version: Statement::VERSION,
         kind,
         origin: cx.me.origin(),
         target,
-        message,
-        length: length as u64,
+        number: cx.rng.next_u64(),
+        length: payload.len() as u64,
         made_at: cx.clock,
         boot: cx.me.boot,
         authentication: Authentication::None,
-    }
+        digest: PayloadDigest::of(payload),
+        about,
+    };
+    statement.into()
 }

@@ -72,7 +72,12 @@ impl Router {
     pub(crate) fn on_arrived(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, body: BodyId, payload: Bytes) {
         let Some(Arrival { from, header, length }) = self.arriving.remove(&body) else { return };
         self.custody.discharge(length);
-        let result = self.accept(cx, deliveries, &header, payload);
+        let result = if header.fixed.is_of(&payload) {
+            self.accept(cx, deliveries, &header, payload)
+        } else {
+            cx.refuse(None, Refusal::Altered);
+            Err(Refusal::Altered)
+        };
         self.answer(cx, map, from, &header, result.err());
         if result.is_ok() {
             self.let_go_of_copies(cx, &header);

@@ -95,7 +95,7 @@ impl Sending {
     }
 
     pub(super) fn message(&self) -> MessageId {
-        self.fixed.message
+        self.fixed.message()
     }
 
     /// A further attempt for copy `slot`: its number, unless all numbers are used up.

@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod desk;
+mod genuine;
 mod long;
 mod repair;
 mod unicast;

@@ -182,10 +182,12 @@ fn hop_verdicts() -> BoxedStrategy<HopVerdict> {
 /// A unicast or a receipt: with a target, and a payload as long as the header says.
 fn messages() -> BoxedStrategy<(Header, Bytes)> {
     let kinds = prop_oneof![Just(Kind::Unicast), Just(Kind::Receipt)];
-    (immutables(), kinds, hashes(), mutables(), payloads())
+    (statements(), kinds, hashes(), mutables(), payloads())
         .prop_map(|(fixed, kind, target, hop, payload)| {
-            let fixed = Immutable { kind, target: Some(target), length: payload.len() as u64, ..fixed };
-            (Header { fixed, hop }, payload)
+            let about = fixed.about.filter(|_| kind == Kind::Receipt).or((kind == Kind::Receipt).then_some(MessageId([2; 16])));
+            let digest = PayloadDigest::of(&payload);
+            let fixed = Statement { kind, target: Some(target), length: payload.len() as u64, digest, about, ..fixed };
+            (Header { fixed: fixed.into(), hop }, payload)
         })
         .boxed()
 }
@@ -194,30 +196,33 @@ fn messages() -> BoxedStrategy<(Header, Bytes)> {
 fn tasks() -> BoxedStrategy<(Task, Bytes)> {
     let excluded = vec(hashes(), 0..=MAX_EXCLUDED / 2);
     let avoided = vec(hashes(), 0..=MAX_EXCLUDED / 2);
-    (tickets(), immutables(), mutables(), reaches(), (excluded, avoided, any::<bool>(), payloads(), offsets()))
+    (tickets(), statements(), mutables(), reaches(), (excluded, avoided, any::<bool>(), payloads(), offsets()))
         .prop_map(|(ticket, fixed, hop, reach, (excluded, avoided, extend, payload, offset))| {
             let offset = if extend { 0 } else { offset.min(u64::MAX - payload.len() as u64) };
-            let fixed = Immutable { kind: Kind::Broadcast, target: None, length: offset + payload.len() as u64, ..fixed };
-            let header = Header { fixed, hop: Mutable { reach: Some(reach), ..hop } };
+            let (length, digest) = (offset + payload.len() as u64, PayloadDigest::of(&payload));
+            let fixed = Statement { kind: Kind::Broadcast, target: None, length, digest, about: None, ..fixed };
+            let header = Header { fixed: fixed.into(), hop: Mutable { reach: Some(reach), ..hop } };
             let payload = if extend { Bytes::new() } else { payload };
             (Task { ticket, header, excluded, extend, avoided, offset }, payload)
         })
         .boxed()
 }
 
-/// Kind, target and length are put right by those who know the payload.
-fn immutables() -> BoxedStrategy<Immutable> {
-    (origins(), message_ids(), any::<u64>().prop_map(UnixTime), any::<u64>())
-        .prop_map(|(origin, message, made_at, boot)| Immutable {
-            version: Immutable::VERSION,
+/// Kind, target, length and what a receipt is about are put right by those who know the payload.
+fn statements() -> BoxedStrategy<Statement> {
+    (origins(), any::<u64>(), any::<u64>().prop_map(UnixTime), any::<u64>(), any::<[u8; 32]>(), option::of(message_ids()))
+        .prop_map(|(origin, number, made_at, boot, digest, about)| Statement {
+            version: Statement::VERSION,
             kind: Kind::Unicast,
             origin,
             target: None,
-            message,
+            number,
             length: 0,
             made_at,
             boot,
             authentication: Authentication::None,
+            digest: PayloadDigest(digest),
+            about,
         })
         .boxed()
 }
