@@ -251,6 +251,9 @@ pub struct Status {
     /// The relays that the copy visited, as they themselves say.
     #[n(2)]
     pub path: Vec<Hash>,
+    /// With [`Refusal::OtherBoot`]: the target's boot number.
+    #[cbor(n(3), default)]
+    pub boot: Option<u64>,
 }
 
 impl Status {

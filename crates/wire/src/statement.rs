@@ -8,6 +8,7 @@ use crate::{
     codec::{as_bytes, encode},
     hash::Hash,
     header::{Kind, Origin},
+    pair::PairKeys,
     record::UnixTime,
 };
 use minicbor::{
@@ -55,11 +56,20 @@ impl fmt::Debug for PayloadDigest {
 
 /// How the origin proves that it made the message. Versioned by its number.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
-#[non_exhaustive]
 pub enum Authentication {
     /// Not at all.
     #[n(0)]
     None,
+    /// By the keys of a trusted pair: the payload is sealed with them.
+    #[n(1)]
+    Keyed {
+        /// The nonce of the seal.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        nonce: [u8; PairKeys::NONCE_BYTES],
+        /// Which start of the target this is for; `None` if its origin does not know.
+        #[n(1)]
+        boot: Option<u64>,
+    },
 }
 
 /// What an origin says of its message; relays pass it on as it is.
@@ -103,6 +113,13 @@ pub struct Statement {
 impl Statement {
     /// The version that this crate writes.
     pub const VERSION: u8 = 2;
+
+    /// What is bound to a sealed payload: all but the digest of the seal itself.
+    #[must_use]
+    pub fn associated_data(&self) -> Vec<u8> {
+        let bound = Self { digest: PayloadDigest([0; 32]), ..self.clone() };
+        [b"cicada sealed v2\0", &encode(&bound)[..]].concat()
+    }
 
     /// The id that follows from it.
     #[must_use]

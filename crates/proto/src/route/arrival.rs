@@ -12,12 +12,10 @@ use crate::{
     event::Delivery,
     links::LinkId,
     seen::{MessageKey, check_time, remember_until},
+    trusted::{self, Draft},
 };
 use bytes::Bytes;
-use cicada_wire::{
-    Authentication, Frame, Hash, Header, Immutable, Kind, MAX_HOPS, MessageId, Mutable, PayloadDigest, Refusal, Role, Statement, Status,
-};
-use rand::Rng;
+use cicada_wire::{Frame, Hash, Header, Kind, MAX_HOPS, Mutable, Refusal, Role, Status};
 
 impl Router {
     /// A unicast or a receipt arrived on a link.
@@ -39,7 +37,7 @@ impl Router {
         let result = if role != Role::Member && header.fixed.origin.id() != from {
             // Clients and leaves carry nothing for others.
             Err(Refusal::Unexpected)
-        } else if payload.len() > cx.config.limits.message_bytes {
+        } else if payload.len() > cx.config.limits.message_bytes + trusted::seal_bytes(&header.fixed) {
             Err(Refusal::TooLarge)
         } else if header.fixed.target == Some(cx.me.id()) {
             match payload {
@@ -149,6 +147,7 @@ impl Router {
             return Ok(());
         }
         check_time(cx, fixed.made_at)?;
+        let payload = trusted::open(cx, fixed, payload).inspect_err(|refusal| cx.refuse(Some(fixed.origin.id()), *refusal))?;
         if !deliveries.has_room(cx) {
             return Err(Refusal::Busy);
         }
@@ -168,10 +167,17 @@ impl Router {
         about: &Header,
         refusal: Option<Refusal>,
     ) -> Option<Hash> {
-        let status = Status { copy: about.hop.copy, refusal, path: about.hop.path.clone() };
-        let payload = Bytes::from(status.to_bytes());
+        let boot = (refusal == Some(Refusal::OtherBoot)).then_some(cx.me.boot);
+        let status = Status { copy: about.hop.copy, refusal, path: about.hop.path.clone(), boot };
         let origin = about.fixed.origin.id();
-        let fixed = statement(cx, Kind::Receipt, Some(origin), Some(about.fixed.message()), &payload);
+        let draft = Draft {
+            kind: Kind::Receipt,
+            target: Some(origin),
+            about: Some(about.fixed.message()),
+            boot: Some(about.fixed.boot),
+            clear: refusal.is_some_and(trusted::is_about_keys),
+        };
+        let (fixed, payload) = trusted::make(cx, &draft, Bytes::from(status.to_bytes()));
         let hop =
             Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, patient: about.hop.patient && refusal.is_none(), ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);
@@ -181,22 +187,4 @@ impl Router {
             None
         })
     }
-}
-
-/// The origin's part of a header that begins here. `about` is the message that a receipt is about.
-pub(crate) fn statement(cx: &mut Context<'_>, kind: Kind, target: Option<Hash>, about: Option<MessageId>, payload: &[u8]) -> Immutable {
-    let statement = Statement {
-        version: Statement::VERSION,
-        kind,
-        origin: cx.me.origin(),
-        target,
-        number: cx.rng.next_u64(),
-        length: payload.len() as u64,
-        made_at: cx.clock,
-        boot: cx.me.boot,
-        authentication: Authentication::None,
-        digest: PayloadDigest::of(payload),
-        about,
-    };
-    statement.into()
 }

@@ -10,6 +10,7 @@ use crate::{
     deliver::Deliveries,
     outbox::Transmit,
     seen::{MessageKey, check_time},
+    trusted,
 };
 use bytes::Bytes;
 use cicada_wire::{Hash, Header, Kind, Refusal};
@@ -44,6 +45,9 @@ impl Router {
         let answer = if self.seen.contains(cx.now, &MessageKey::of(fixed)) {
             Some(None)
         } else if let Err(refusal) = check_time(cx, fixed.made_at) {
+            Some(Some(refusal))
+        } else if let Err(refusal) = trusted::check(cx, fixed) {
+            cx.refuse(Some(fixed.origin.id()), refusal);
             Some(Some(refusal))
         } else if deliveries.has_room(cx) {
             None

@@ -175,6 +175,11 @@ impl Desk {
     }
 
     /// Lets time pass, with the wake-ups that the node wishes.
+    /// The wall time is told.
+    pub(crate) fn clock(&mut self, clock: UnixTime) {
+        self.input(Input::Clock(clock));
+    }
+
     pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while let Some((at, _)) = self.node.next_timeout().filter(|(at, _)| *at <= end) {

@@ -5,4 +5,5 @@ mod desk;
 mod genuine;
 mod long;
 mod repair;
+mod trusted;
 mod unicast;

@@ -77,7 +77,7 @@ pub(crate) fn hello_replies() -> BoxedStrategy<HelloReply> {
 /// Any payload of a receipt.
 pub(crate) fn statuses() -> BoxedStrategy<Status> {
     (any::<u8>(), option::of(refusals()), vec(hashes(), 0..=usize::from(MAX_HOPS)))
-        .prop_map(|(copy, refusal, path)| Status { copy, refusal, path })
+        .prop_map(|(copy, refusal, path)| Status { copy, refusal, path, boot: refusal.map(|reason| u64::from(reason.number())) })
         .boxed()
 }
 
@@ -208,10 +208,16 @@ fn tasks() -> BoxedStrategy<(Task, Bytes)> {
         .boxed()
 }
 
+fn authentications() -> BoxedStrategy<Authentication> {
+    let keyed = (any::<[u8; 24]>(), option::of(any::<u64>())).prop_map(|(nonce, boot)| Authentication::Keyed { nonce, boot });
+    prop_oneof![Just(Authentication::None), keyed].boxed()
+}
+
 /// Kind, target, length and what a receipt is about are put right by those who know the payload.
 fn statements() -> BoxedStrategy<Statement> {
-    (origins(), any::<u64>(), any::<u64>().prop_map(UnixTime), any::<u64>(), any::<[u8; 32]>(), option::of(message_ids()))
-        .prop_map(|(origin, number, made_at, boot, digest, about)| Statement {
+    let digests = any::<[u8; 32]>();
+    (origins(), any::<u64>(), any::<u64>().prop_map(UnixTime), any::<u64>(), digests, option::of(message_ids()), authentications())
+        .prop_map(|(origin, number, made_at, boot, digest, about, authentication)| Statement {
             version: Statement::VERSION,
             kind: Kind::Unicast,
             origin,
@@ -220,7 +226,7 @@ fn statements() -> BoxedStrategy<Statement> {
             length: 0,
             made_at,
             boot,
-            authentication: Authentication::None,
+            authentication,
             digest: PayloadDigest(digest),
             about,
         })
