@@ -57,10 +57,10 @@ impl<K: Ord + Copy, V> Window<K, V> {
         self.get(now, key).is_some()
     }
 
-    pub(crate) fn remove(&mut self, key: &K) {
-        if let Some((until, _)) = self.entries.remove(key) {
-            self.order.remove(&(until, *key));
-        }
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let (until, value) = self.entries.remove(key)?;
+        self.order.remove(&(until, *key));
+        Some(value)
     }
 
     fn forget_old(&mut self, now: Instant) {
