@@ -59,6 +59,7 @@ impl LocalNode {
             data: Some(Hash::of(data)),
             config,
             state: None,
+            linger: crate::builder::LINGER,
         };
         Ok(Self(start::start(settings, &place.into()).await?))
     }
