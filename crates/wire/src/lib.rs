@@ -16,6 +16,7 @@ mod hash;
 mod header;
 mod hello;
 mod identity;
+mod pair;
 mod record;
 mod refusal;
 mod swarm;
@@ -35,6 +36,7 @@ pub use header::{
 };
 pub use hello::{HELLO_VERSION, Hello, HelloReply, OverlayKind, Purpose};
 pub use identity::{Identity, PublicKey, Signature};
+pub use pair::PairKeys;
 pub use record::{Capabilities, IdKind, MAX_ADDRESSES, PeerId, Record, RecordError, Role, SignedRecord, UnixTime};
 pub use refusal::Refusal;
 pub use swarm::{DATAGRAM_TAG, LinkSide, MIN_SECRET_BYTES, SecretTooShort, SwarmKeys};

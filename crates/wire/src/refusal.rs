@@ -119,4 +119,6 @@ refusals! {
     NotHeld = 72, "not held";
     /// No member of the address family that the responsible peer sees has this id; one that sees both should look among the others.
     OtherFamily = 73, "not in this address family";
+    /// What a trusted peer should have sealed was not sealed with the keys that we hold for it.
+    OtherPairKey = 75, "not sealed with the keys of this pair";
 }
