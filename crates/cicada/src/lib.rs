@@ -50,6 +50,7 @@ mod start;
 mod state;
 mod target;
 mod tls;
+mod trusted;
 mod wish;
 
 pub use builder::Builder;
@@ -63,6 +64,7 @@ pub use options::{BroadcastOptions, ConnectOptions, SendOptions};
 pub use peer::SwarmPeer;
 pub use state::StateError;
 pub use target::{HostPort, Target};
+pub use trusted::{KeyFileError, KeyWarning, TrustedAddress, TrustedKeys, TrustedPeer, Whom};
 
 #[doc(hidden)]
 pub use cicada_proto::config::Faults;
@@ -73,8 +75,8 @@ pub use cicada_proto::{
     lists::{Ban, Subnet, Who, WhoError},
 };
 pub use cicada_wire::{
-    Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PublicKey, Refusal,
-    Role, SecretTooShort, SignedRecord,
+    Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PairKeys, PublicKey,
+    Refusal, Role, SecretTooShort, SignedRecord,
 };
 
 /// The examples of the README are compiled with those of this crate.
