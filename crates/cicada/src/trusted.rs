@@ -15,7 +15,8 @@
 mod file;
 
 use crate::{error::ResolveError, target::HostPort};
-use cicada_wire::{Hash, MIN_SECRET_BYTES, PairKeys};
+use cicada_proto::Keyring;
+use cicada_wire::{Address, Hash, MIN_SECRET_BYTES, PairKeys};
 use file::{Entry, Fault, Field, Key};
 use std::{
     collections::BTreeMap,
@@ -141,6 +142,32 @@ impl TrustedKeys {
     async fn resolved(&self, peer: &TrustedPeer, place: &HostPort) -> Result<Vec<Hash>, KeyFileError> {
         let addresses = place.resolve_peer().await.map_err(|source| self.unresolved(peer, source))?;
         Ok(addresses.iter().map(|address| address.id()).collect())
+    }
+
+    /// The keys of the peer with the id `me`, which knows members at `known`.
+    pub(crate) async fn keyring(&self, me: Hash, known: &[Address]) -> Result<Keyring, KeyFileError> {
+        let mut keyring = Keyring::default();
+        for (whom, peer) in self.resolve().await? {
+            let ids = match whom {
+                Whom::Ids(ids) => ids,
+                Whom::At(hosts) => {
+                    let there: Vec<Hash> =
+                        known.iter().filter(|address| hosts.contains(&address.ip())).map(|address| address.id()).collect();
+                    if there.len() != 1 {
+                        let what = format!("has no port, and {} peers are known there: write host:port", there.len());
+                        return Err(self.wrong_address(peer, what));
+                    }
+                    there
+                }
+            };
+            for id in ids {
+                if id == me {
+                    return Err(self.wrong_address(peer, "names this peer itself".to_owned()));
+                }
+                keyring.trust(id, peer.keys(me, id));
+            }
+        }
+        Ok(keyring)
     }
 
     fn unresolved(&self, peer: &TrustedPeer, source: ResolveError) -> KeyFileError {

@@ -39,7 +39,8 @@ fn main() {
     clock.lap(&world, "looked up", &format!("{right} of {lookups} right"));
     let (sent, hops, stretch) = messages(&mut world, &peers, lookups);
     let hops_mean = hops.iter().sum::<usize>() as f64 / hops.len().max(1) as f64;
-    let stretches = (stretch.iter().sum::<f64>() / stretch.len().max(1) as f64, stretch.get(stretch.len() / 2).copied().unwrap_or_default());
+    let stretches =
+        (stretch.iter().sum::<f64>() / stretch.len().max(1) as f64, stretch.get(stretch.len() / 2).copied().unwrap_or_default());
     let said = format!("{sent} of {lookups} receipts, {hops_mean:.2} hops, stretch {:.2} (median {:.2})", stretches.0, stretches.1);
     clock.lap(&world, "messages", &said);
     let origin = world.choose(&peers);

@@ -81,14 +81,9 @@ impl Kind {
     /// Whether it is no part of a message's way.
     fn is_upkeep(self) -> bool {
         match self {
-            Self::Data
-            | Self::HopVerdict
-            | Self::Task
-            | Self::Extend
-            | Self::TaskVerdict
-            | Self::Opaque
-            | Self::Digest
-            | Self::Pull => false,
+            Self::Data | Self::HopVerdict | Self::Task | Self::Extend | Self::TaskVerdict | Self::Opaque | Self::Digest | Self::Pull => {
+                false
+            }
             Self::Ping
             | Self::Find
             | Self::Neighbours

@@ -109,7 +109,8 @@ pub(crate) struct Run {
     /// also without --join. Made if it is not there
     #[arg(long, value_name = "DIR", env = "CICADA_STATE", help_heading = "Swarm")]
     pub(crate) state: Option<PathBuf>,
-    /// Hosts to trust with keys exchanged beforehand (refused: this version has no trusted keys)
+    /// Peers to trust by keys exchanged beforehand, as `cicada keygen --pair` writes them: what goes
+    /// to them is sealed, what comes from them must be
     #[arg(long, value_name = "FILE", env = "CICADA_KEYS", help_heading = "Swarm")]
     pub(crate) keys: Option<PathBuf>,
     #[command(flatten)]
