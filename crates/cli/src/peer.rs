@@ -28,6 +28,7 @@ pub(crate) fn builder(swarm: &Swarm, secret: Option<Vec<u8>>) -> Result<Builder,
 /// Binds; the system's refusal is told with what was asked for.
 pub(crate) async fn bind(builder: Builder, interface: &str, port: u16) -> Result<SwarmPeer, Failure> {
     builder.bind((interface, port)).await.map_err(|error| match error {
+        BindError::Keys(error) => Failure::refused(format!("--keys: {error}")),
         BindError::Secret(_)
         | BindError::Config(_)
         | BindError::Contradiction(_)

@@ -10,4 +10,5 @@ mod refusals;
 mod settings;
 mod sim;
 mod staying;
+mod trusted;
 mod usage;
