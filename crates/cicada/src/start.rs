@@ -58,11 +58,7 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
     let addresses = [bound.announced].into_iter().chain(bound.other_family).collect();
     let system = |source| BindError::System { address: bound.local, source };
     let (socket, datagrams, freed) = SharedSocket::new(bound.socket).map_err(system)?;
-    let identity = match (settings.identity.take(), &state) {
-        (Some(identity), _) => identity,
-        (None, Some(state)) => state.identity()?,
-        (None, None) => Identity::from_seed(&random::bytes()?),
-    };
+    let identity = identity(settings.identity.take(), state.as_ref())?;
     let memory = state.map(|state| memory(state, &settings)).transpose()?;
     let record = record(&settings, &identity, addresses)?;
     let me = Me { record, boot: u64::from_be_bytes(random::bytes()?) };
@@ -116,6 +112,15 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
         Driver::new(node, identity, network, identified, delivered, events, peers_known, taken, memory, Linger::new(settings.linger));
     tokio::spawn(driver.run(inlets, ended, freed, hooks_ended));
     Ok(Arc::new(handle))
+}
+
+/// The one that is given, else the one that is kept, else a fresh one.
+fn identity(given: Option<Identity>, state: Option<&State>) -> Result<Identity, BindError> {
+    Ok(match (given, state) {
+        (Some(identity), _) => identity,
+        (None, Some(state)) => state.identity()?,
+        (None, None) => Identity::from_seed(&random::bytes()?),
+    })
 }
 
 /// What is known from before.

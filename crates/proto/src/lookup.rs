@@ -100,14 +100,13 @@ impl Lookups {
     fn pursue(&mut self, cx: &mut Context<'_>, overlay: &Overlay, number: u64) {
         let Some(search) = self.searches.get_mut(&number) else { return };
         let me = OwnClaim::of(cx, overlay, search.target, search.finder);
-        match search.decide(cx.now, &me) {
-            Verdict::Ask(records) => {
-                // Bounded by MAX_RECORDS, which is far below 256.
-                let find = Find { target: search.target, count: search.width.clamp(1, MAX_RECORDS) as u8 };
-                for to in records {
-                    cx.step(Step::Ask { to, query: Query::Find(find.clone()), asker: Asker::Lookup(number) });
-                }
-            }
+        let verdict = search.decide(cx.now, &me);
+        // Bounded by MAX_RECORDS, which is far below 256.
+        let count = search.width.clamp(1, MAX_RECORDS) as u8;
+        let mut ask = |to, target| cx.step(Step::Ask { to, query: Query::Find(Find { target, count }), asker: Asker::Lookup(number) });
+        match verdict {
+            Verdict::Ask(records) => records.into_iter().for_each(|to| ask(to, search.target)),
+            Verdict::AskBeyond(to, target) => ask(to, target),
             Verdict::Done(result) => self.finish(cx, number, result),
         }
     }

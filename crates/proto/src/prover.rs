@@ -6,6 +6,7 @@ use crate::{
     context::Context,
     outbox::{Job, JobId},
     peer::Proven,
+    seen::Window,
     step::Step,
     time::Instant,
 };
@@ -26,6 +27,8 @@ pub(crate) struct Prover {
     verifying: BTreeMap<JobId, Answer>,
     admitting: BTreeMap<JobId, Proven>,
     answering: BTreeMap<JobId, Address>,
+    /// Challenges that were sent more than once and are answered: the other answers are no strangers'.
+    repeated: Window<Challenge, Address>,
     /// Who failed lately, and until when it is not tried again.
     failed: BTreeMap<Hash, Instant>,
 }
@@ -73,7 +76,9 @@ impl Prover {
             self.waiting.push_back(record);
             return;
         }
-        self.challenge(cx, Open { record, address, deadline: cx.now, tries: 0 });
+        let mut nonce = [0; 16];
+        cx.rng.fill_bytes(&mut nonce);
+        self.challenge(cx, Challenge(nonce), Open { record, address, deadline: cx.now, tries: 0 });
     }
 
     /// Whether proving this candidate now would send it something.
@@ -91,13 +96,12 @@ impl Prover {
             || self.admitting.values().any(|proven| proven.id() == peer)
     }
 
-    fn challenge(&mut self, cx: &mut Context<'_>, mut open: Open) {
-        let mut nonce = [0; 16];
-        cx.rng.fill_bytes(&mut nonce);
+    /// Sends a challenge, or the same once more: the answer to the first may still be on its way, from one who is far away.
+    fn challenge(&mut self, cx: &mut Context<'_>, challenge: Challenge, mut open: Open) {
         open.tries += 1;
         open.deadline = cx.now + cx.config.upkeep.answer_timeout + cx.slowness;
-        cx.out.datagram(open.address, Datagram::Challenge(Challenge(nonce), Padding(CHALLENGE_PADDING)));
-        self.open.insert(Challenge(nonce), open);
+        cx.out.datagram(open.address, Datagram::Challenge(challenge, Padding(CHALLENGE_PADDING)));
+        self.open.insert(challenge, open);
     }
 
     /// Somebody asks for our proof. `length` is that of its datagram.
@@ -124,9 +128,16 @@ impl Prover {
 
     /// An answer arrived.
     pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: SocketAddr, answer: Answer) {
-        let Some(open) = self.open.get(&answer.challenge).filter(|open| Ok(open.address) == Address::new(from)) else {
-            return cx.refuse(None, Refusal::UnknownTicket);
+        let is_from = |address: Address| Ok(address) == Address::new(from);
+        let Some(open) = self.open.get(&answer.challenge).filter(|open| is_from(open.address)) else {
+            if !self.repeated.get(cx.now, &answer.challenge).is_some_and(|address| is_from(*address)) {
+                cx.refuse(None, Refusal::UnknownTicket);
+            }
+            return;
         };
+        if open.tries > 1 {
+            self.repeated.insert(cx.now, answer.challenge, open.address, cx.now + LATE, MAX_REPEATED);
+        }
         let peer = open.record.id();
         let same = answer.record.id() == peer
             && cx.address(&answer.record) == Some(open.address)
@@ -196,7 +207,7 @@ impl Prover {
         for challenge in due {
             let Some(open) = self.open.remove(&challenge) else { continue };
             if open.tries < MAX_TRIES {
-                self.challenge(cx, open);
+                self.challenge(cx, challenge, open);
             } else {
                 self.fail(cx, open.record.id(), Refusal::Silent);
             }
@@ -216,6 +227,10 @@ const CHALLENGE_PADDING: u16 = 120;
 const ANSWER_BYTES: usize = 160;
 
 const MAX_TRIES: u32 = 3; // 3 losses in a row: 3 % at 30 % loss each way are 13 %, and candidates come again
+
+/// An answer may be this much later than the first.
+const LATE: Duration = Duration::from_secs(2); // guess: all tries together
+const MAX_REPEATED: usize = 256; // guess
 
 /// How long a candidate that failed is left alone.
 const FAILED_PAUSE: Duration = Duration::from_secs(3); // guess

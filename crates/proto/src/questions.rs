@@ -16,8 +16,25 @@ pub(crate) struct Questions {
     open: BTreeMap<Ticket, Open>,
     /// How long members without a link take to answer.
     round_trips: BTreeMap<Hash, RoundTrip>,
-    /// Whether somebody lives was asked, and not answered in time, or may be answered twice.
-    missed: Window<Ticket, Open>,
+    /// What may still be answered although nobody waits for it.
+    past: Window<Ticket, Past>,
+}
+
+/// A question that nobody waits for any more.
+#[derive(Debug)]
+enum Past {
+    /// It was not answered in time. Late is better than never.
+    Missed(Open),
+    /// It was asked on two ways and has been answered on one of them.
+    Answered(Open),
+}
+
+impl Past {
+    fn open(&self) -> &Open {
+        match self {
+            Self::Missed(open) | Self::Answered(open) => open,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +121,10 @@ impl Questions {
             Via::Link(link) | Via::Beside(link, _) | Via::Both(link, _) => cx.links.link(link).map(|link| link.round_trip),
             Via::Datagram(_) => self.round_trips.get(&peer).copied(),
         };
-        cx.slowness + round_trip.unwrap_or_default().timeout(LEAST_TIMEOUT.min(most), most)
+        let round_trip = round_trip.unwrap_or_default();
+        // Who is known to be far away is waited for.
+        let far = round_trip.smoothed().unwrap_or_default() * 3 / 2;
+        cx.slowness + round_trip.timeout(LEAST_TIMEOUT.min(most), most.max(far.min(most * 2)))
     }
 
     /// An answer arrived on a link.
@@ -114,7 +134,7 @@ impl Questions {
             // A question asked by datagram may be answered over a link that was made meanwhile.
             Some(open) if Some(open.to.id()) == from => self.answered(cx, ticket, reply),
             Some(_) => cx.refuse(from, Refusal::UnknownTicket),
-            None => self.answered_late(cx, ticket, &reply, from, |open| Some(open.to.id()) == from),
+            None => self.answered_late(cx, ticket, reply, from, |open| Some(open.to.id()) == from),
         }
     }
 
@@ -124,12 +144,21 @@ impl Questions {
         match self.open.get(&ticket) {
             Some(open) if open.via.address() == Some(from) => self.answered(cx, ticket, reply),
             Some(_) => cx.refuse(None, Refusal::UnknownTicket),
-            None => self.answered_late(cx, ticket, &reply, None, |open| open.via.address() == Some(from)),
+            None => self.answered_late(cx, ticket, reply, None, |open| open.via.address() == Some(from)),
         }
     }
 
     fn answered(&mut self, cx: &mut Context<'_>, ticket: Ticket, reply: Reply) {
         let Some(open) = self.open.remove(&ticket) else { return };
+        self.measure(cx, &open);
+        if open.again || matches!(open.via, Via::Both(..)) {
+            // The other copy may bring an answer as well.
+            self.past.insert(cx.now, ticket, Past::Answered(open.clone()), cx.now + LATE, MAX_PAST);
+        }
+        cx.step(Step::Answered { from: open.to, reply, asker: open.asker });
+    }
+
+    fn measure(&mut self, cx: &mut Context<'_>, open: &Open) {
         let (now, took) = (cx.now, cx.now.since(open.asked));
         match open.via {
             Via::Link(link) | Via::Beside(link, _) | Via::Both(link, _) => {
@@ -141,11 +170,6 @@ impl Questions {
             Via::Datagram(_) if open.again => {}
             Via::Datagram(_) => self.measured(open.to.id(), took),
         }
-        if let Via::Both(..) = open.via {
-            // The other way may bring an answer as well.
-            self.missed.insert(cx.now, ticket, open.clone(), cx.now + LATE, MAX_MISSED);
-        }
-        cx.step(Step::Answered { from: open.to, reply, asker: open.asker });
     }
 
     fn measured(&mut self, peer: Hash, took: Duration) {
@@ -182,7 +206,7 @@ impl Questions {
                 }
                 Via::Datagram(_) | Via::Beside(..) | Via::Both(..) | Via::Link(_) => {
                     cx.step(Step::Unanswered { from: open.to.clone(), asker: open.asker });
-                    self.missed(cx, ticket, open);
+                    self.past.insert(cx.now, ticket, Past::Missed(open), cx.now + LATE, MAX_PAST);
                 }
             }
         }
@@ -199,22 +223,16 @@ impl Questions {
         }
     }
 
-    /// Whoever answers late lives nevertheless: that somebody asked whether it does is remembered for a moment.
-    fn missed(&mut self, cx: &Context<'_>, ticket: Ticket, open: Open) {
-        if open.query == Query::Ping {
-            self.missed.insert(cx.now, ticket, open, cx.now + LATE, MAX_MISSED);
-        }
-    }
-
-    fn answered_late(&mut self, cx: &mut Context<'_>, ticket: Ticket, reply: &Reply, from: Option<Hash>, is_from: impl Fn(&Open) -> bool) {
-        let missed = self.missed.get(cx.now, &ticket).filter(|open| is_from(open));
-        let Some((to, asker)) = missed.map(|open| (open.to.clone(), open.asker)) else {
-            return cx.refuse(from, Refusal::UnknownTicket);
-        };
-        self.missed.remove(&ticket);
-        // Anything else has been answered on the other way.
-        if *reply == Reply::Pong {
-            cx.step(Step::Answered { from: to, reply: Reply::Pong, asker });
+    /// Whoever answers late lives nevertheless, and only its answer tells how far away it is.
+    fn answered_late(&mut self, cx: &mut Context<'_>, ticket: Ticket, reply: Reply, from: Option<Hash>, is_from: impl Fn(&Open) -> bool) {
+        let is_past = self.past.get(cx.now, &ticket).is_some_and(|past| is_from(past.open()));
+        match is_past.then(|| self.past.remove(&ticket)).flatten() {
+            Some(Past::Missed(open)) => {
+                self.measure(cx, &open);
+                cx.step(Step::Answered { from: open.to, reply, asker: open.asker });
+            }
+            Some(Past::Answered(_)) => {}
+            None => cx.refuse(from, Refusal::UnknownTicket),
         }
     }
 
@@ -271,7 +289,7 @@ const LEAST_TIMEOUT: Duration = Duration::from_millis(250); // guess
 /// An answer may be this much later than we waited for it.
 const LATE: Duration = Duration::from_secs(2); // guess: as long as it takes to be taken for dead
 
-const MAX_MISSED: usize = 256; // guess
+const MAX_PAST: usize = 256; // guess
 
 const MAX_OPEN: usize = 1024; // guess: 64 lookups of alpha 3 and a check per link fit several times
 const MAX_ROUND_TRIPS: usize = 512; // guess

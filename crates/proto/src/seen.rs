@@ -7,8 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// A message of one start of one origin. The boot number keeps a restarted origin apart from its earlier self: two starts
-/// from the same seed draw the same message numbers.
+/// A message of one start of one origin. Its id follows from the other two; they stand here for those who ask whose it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct MessageKey {
     pub(crate) origin: Hash,
@@ -18,7 +17,7 @@ pub(crate) struct MessageKey {
 
 impl MessageKey {
     pub(crate) fn of(fixed: &Immutable) -> Self {
-        Self { origin: fixed.origin.id(), boot: fixed.boot, message: fixed.message }
+        Self { origin: fixed.origin.id(), boot: fixed.boot, message: fixed.message() }
     }
 }
 
@@ -58,10 +57,10 @@ impl<K: Ord + Copy, V> Window<K, V> {
         self.get(now, key).is_some()
     }
 
-    pub(crate) fn remove(&mut self, key: &K) {
-        if let Some((until, _)) = self.entries.remove(key) {
-            self.order.remove(&(until, *key));
-        }
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let (until, value) = self.entries.remove(key)?;
+        self.order.remove(&(until, *key));
+        Some(value)
     }
 
     fn forget_old(&mut self, now: Instant) {

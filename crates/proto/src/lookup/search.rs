@@ -9,7 +9,7 @@ use crate::{
     step::Finder,
     time::Instant,
 };
-use cicada_wire::{Found, Hash, MAX_RECORDS, Offset, Role, SignedRecord};
+use cicada_wire::{Found, Hash, MAX_RECORDS, Offset, Role, SignedRecord, U256};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A lookup under way.
@@ -31,6 +31,8 @@ pub(super) struct Search {
     /// After a claimant disowned the key: when it is asked again, and how often it was.
     again: Option<Instant>,
     repeats: u32,
+    /// The last whom anybody listed as responsible when it was asked who comes after those.
+    beyond: Option<Hash>,
     /// When [`Self::decide`] may decide otherwise without an answer.
     next: Instant,
 }
@@ -42,6 +44,8 @@ struct Contact {
     path: usize,
     /// Whether somebody named it as the owner.
     named: bool,
+    /// Whether somebody named it as the owner, should those before it be dead.
+    listed: bool,
     /// How often it was asked again because its neighbour names it.
     chances: u32,
     state: State,
@@ -86,6 +90,8 @@ fn is_about_us(me: Hash, target: Hash, finder: Finder) -> bool {
 pub(super) enum Verdict {
     /// Ask these (perhaps nobody, then wait).
     Ask(Vec<SignedRecord>),
+    /// Ask this one who is responsible for another point: all whom it named for ours are silent.
+    AskBeyond(SignedRecord, Hash),
     /// It has ended.
     Done(Result<Lookup, LookupError>),
 }
@@ -107,6 +113,7 @@ impl Search {
             deadline: cx.now + DEADLINE,
             again: None,
             repeats: 0,
+            beyond: None,
             next: cx.now + DEADLINE,
         }
     }
@@ -165,7 +172,7 @@ impl Search {
         }
         let is_dead = dead.holds(cx.now, id) && cx.links.to_peer(id).is_none();
         let state = if is_dead { State::Dead } else { State::Fresh };
-        self.contacts.insert(id, Contact { record: record.clone(), path, named: false, chances: 0, state });
+        self.contacts.insert(id, Contact { record: record.clone(), path, named: false, listed: false, chances: 0, state });
         true
     }
 
@@ -210,6 +217,9 @@ impl Search {
             if self.learn(cx, dead, record, path) {
                 learned.push(record.clone());
             }
+            if let Some(contact) = self.contacts.get_mut(&record.id()) {
+                contact.listed = true;
+            }
         }
         if let Some(owner) = found.responsible.iter().find(|record| record.id() != self.me) {
             self.name(owner.id());
@@ -253,9 +263,11 @@ impl Search {
         for path in 0..self.paths {
             explored &= self.explore(now, path, &mut asking);
         }
-        asking.extend(
-            self.claimant().filter(|(_, contact)| matches!(contact.state, State::Fresh) && (contact.named || explored)).map(|(id, _)| id),
-        );
+        if explored && let Some((record, target)) = self.beyond(now) {
+            self.next = self.wake_at(now);
+            return Verdict::AskBeyond(record, target);
+        }
+        self.ask_claimants(now, explored, &mut asking);
         if asking.is_empty() && explored {
             asking.extend(self.vouched_for(me));
         }
@@ -283,7 +295,7 @@ impl Search {
         let nearest_answered = matches!(near.first(), Some((_, Contact { state: State::Answered { .. }, .. })));
         // While answers lead nearer, a few questions at a time; once they do not, all the rest at once (Maymounkov and
         // Mazieres 2002, section 2.3).
-        let parallel = if nearest_answered { self.witnesses.max(self.alpha) } else { self.alpha };
+        let parallel = if nearest_answered { self.witnesses.max(self.alpha) } else { self.parallel(now) };
         let mut waiting = near.iter().filter(|(_, contact)| contact.is_awaited(now)).count();
         let mut passed_answer = false;
         for (at, (id, contact)) in near.iter().enumerate() {
@@ -302,23 +314,74 @@ impl Search {
         explored
     }
 
+    /// How many may be asked at a time: more where many are silent, since then most of those asked are.
+    fn parallel(&self, now: Instant) -> usize {
+        if self.alpha == 1 {
+            return 1;
+        }
+        let silent = self.contacts.values().filter(|contact| contact.is_silent(now)).count();
+        self.alpha + silent.min(self.width)
+    }
+
+    /// Asks whoever would be the owner whether it is. While it is silent, those who would be if it were dead are asked as well.
+    fn ask_claimants(&self, now: Instant, explored: bool, asking: &mut Vec<Hash>) {
+        let mut claimants: Vec<(Hash, &Contact)> = self.live().collect();
+        claimants.sort_by_key(|(id, _)| self.claim(*id));
+        let mut parallel = if self.contacts.values().any(|contact| contact.listed && contact.is_silent(now)) { self.alpha } else { 1 };
+        for (place, (id, contact)) in claimants.into_iter().enumerate() {
+            let may_be = if place == 0 { contact.named || explored } else { contact.listed };
+            if !may_be || parallel == 0 {
+                return;
+            }
+            match contact.state {
+                State::Fresh => {
+                    asking.push(id);
+                    parallel -= 1;
+                }
+                State::Asked { .. } if contact.is_awaited(now) => parallel -= 1,
+                State::Asked { .. } => parallel = parallel.max(self.alpha),
+                State::Answered { .. } | State::Dead => return,
+            }
+        }
+    }
+
+    /// The nearest to the key have named whom they take for responsible, as many as an answer holds, and all of those are silent:
+    /// whom to ask, and about which point, to hear of the next ones.
+    fn beyond(&mut self, now: Instant) -> Option<(SignedRecord, Hash)> {
+        let listed = || self.contacts.iter().filter(|(_, contact)| contact.listed);
+        if listed().any(|(_, contact)| !contact.is_silent(now)) {
+            return None;
+        }
+        let last = listed().map(|(id, _)| *id).max_by_key(|id| self.claim(*id)).filter(|last| self.beyond != Some(*last))?;
+        let knows_some = |contact: &Contact| matches!(&contact.state, State::Answered { responsible, .. } if !responsible.is_empty());
+        let knowing = self.contacts.iter().filter(|(_, contact)| knows_some(contact)).map(|(id, _)| *id);
+        let nearest = knowing.min_by_key(|id| self.approach(*id))?;
+        let contact = self.contacts.get_mut(&nearest)?;
+        contact.state = State::Asked { since: now };
+        self.beyond = Some(last);
+        self.asked += 1;
+        Some((contact.record.clone(), self.geometry.at(last, Offset(U256::ONE))))
+    }
+
     /// Who did not answer, but would be the owner and is named by its neighbour, the claimant or this peer: a packet or
-    /// two that are lost should not make another the owner. It is asked again.
-    fn vouched_for(&mut self, me: &OwnClaim) -> Option<Hash> {
+    /// two that are lost should not make another the owner. All such are asked again.
+    fn vouched_for(&mut self, me: &OwnClaim) -> Vec<Hash> {
         let mine = me.disowns.then(|| self.claim(self.me));
         let (best, responsible) = match self.claimant() {
             Some((id, Contact { state: State::Answered { responsible, .. }, .. })) => (Some(self.claim(id)), &responsible[..]),
-            Some(_) => return None,
+            Some(_) => return Vec::new(),
             None => (None, &[][..]),
         };
         let by_me = |id: Hash| mine.is_some_and(|mine| self.claim(id) < mine && best.is_none_or(|best| mine < best));
         let by_claimant = |id: Hash| best.is_some_and(|best| self.claim(id) < best) && responsible.iter().any(|record| record.id() == id);
         let silent = self.contacts.iter().filter(|(_, contact)| matches!(contact.state, State::Dead) && contact.chances < CHANCES);
-        let doubted = silent.map(|(id, _)| *id).filter(|id| by_me(*id) || by_claimant(*id)).min_by_key(|id| self.claim(*id))?;
-        let contact = self.contacts.get_mut(&doubted)?;
-        contact.chances += 1;
-        contact.state = State::Fresh;
-        Some(doubted)
+        let doubted: Vec<Hash> = silent.map(|(id, _)| *id).filter(|id| by_me(*id) || by_claimant(*id)).collect();
+        for id in &doubted {
+            let Some(contact) = self.contacts.get_mut(id) else { continue };
+            contact.chances += 1;
+            contact.state = State::Fresh;
+        }
+        doubted
     }
 
     /// The live contact that would be the owner.
@@ -441,6 +504,15 @@ impl Contact {
         match self.state {
             State::Asked { since } => now < since + PATIENCE,
             State::Fresh | State::Answered { .. } | State::Dead => false,
+        }
+    }
+
+    /// Whether it should have answered by now.
+    fn is_silent(&self, now: Instant) -> bool {
+        match self.state {
+            State::Asked { since } => now >= since + PATIENCE * 2,
+            State::Dead => true,
+            State::Fresh | State::Answered { .. } => false,
         }
     }
 }

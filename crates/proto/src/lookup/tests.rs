@@ -1,6 +1,8 @@
 use super::*;
-use crate::{config::Config, context::Numbers, links::Links, outbox::Outbox, peer::Me, refusals::Refusals, unhurried::Unhurried};
-use cicada_wire::{Capabilities, Found, IdKind, Identity, OverlayKind, Record, UnixTime};
+use crate::{
+    config::Config, context::Numbers, geometry::Geometry, links::Links, outbox::Outbox, peer::Me, refusals::Refusals, unhurried::Unhurried,
+};
+use cicada_wire::{Capabilities, Found, IdKind, Identity, Offset, OverlayKind, Record, U256, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::{collections::VecDeque, time::Duration};
@@ -120,6 +122,52 @@ fn an_owner_that_never_answers_is_waited_for_until_the_deadline() {
 }
 
 #[test]
+fn while_the_named_owner_is_silent_those_listed_after_it_are_asked_as_well() {
+    let mut bench = Bench::new(OverlayKind::Ring);
+    bench.find(0x50, &[0x40]);
+    bench.answer(0x40, &[], &[0x60, 0x61, 0x62, 0x63, 0x64]);
+    assert_eq!(bench.asked(), [0x40, 0x60], "one is enough as long as it may answer");
+    bench.wake();
+    assert_eq!(bench.asked(), [0x40, 0x60, 0x61, 0x62, 0x63]);
+    assert!(bench.now.since(START) <= Duration::from_millis(250));
+    bench.answer(0x63, &[], &[0x62, 0x63]);
+    assert_eq!(bench.found(), None, "those before it may be there");
+    while let Some(silent) = bench.open.first().copied() {
+        bench.silence(silent);
+    }
+    assert_eq!(bench.found(), Some(Ok(vec![0x63])));
+}
+
+#[test]
+fn when_all_that_an_answer_names_are_silent_the_answerer_is_asked_who_comes_after_them() {
+    let mut bench = Bench::new(OverlayKind::Ring);
+    bench.find(0x50, &[0x40]);
+    bench.answer(0x40, &[], &[0x60, 0x61]);
+    bench.silence(0x60);
+    assert_eq!(bench.targets.last(), Some(&id(0x50)));
+    bench.silence(0x61);
+    assert_eq!(bench.asked(), [0x40, 0x60, 0x61, 0x40]);
+    assert_eq!(bench.targets.last(), Some(&Geometry::Ring.at(id(0x61), Offset(U256::ONE))));
+    bench.answer(0x40, &[], &[0x70, 0x71]);
+    assert_eq!(bench.asked().get(4), Some(&0x70));
+    bench.answer(0x70, &[], &[0x70, 0x71]);
+    assert_eq!(bench.found(), Some(Ok(vec![0x70, 0x71])));
+}
+
+#[test]
+fn where_many_are_silent_more_are_asked_at_a_time() {
+    let asked_after = |silent: &[u8]| {
+        let mut bench = Bench::new(OverlayKind::Tree);
+        bench.find(0x00, &(0x20..0x50).collect::<Vec<_>>());
+        assert_eq!(bench.asked(), [0x20, 0x21, 0x22], "control");
+        silent.iter().for_each(|peer| bench.silence(*peer));
+        bench.open.len()
+    };
+    assert_eq!(asked_after(&[]), 3);
+    assert_eq!(asked_after(&[0x20, 0x21]), 5);
+}
+
+#[test]
 fn disjoint_paths_share_no_peer() {
     let mut bench = Bench::new(OverlayKind::Tree);
     bench.config.upkeep.disjoint_paths = 2;
@@ -201,6 +249,8 @@ struct Bench {
     links: Links,
     rng: ChaCha8Rng,
     asked: Vec<u8>,
+    /// About what each was asked.
+    targets: Vec<Hash>,
     /// Asked and not answered yet.
     open: Vec<u8>,
     number: u64,
@@ -219,6 +269,7 @@ impl Bench {
             links: Links::default(),
             rng: ChaCha8Rng::seed_from_u64(1),
             asked: Vec::new(),
+            targets: Vec::new(),
             open: Vec::new(),
             number: 0,
             results: Vec::new(),
@@ -244,7 +295,8 @@ impl Bench {
         act(&mut self.lookups, &mut cx, &self.overlay);
         for step in steps {
             match step {
-                Step::Ask { to, asker: Asker::Lookup(number), .. } => {
+                Step::Ask { to, query: Query::Find(find), asker: Asker::Lookup(number) } => {
+                    self.targets.push(find.target);
                     let peer = to.id().to_bytes()[0];
                     self.asked.push(peer);
                     self.open.push(peer);

@@ -16,6 +16,8 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 pub(super) struct Refresh {
     slots: BTreeMap<Slot, Due>,
     under_way: BTreeMap<Hash, Slot>,
+    /// The earliest time of a slot: it is asked for after each input, and slots are many.
+    next: Option<Instant>,
 }
 
 /// In the order in which they are looked up.
@@ -36,6 +38,7 @@ impl Refresh {
     pub(super) fn on_reshape(&mut self, cx: &Context<'_>, shape: &Shape, me: Hash) {
         if shape.is_whole_ring() {
             self.slots.clear();
+            self.next = None;
             return;
         }
         let cells = (shape.lowest_cell(me)..CELLS).map(|cell| Slot::Cell(Reverse(cell)));
@@ -44,6 +47,11 @@ impl Refresh {
         for slot in slots {
             self.slots.entry(slot).or_insert(Due { at: cx.now + SOON, pause: FIRST_PAUSE });
         }
+        self.find_next();
+    }
+
+    fn find_next(&mut self) {
+        self.next = self.slots.values().map(|due| due.at).min();
     }
 
     /// A member is gone: its place is looked up again soon.
@@ -52,9 +60,17 @@ impl Refresh {
         if let Some(due) = cell.and_then(|slot| self.slots.get_mut(&slot)) {
             *due = Due { at: cx.now + SOON, pause: FIRST_PAUSE };
         }
+        self.find_next();
     }
 
     pub(super) fn on_wake(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash) {
+        if self.next.is_some_and(|next| next <= cx.now) {
+            self.look(cx, shape, me);
+            self.find_next();
+        }
+    }
+
+    fn look(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash) {
         let due: Vec<Slot> = self.slots.iter().filter(|(_, due)| due.at <= cx.now).map(|(slot, _)| *slot).collect();
         for slot in due {
             if self.under_way.len() >= AT_ONCE {
@@ -90,7 +106,7 @@ impl Refresh {
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         // Otherwise the end of a lookup is what is waited for.
-        (self.under_way.len() < AT_ONCE).then(|| self.slots.values().map(|due| due.at).min()).flatten()
+        self.next.filter(|_| self.under_way.len() < AT_ONCE)
     }
 }
 
