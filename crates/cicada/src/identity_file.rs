@@ -104,7 +104,7 @@ fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Reads what [`format`] wrote.
+/// Reads the text of an identity file.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Identity, &'static str> {
     let text = std::str::from_utf8(bytes).map_err(|_| "is not a text")?;
     let mut lines = text.lines().map(str::trim);

@@ -68,7 +68,7 @@ pub use options::{BroadcastOptions, ConnectOptions, SendOptions};
 pub use peer::SwarmPeer;
 pub use state::StateError;
 pub use target::{HostPort, Target};
-pub use trusted::{KeyFileError, KeyWarning, TrustedAddress, TrustedKeys, TrustedPeer, Whom};
+pub use trusted::{KeyFileError, KeyWarning, TrustedAddress, TrustedKeys, TrustedPeer, TrustedWhom};
 
 #[doc(hidden)]
 pub use cicada_proto::config::Faults;

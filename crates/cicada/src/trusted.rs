@@ -35,6 +35,9 @@ use zeroize::Zeroizing;
 /// the peer's own file has the two the other way round. Keys are used as they are written, blanks included. An empty entry is ignored,
 /// and so is an empty `peer` or `address` beside the other.
 ///
+/// What is trusted is an id. A peer that announces another address has another id: these keys are not for it, and both sides need new
+/// entries.
+///
 /// The keys are wiped from memory when this is dropped, and neither printed nor quoted in errors.
 pub struct TrustedKeys {
     path: Option<PathBuf>,
@@ -108,7 +111,7 @@ impl TrustedKeys {
     ///
     /// # Errors
     /// When a name cannot be resolved, none of its addresses is that of the `peer` beside it, or two entries mean the same peer.
-    pub async fn resolve(&self) -> Result<Vec<(Whom, &TrustedPeer)>, KeyFileError> {
+    pub async fn resolve(&self) -> Result<Vec<(TrustedWhom, &TrustedPeer)>, KeyFileError> {
         let mut found = Vec::with_capacity(self.peers.len());
         let mut owners: BTreeMap<Place, usize> = BTreeMap::new();
         for (at, peer) in self.peers.iter().enumerate() {
@@ -123,9 +126,9 @@ impl TrustedKeys {
         Ok(found)
     }
 
-    async fn whom(&self, peer: &TrustedPeer) -> Result<Whom, KeyFileError> {
+    async fn whom(&self, peer: &TrustedPeer) -> Result<TrustedWhom, KeyFileError> {
         match (peer.peer(), peer.address()) {
-            (None, Some(TrustedAddress::Place(place))) => Ok(Whom::Ids(self.resolved(peer, &place).await?)),
+            (None, Some(TrustedAddress::Place(place))) => Ok(TrustedWhom::Ids(self.resolved(peer, &place).await?)),
             (Some(id), Some(TrustedAddress::Place(place))) if !self.resolved(peer, &place).await?.contains(&id) => {
                 Err(self.wrong_address(peer, "not that of `peer`: the two name two peers".to_owned()))
             }
@@ -133,9 +136,9 @@ impl TrustedKeys {
                 // Any port will do: it is not kept.
                 let addresses = HostPort::from((host, 1)).resolve_peer().await;
                 let addresses = addresses.map_err(|source| self.unresolved(peer, source))?;
-                Ok(Whom::At(addresses.iter().map(|address| address.ip()).collect()))
+                Ok(TrustedWhom::At(addresses.iter().map(|address| address.ip()).collect()))
             }
-            (id, _) => Ok(Whom::Ids(id.into_iter().collect())),
+            (id, _) => Ok(TrustedWhom::Ids(id.into_iter().collect())),
         }
     }
 
@@ -261,14 +264,14 @@ pub enum TrustedAddress {
 /// Whom an entry means, its host's name being resolved.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Whom {
+pub enum TrustedWhom {
     /// The peer with one of these ids; several where a name has several addresses, v4 first.
     Ids(Vec<Hash>),
     /// The one peer that is known at one of these addresses, at any port.
     At(Vec<IpAddr>),
 }
 
-impl Whom {
+impl TrustedWhom {
     fn places(&self) -> impl Iterator<Item = Place> {
         let (ids, hosts) = match self {
             Self::Ids(ids) => (ids.as_slice(), &[][..]),

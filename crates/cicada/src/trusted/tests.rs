@@ -261,10 +261,10 @@ async fn names_are_resolved_and_addresses_are_told_from_hosts() {
     let keys = TrustedKeys::parse(&text).expect("right");
     assert_eq!(keys.peers()[0].id(), None, "a name says nothing before it is resolved");
     let found = keys.resolve().await.expect("every machine knows localhost");
-    let whom: Vec<Whom> = found.iter().map(|(whom, _)| whom.clone()).collect();
-    let Whom::Ids(local) = &whom[0] else { panic!("{whom:?}") };
+    let whom: Vec<TrustedWhom> = found.iter().map(|(whom, _)| whom.clone()).collect();
+    let TrustedWhom::Ids(local) = &whom[0] else { panic!("{whom:?}") };
     assert_eq!(local[0], Hash::of("127.0.0.1:7000"), "v4 first");
-    assert_eq!(whom[1..], [Whom::At(vec![IpAddr::from([9, 9, 9, 9])]), Whom::Ids(vec![Hash::of("75.23.66.101:7000")])]);
+    assert_eq!(whom[1..], [TrustedWhom::At(vec![IpAddr::from([9, 9, 9, 9])]), TrustedWhom::Ids(vec![Hash::of("75.23.66.101:7000")])]);
     assert!(std::ptr::eq(found[2].1, &keys.peers()[2]));
 }
 
@@ -279,7 +279,7 @@ async fn a_name_has_to_agree_with_the_peer_beside_it() {
             .map(|found| found[0].0.clone())
             .map_err(|error| error.to_string())
     };
-    assert_eq!(resolved("127.0.0.1:7000").await, Ok(Whom::Ids(vec![Hash::of("127.0.0.1:7000")])));
+    assert_eq!(resolved("127.0.0.1:7000").await, Ok(TrustedWhom::Ids(vec![Hash::of("127.0.0.1:7000")])));
     assert_eq!(resolved("127.0.0.1:7001").await, Err("line 2: address: not that of `peer`: the two name two peers".to_owned()));
 }
 
