@@ -152,8 +152,8 @@ impl TrustedKeys {
         let mut keyring = Keyring::default();
         for (whom, peer) in self.resolve().await? {
             let ids = match whom {
-                Whom::Ids(ids) => ids,
-                Whom::At(hosts) => {
+                TrustedWhom::Ids(ids) => ids,
+                TrustedWhom::At(hosts) => {
                     let there: Vec<Hash> =
                         known.iter().filter(|address| hosts.contains(&address.ip())).map(|address| address.id()).collect();
                     if there.len() != 1 {

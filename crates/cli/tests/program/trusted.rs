@@ -52,7 +52,10 @@ fn a_program_without_the_keys_is_refused_by_name_on_both_sides() {
 fn a_key_file_that_is_wrong_is_refused_with_its_line_and_field_before_anything_starts() {
     let folder = Folder::new();
     for (text, why) in [
-        ("{\"trusted_hosts\": [\n  {\"address\": \"127.0.0.1:7000\",\n   \"outbound_key\": 7,\n   \"inbound_key\": \"b\"}]}", "keys.json:3: outbound_key"),
+        (
+            "{\"trusted_hosts\": [\n  {\"address\": \"127.0.0.1:7000\",\n   \"outbound_key\": 7,\n   \"inbound_key\": \"b\"}]}",
+            "keys.json:3: outbound_key",
+        ),
         ("{\"trusted_hosts\": [", "keys.json:1: "),
         ("{\"trusted_hosts\": [{\"address\": \"127.0.0.1\", \"outbound_key\": \"a\", \"inbound_key\": \"b\"}]}", "write host:port"),
     ] {
