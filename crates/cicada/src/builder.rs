@@ -6,6 +6,7 @@ use crate::{
     peer::SwarmPeer,
     start::{self, Settings},
     target::HostPort,
+    trusted::TrustedKeys,
 };
 use cicada_proto::{
     Config, Route,
@@ -29,6 +30,7 @@ pub struct Builder {
     config: Config,
     state: Option<PathBuf>,
     linger: Duration,
+    trusted: Option<TrustedKeys>,
 }
 
 impl Default for Builder {
@@ -44,6 +46,7 @@ impl Default for Builder {
             config: Config::default(),
             state: None,
             linger: LINGER,
+            trusted: None,
         }
     }
 }
@@ -70,6 +73,14 @@ impl Builder {
     /// A secret that every member must prove, at least [`crate::MIN_SECRET_BYTES`] long. It is never sent. Default: none.
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.secret = Some(Zeroizing::new(secret.into()));
+        self
+    }
+
+    /// Peers with which keys were exchanged beforehand. Messages to them are sealed with those keys, so that nobody on the way can
+    /// read or change them, and messages from them that are not are refused, as are receipts; broadcasts are for everybody, and are not
+    /// sealed. A trusted peer that is found under another address has another id, and is another peer. Default: none.
+    pub fn trusted_keys(mut self, keys: TrustedKeys) -> Self {
+        self.trusted = Some(keys);
         self
     }
 
@@ -170,6 +181,7 @@ impl Builder {
             config: self.config,
             state: self.state,
             linger: self.linger,
+            trusted: self.trusted,
         };
         Ok(SwarmPeer(start::start(settings, &place.into()).await?))
     }

@@ -60,6 +60,7 @@ impl LocalNode {
             config,
             state: None,
             linger: crate::builder::LINGER,
+            trusted: None,
         };
         Ok(Self(start::start(settings, &place.into()).await?))
     }

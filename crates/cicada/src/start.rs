@@ -15,6 +15,7 @@ use crate::{
     socket::SharedSocket,
     state::State,
     target::HostPort,
+    trusted::TrustedKeys,
 };
 use cicada_proto::{Config, Me, Node, Route, lists::AccessList};
 use cicada_wire::{Address, Capabilities, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) state: Option<PathBuf>,
     /// How long to wait awake for an answer.
     pub(crate) linger: Duration,
+    /// Peers with which keys were exchanged beforehand.
+    pub(crate) trusted: Option<TrustedKeys>,
 }
 
 /// Binds, and starts the peer's task.
@@ -62,6 +65,9 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
     let memory = state.map(|state| memory(state, &settings)).transpose()?;
     let record = record(&settings, &identity, addresses)?;
     let me = Me { record, boot: u64::from_be_bytes(random::bytes()?) };
+    if let Some(keys) = settings.trusted.take() {
+        settings.config.trusted = keys.keyring(me.id(), &memory.as_ref().map(Memory::members).unwrap_or_default()).await?;
+    }
     let node = Node::new(me.clone(), settings.config.clone(), random::bytes()?, wall_time())?;
     let (hooks, verdicts, hooks_ended) = match settings.hooks.take() {
         Some(hooks) => {
