@@ -1,0 +1,39 @@
+//! Real peers of the published crate and of ours in one network. `interop --help` says what it can do.
+
+mod casts;
+mod lab;
+mod mixed;
+
+use lab::Result;
+use std::process::ExitCode;
+
+const USAGE: &str = "Usage: interop COMMAND
+
+  control SIZE [RUNS]    peers of the crate alone: what they deliver to each other, and its spread over the runs
+  mixed SIZE [RUNS]      half the crate's, half ours, after a control of as many runs
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match perform(&words) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("interop: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn perform(words: &[&str]) -> Result<bool> {
+    match words {
+        ["control", size, rest @ ..] => mixed::control(size.parse()?, runs(rest)?),
+        ["mixed", size, rest @ ..] => mixed::mixed(size.parse()?, runs(rest)?),
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn runs(rest: &[&str]) -> Result<usize> {
+    Ok(rest.first().map_or(Ok(5), |runs| runs.parse())?)
+}
