@@ -12,8 +12,6 @@ mod identity;
 mod message;
 mod nodes;
 mod pull;
-#[cfg(test)]
-mod tests;
 mod version;
 
 pub use chunk::{Chunk, Coding, Layout, MAX_OBJECT_BYTES, MAX_SYMBOL_BYTES, RayId, SYMBOL_ALIGNMENT, Symbol, SymbolId};
