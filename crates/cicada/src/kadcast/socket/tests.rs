@@ -8,6 +8,13 @@ fn open(listen: &str) -> Socket {
     Socket::open(listen.parse().unwrap(), LOOPBACK, Some(5_000_000)).unwrap()
 }
 
+async fn send(socket: &Socket, to: SocketAddr, bytes: &[u8], stride: usize) {
+    while let Err(error) = socket.send(to, bytes, stride) {
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        timeout(Duration::from_secs(10), socket.writable()).await.expect("the system takes more").unwrap();
+    }
+}
+
 /// Reads until so many bytes have come; gives each datagram, and who sent it.
 async fn receive(socket: &mut Socket, bytes: usize) -> Vec<(SocketAddr, Vec<u8>)> {
     let mut datagrams = Vec::new();
@@ -32,8 +39,8 @@ async fn datagrams_that_are_sent_in_one_call_come_one_by_one_with_their_boundari
     let (sender, mut receiver) = (open("127.0.0.1:0"), open("127.0.0.1:0"));
     let amount = sender.granted().segments.min(16);
     let sent: Vec<Vec<u8>> = (0..amount).map(|number| vec![number as u8; 1375]).collect();
-    sender.send(receiver.local(), &sent.concat(), 1375).unwrap();
-    sender.send(receiver.local(), b"short", 5).unwrap();
+    send(&sender, receiver.local(), &sent.concat(), 1375).await;
+    send(&sender, receiver.local(), b"short", 5).await;
     let came = receive(&mut receiver, amount * 1375 + 5).await;
     assert!(came.iter().all(|(from, _)| *from == sender.local()));
     let came: Vec<Vec<u8>> = came.into_iter().map(|(_, datagram)| datagram).collect();
@@ -45,7 +52,7 @@ async fn datagrams_that_are_sent_in_one_call_come_one_by_one_with_their_boundari
 async fn the_longest_datagram_and_one_wider_than_the_path_pass() {
     let (sender, mut receiver) = (open("127.0.0.1:0"), open("127.0.0.1:0"));
     for length in [8192 + 79, 65_507] {
-        sender.send(receiver.local(), &vec![7; length], length).unwrap();
+        send(&sender, receiver.local(), &vec![7; length], length).await;
         assert_eq!(receive(&mut receiver, length).await.len(), 1);
     }
 }
@@ -69,10 +76,10 @@ async fn listening_to_both_families_shows_senders_of_v4_as_such_and_reaches_them
         return;
     };
     let mut v4 = open("127.0.0.1:0");
-    v4.send(SocketAddr::new(LOOPBACK, both.local().port()), b"to both", 7).unwrap();
+    send(&v4, SocketAddr::new(LOOPBACK, both.local().port()), b"to both", 7).await;
     let came = receive(&mut both, 7).await;
     assert_eq!(came[0].0, v4.local(), "not ::ffff:127.0.0.1");
-    both.send(v4.local(), b"back", 4).unwrap();
+    send(&both, v4.local(), b"back", 4).await;
     let back = receive(&mut v4, 4).await;
     assert_eq!(back[0].0, SocketAddr::new(LOOPBACK, both.local().port()), "from the public address");
 }
@@ -82,7 +89,7 @@ async fn what_is_sent_comes_from_the_public_address_although_all_are_bound() {
     let public = IpAddr::V4(Ipv4Addr::new(127, 7, 7, 7));
     let everywhere = Socket::open("0.0.0.0:0".parse().unwrap(), public, None).unwrap();
     let mut receiver = open("127.0.0.1:0");
-    everywhere.send(receiver.local(), b"hello", 5).unwrap();
+    send(&everywhere, receiver.local(), b"hello", 5).await;
     let came = receive(&mut receiver, 5).await;
     assert_eq!(came[0].0.ip(), public);
 }
