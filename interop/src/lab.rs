@@ -102,14 +102,21 @@ pub struct Told {
     up: usize,
     /// Digest (or tag), then who has it, and when each copy came.
     pub received: BTreeMap<String, BTreeMap<usize, Vec<f64>>>,
-    /// Digest (or tag), and when it was sent.
-    pub sent: BTreeMap<String, f64>,
+    /// Broadcasts, in the order in which they were made.
+    pub sent: Vec<Sent>,
     /// The newest table of each peer: bucket and addresses.
     pub tables: BTreeMap<usize, Vec<(u8, Vec<SocketAddr>)>>,
     /// CPU time and memory, newest last, of each process.
     cpu: BTreeMap<usize, Vec<(u64, u64)>>,
     figures: BTreeMap<usize, Vec<Value>>,
     gone: usize,
+}
+
+/// A broadcast that was made. Whoever does not digest what comes knows it by its tag.
+pub struct Sent {
+    digest: String,
+    tag: String,
+    pub at_ms: f64,
 }
 
 impl Lab {
@@ -270,6 +277,12 @@ impl Log {
 }
 
 impl Told {
+    /// Who has the broadcast of this number, and when each copy came.
+    pub fn of_sent(&self, number: usize) -> Option<&BTreeMap<usize, Vec<f64>>> {
+        let sent = self.sent.get(number)?;
+        self.received.get(&sent.digest).or_else(|| self.received.get(&sent.tag))
+    }
+
     fn note(&mut self, process: usize, peers: &[usize], event: &Value) {
         let peer = event["peer"].as_u64().and_then(|inside| peers.get(usize::try_from(inside).ok()?)).copied();
         let digest = match event["sha256"].as_str() {
@@ -283,9 +296,8 @@ impl Told {
                 self.received.entry(digest.to_owned()).or_default().entry(peer).or_default().push(at);
             }
             (Some("sent"), Some(_), Some(digest)) => {
-                self.sent.insert(digest.to_owned(), at);
-                // Whoever digests nothing knows it by its tag.
-                self.sent.insert(event["tag"].as_str().unwrap_or_default().to_owned(), at);
+                let tag = event["tag"].as_str().unwrap_or_default().to_owned();
+                self.sent.push(Sent { digest: digest.to_owned(), tag, at_ms: at });
             }
             (Some("table"), Some(peer), _) => {
                 let buckets = serde_json::from_value(event["buckets"].clone()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Networks of the crate's peers alone, and of both kinds.
 
 use crate::{
-    casts::{Cast, Outcome, cast},
+    casts::{Cast, Outcome, Patience, cast_all},
     lab::{Kind, Lab, Plan, Result},
 };
 use blake2::{Blake2s256, Digest};
@@ -46,16 +46,13 @@ fn one(plan: &Plan, run: u64) -> Result<Run> {
     let mut outcomes = Vec::new();
     let mut seed = run * 1000;
     for length in sizes(size) {
-        let mut both = [Outcome::default(), Outcome::default()];
-        // One broadcast by a peer of each kind, where there are two.
-        for by in [seed as usize % size, (seed as usize + 1) % size] {
+        // Two broadcasts, by neighbours in the order: in a mixed network of each kind one.
+        let casts = [seed as usize % size, (seed as usize + 1) % size].map(|by| {
             seed += 1;
-            let outcome = cast(&mut lab, Cast { by, size: length, seed }, Duration::from_secs(10))?;
-            for (sum, outcome) in both.iter_mut().zip(&outcome) {
-                sum.add(outcome);
-            }
-        }
-        outcomes.push((length, both));
+            Cast { by, size: length, seed }
+        });
+        let each = cast_all(&mut lab, &casts, PATIENCE)?;
+        outcomes.push((length, [0, 1].map(|kind| Outcome::sum(each.iter().map(|both| &both[kind])))));
     }
     if !lab.all_live() {
         return Err("a peer's process has ended".into());
@@ -195,6 +192,9 @@ fn judge(control: &[Run], mixed: &[Run]) -> bool {
     }
     right
 }
+
+/// Messages of 10 MB take seconds on two cores.
+const PATIENCE: Patience = Patience { each: Duration::from_secs(6), quiet: Duration::from_secs(2) };
 
 /// Entries of a bucket, of both kinds by default.
 const BUCKET: usize = 20;
