@@ -4,9 +4,11 @@
 //! [`cicada_wire::kadcast::Coding::layout`] has not found possible, and it is never given more than the symbols that are there.
 //! Its work is a [`Task`], done wherever there is CPU time for it.
 
+mod assembly;
 mod codec;
 mod task;
 
+pub(crate) use assembly::{Assembly, Brought, Readiness, Selection};
 pub use codec::coding_of;
 pub(crate) use codec::{LEAST_SYMBOL_BYTES, source_symbols};
 pub use task::{Decoded, Encoded, Outcome, Task};

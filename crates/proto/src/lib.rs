@@ -26,6 +26,7 @@ pub mod time;
 mod attach;
 mod body;
 mod broadcast;
+mod bucket;
 mod budget;
 mod context;
 mod deliver;

@@ -279,7 +279,7 @@ pub struct Contact {
     pub mark: Mark,
     /// How long ago it was heard of.
     pub silent: Duration,
-    /// Whether that is less than the settings' `node_ttl`.
+    /// Whether it has answered what it was asked last, or was not asked since it was heard of.
     pub alive: bool,
 }
 

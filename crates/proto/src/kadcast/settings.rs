@@ -27,7 +27,7 @@ pub struct Settings {
     pub delegates: usize,
     /// With fewer live peers than this the bootstrap peers are asked again.
     pub min_peers: usize,
-    /// A peer heard of within this is alive without a check.
+    /// A peer that is silent for this long is checked; one that has answered many checks less often, up to eight times as seldom.
     pub node_ttl: Duration,
     /// How long a check of a peer may go unanswered before the peer is put out, retries included.
     pub evict_after: Duration,
