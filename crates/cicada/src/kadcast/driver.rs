@@ -204,7 +204,7 @@ impl Driver {
             }
             // Whoever asked may have gone.
             Wish::Alive { amount, done } => {
-                let _ = done.send(self.machine.alive(self.now(), amount));
+                let _ = done.send(self.machine.alive(amount));
             }
             Wish::Table { done } => {
                 let _ = done.send(self.machine.table(self.now()));
