@@ -10,6 +10,7 @@ use std::process::ExitCode;
 const USAGE: &str = "Usage: interop COMMAND
 
   control SIZE [RUNS]    peers of the crate alone: what they deliver to each other, and its spread over the runs
+  ours SIZE [RUNS]       peers of ours alone
   mixed SIZE [RUNS]      half the crate's, half ours, after a control of as many runs
 ";
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
 fn perform(words: &[&str]) -> Result<bool> {
     match words {
         ["control", size, rest @ ..] => mixed::control(size.parse()?, runs(rest)?),
+        ["ours", size, rest @ ..] => mixed::ours(size.parse()?, runs(rest)?),
         ["mixed", size, rest @ ..] => mixed::mixed(size.parse()?, runs(rest)?),
         _ => Err(USAGE.into()),
     }

@@ -28,6 +28,13 @@ pub fn control(size: usize, runs: usize) -> Result<bool> {
     Ok(true)
 }
 
+/// Peers of ours alone.
+pub fn ours(size: usize, runs: usize) -> Result<bool> {
+    let runs = (0..runs).map(|run| one(&Plan::of(Kind::Ours, size), run as u64)).collect::<Result<Vec<_>>>()?;
+    show(&format!("{size} of ours"), &runs);
+    Ok(total(&runs).iter().all(|(_, both)| both[1].delivered == both[1].expected && both[1].repeated == 0))
+}
+
 /// Half and half. Ours must receive all, once; the crate's not less than among themselves, by more than that spreads.
 pub fn mixed(size: usize, runs: usize) -> Result<bool> {
     let control = (0..runs).map(|run| one(&Plan::of(Kind::Crate, size), run as u64)).collect::<Result<Vec<_>>>()?;
