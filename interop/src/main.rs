@@ -2,7 +2,9 @@
 
 mod casts;
 mod lab;
+mod loss;
 mod mixed;
+mod side_by_side;
 
 use lab::Result;
 use std::process::ExitCode;
@@ -12,6 +14,8 @@ const USAGE: &str = "Usage: interop COMMAND
   control SIZE [RUNS]    peers of the crate alone: what they deliver to each other, and its spread over the runs
   ours SIZE [RUNS]       peers of ours alone
   mixed SIZE [RUNS]      half the crate's, half ours, after a control of as many runs
+  loss PERCENT [--full]  24 of the crate's and 24 of ours in a lab that loses packets (root)
+  side-by-side SIZE      what each costs; wants netlab/in-a-box
 ";
 
 fn main() -> ExitCode {
@@ -31,6 +35,9 @@ fn perform(words: &[&str]) -> Result<bool> {
     match words {
         ["control", size, rest @ ..] => mixed::control(size.parse()?, runs(rest)?),
         ["ours", size, rest @ ..] => mixed::ours(size.parse()?, runs(rest)?),
+        ["loss", percent, rest @ ..] => loss::outside(percent, rest),
+        ["loss-inside", percent, rest @ ..] => loss::inside(percent, rest.contains(&"--full")),
+        ["side-by-side", size] => side_by_side::side_by_side(size.parse()?),
         ["mixed", size, rest @ ..] => mixed::mixed(size.parse()?, runs(rest)?),
         _ => Err(USAGE.into()),
     }

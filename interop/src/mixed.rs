@@ -47,7 +47,7 @@ pub fn mixed(size: usize, runs: usize) -> Result<bool> {
 fn one(plan: &Plan, run: u64) -> Result<Run> {
     let mut lab = Lab::start(plan)?;
     let begun = Instant::now();
-    let (fill, ours_in_the_crates) = until_filled(&mut lab)?;
+    let (fill, ours_in_the_crates) = until_filled(&mut lab, Duration::from_secs(5))?;
     let filled_after = begun.elapsed();
     let size = lab.kinds.len();
     let mut outcomes = Vec::new();
@@ -77,8 +77,8 @@ fn sizes(peers: usize) -> Vec<usize> {
 }
 
 /// Waits until tables are full, or for as long as the crate's peers need when they miss the first answer.
-fn until_filled(lab: &mut Lab) -> Result<([f64; 2], f64)> {
-    let deadline = Instant::now() + Duration::from_secs(5);
+pub fn until_filled(lab: &mut Lab, patience: Duration) -> Result<([f64; 2], f64)> {
+    let deadline = Instant::now() + patience;
     loop {
         let (fill, known) = fill(lab)?;
         if (fill.iter().all(|share| *share >= 1.0)) || Instant::now() > deadline {
