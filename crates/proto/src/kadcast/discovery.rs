@@ -265,7 +265,7 @@ impl Discovery {
         if self.questions.len() >= MOST_QUESTIONS && !known {
             return false;
         }
-        let most_tries = if known { tries_within(cx.settings.evict_after) } else { TRIES };
+        let most_tries = if known { tries_for(cx.settings.evict_after) } else { TRIES };
         let question = Question { ask, tries: 0, most_tries, due: cx.now, named: named || known, owed: None };
         self.questions.insert(address, question);
         let asked = self.utter(cx, address);
@@ -593,10 +593,10 @@ fn jittered(cx: &mut Context<'_>, span: Duration) -> Duration {
     span + span / 8 * cx.rng.random_range(0..=100) / 100
 }
 
-/// How many tries fit into this time.
-fn tries_within(span: Duration) -> u32 {
-    let fits = |tries: &u32| PATIENCE * (2_u32.pow(*tries) - 1) <= span;
-    (1..=MOST_TRIES).take_while(fits).last().unwrap_or(1).max(TRIES)
+/// How many tries take at least so long.
+fn tries_for(span: Duration) -> u32 {
+    let waits = |tries: &u32| (0..*tries).map(|tried| PATIENCE * 2_u32.pow(tried.min(MOST_DOUBLINGS))).sum::<Duration>();
+    (TRIES..MOST_TRIES).find(|tries| waits(tries) >= span).unwrap_or(MOST_TRIES)
 }
 
 /// How long an answer may take at first; each further try waits twice as long.

@@ -85,8 +85,8 @@ pub(super) struct Arriving {
     enough: Option<Instant>,
     /// It is whole, and waits for somebody to vouch for it.
     whole: Option<(Bytes, Layout)>,
-    /// How many symbols there were when every try had failed.
-    failed_at: Option<usize>,
+    /// The last try has failed: the next one waits for so many symbols.
+    retry_at: Option<usize>,
     pub(super) pulls: u32,
     pub(super) pull_at: Instant,
 }
@@ -209,7 +209,7 @@ impl Objects {
             cx.figures.symbols_spare += 1;
         }
         let polluted = arriving.assemblies.get(&chunk.coding).is_some_and(Assembly::is_polluted);
-        if below > 0 && !polluted && arriving.failed_at.is_none() {
+        if below > 0 && !polluted && arriving.retry_at.is_none() {
             cx.figures.symbols_relayed += u64::from(brought == Brought::New);
             arriving.spread.cover(cx, table, (chunk.ray, layout), &chunk.symbol, below, runs);
         }
@@ -241,7 +241,7 @@ impl Objects {
             decoding: false,
             enough: None,
             whole: None,
-            failed_at: None,
+            retry_at: None,
             pulls: 0,
             pull_at: cx.now + FIRST_PULL,
         };
@@ -313,7 +313,7 @@ impl Objects {
             Readiness::Enough => (*coding, quiet >= GRACE || waited >= MOST_GRACE),
             Readiness::Barely => (*coding, quiet >= MOST_GRACE),
         };
-        let more = arriving.failed_at.is_none_or(|then| assembly.len() > then + then / 8);
+        let more = arriving.retry_at.is_none_or(|needed| assembly.len() >= needed);
         if assembly.readiness() > Readiness::Missing && arriving.enough.is_none() {
             arriving.enough = Some(cx.now);
         }
@@ -327,11 +327,11 @@ impl Objects {
         let most_tries = cx.settings.limits.attempts;
         let Some(arriving) = self.arriving.get_mut(&ray) else { return };
         let Some(assembly) = arriving.assemblies.get_mut(&coding) else { return };
-        if arriving.failed_at.take().is_some() {
-            assembly.start_over();
-        }
+        arriving.retry_at = None;
         let Some(Selection { symbols, without }) = assembly.next_selection(most_tries) else {
-            arriving.failed_at = Some(assembly.len());
+            // Every try there is has failed: when some more symbols have come, they may not.
+            arriving.retry_at = Some(assembly.len() + assembly.len() / 8 + 1);
+            assembly.start_over();
             return;
         };
         cx.figures.decodings += 1;
@@ -369,7 +369,7 @@ impl Objects {
             }
             Outcome::Decoded(Decoded::TooFew) => {
                 assembly.wait_for_more();
-                arriving.failed_at = Some(assembly.len());
+                arriving.retry_at = Some(assembly.len() + 1);
                 self.arrange(cx, ray);
             }
             Outcome::Decoded(Decoded::Forged) => {
@@ -483,7 +483,7 @@ impl Objects {
     fn arrange(&mut self, cx: &Context<'_>, ray: RayId) {
         let Some(arriving) = self.arriving.get_mut(&ray) else { return };
         let mut due = arriving.begun + cx.settings.limits.object_time;
-        let tried = arriving.failed_at.is_some() || arriving.decoding || arriving.whole.is_some();
+        let tried = arriving.retry_at.is_some() || arriving.decoding || arriving.whole.is_some();
         if !tried && let Some(assembly) = arriving.best() {
             match assembly.readiness() {
                 Readiness::Missing | Readiness::Sources => {}

@@ -65,7 +65,7 @@ impl Spread {
         for bucket in table.filled_below(below).filter(|bucket| *bucket >= from) {
             let cell = self.cells.entry(bucket).or_insert_with(|| Cell::choose(cx, table.bucket(bucket), layout));
             cell.targets(layout, symbol.id, bucket, |to| {
-                let copies = if layout.symbols() == 1 { COPIES_OF_ONE } else { 1 };
+                let copies = if layout.symbols() == 1 { copies_of_one(cx.settings.delegates, cell.delegates()) } else { 1 };
                 (0..copies).for_each(|_| runs.push(to, bucket, ray, layout, symbol));
             });
         }
@@ -108,10 +108,7 @@ impl Spread {
 
     /// How many delegates there are.
     pub(super) fn delegates(&self) -> usize {
-        let count = |cell: &Cell| match cell {
-            Cell::All(delegates) | Cell::Shared(delegates, _) => delegates.len(),
-        };
-        self.cells.values().map(count).sum()
+        self.cells.values().map(Cell::delegates).sum()
     }
 }
 
@@ -129,6 +126,12 @@ impl Cell {
             2..=FEW_SYMBOLS if among_ours => Self::Shared(chosen, COPIES_OF_FEW),
             _ if among_ours => Self::Shared(chosen, 1),
             _ => Self::All(chosen),
+        }
+    }
+
+    fn delegates(&self) -> usize {
+        match self {
+            Self::All(delegates) | Self::Shared(delegates, _) => delegates.len(),
         }
     }
 
@@ -187,7 +190,12 @@ impl Runs {
     }
 }
 
-/// A message of one symbol is one small datagram, sent twice: at 12 % loss one in seventy is missed, by one delegate of three.
+/// A message of one symbol is one small datagram, sent twice to each delegate: at 12 % loss one in seventy gets neither. Where a bucket
+/// has fewer delegates than wanted, each gets one more, since nobody else makes up for it.
+fn copies_of_one(wanted: usize, delegates: usize) -> usize {
+    (COPIES_OF_ONE * wanted / delegates.max(1)).clamp(COPIES_OF_ONE, COPIES_OF_ONE + 1)
+}
+
 const COPIES_OF_ONE: usize = 2;
 
 /// Messages of up to so many symbols go to two delegates each.
