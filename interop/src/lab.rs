@@ -80,7 +80,7 @@ pub struct Lab {
     places: Vec<(usize, usize)>,
     processes: Vec<Process>,
     log: Arc<Log>,
-    network_id: u8,
+    pub network_id: u8,
 }
 
 struct Process {
@@ -233,6 +233,14 @@ impl Lab {
         }))
     }
 
+    /// What of a peer's process is in memory.
+    pub fn resident_kib(&self, peer: usize) -> Result<u64> {
+        let id = self.processes[self.places[peer].0].child.id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.split_whitespace().next().ok_or("no number")?.parse()?)
+    }
+
     /// What a peer of ours has counted.
     pub fn figures(&mut self, peer: usize) -> Result<Value> {
         let before = self.look(|told| told.figures.get(&peer).map_or(0, Vec::len));
@@ -277,6 +285,11 @@ impl Log {
 }
 
 impl Told {
+    /// How often a peer was told the message of this digest.
+    pub fn received_by(&self, peer: usize, digest: &str) -> usize {
+        self.received.get(digest).and_then(|by| by.get(&peer)).map_or(0, Vec::len)
+    }
+
     /// Who has the broadcast of this number, and when each copy came.
     pub fn of_sent(&self, number: usize) -> Option<&BTreeMap<usize, Vec<f64>>> {
         let sent = self.sent.get(number)?;

@@ -1,9 +1,11 @@
 //! Real peers of the published crate and of ours in one network. `interop --help` says what it can do.
 
 mod casts;
+mod hostile;
 mod lab;
 mod loss;
 mod mixed;
+mod payload;
 mod side_by_side;
 
 use lab::Result;
@@ -15,6 +17,7 @@ const USAGE: &str = "Usage: interop COMMAND
   ours SIZE [RUNS]       peers of ours alone
   mixed SIZE [RUNS]      half the crate's, half ours, after a control of as many runs
   loss PERCENT [--full]  24 of the crate's and 24 of ours in a lab that loses packets (root)
+  hostile SECONDS        attacks on a peer of ours among honest ones, each for so long
   side-by-side SIZE      what each costs; wants netlab/in-a-box
 ";
 
@@ -37,6 +40,7 @@ fn perform(words: &[&str]) -> Result<bool> {
         ["ours", size, rest @ ..] => mixed::ours(size.parse()?, runs(rest)?),
         ["loss", percent, rest @ ..] => loss::outside(percent, rest),
         ["loss-inside", percent, rest @ ..] => loss::inside(percent, rest.contains(&"--full")),
+        ["hostile", seconds] => hostile::hostile(seconds.parse()?),
         ["side-by-side", size] => side_by_side::side_by_side(size.parse()?),
         ["mixed", size, rest @ ..] => mixed::mixed(size.parse()?, runs(rest)?),
         _ => Err(USAGE.into()),

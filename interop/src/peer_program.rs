@@ -10,6 +10,7 @@
 
 use crate::kadcast::config::Config;
 use crate::kadcast::{MessageInfo, NetworkListen, Peer};
+use crate::payload::payload;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -187,21 +188,6 @@ fn tell_sent(number: usize, payload: &[u8]) {
         "sha256": hex(&Sha256::digest(payload)),
         "ms": now_ms(),
     }));
-}
-
-/// Bytes that no other size and seed has: first the seed as eight bytes (as many as fit), then a sequence that it starts.
-fn payload(size: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
-    let mut bytes = seed.to_be_bytes().to_vec();
-    while bytes.len() < size {
-        // xorshift64: Marsaglia 2003, "Xorshift RNGs".
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    // A single byte is the seed's last one, so that short payloads differ too.
-    if size < 8 { bytes[8 - size..8].to_vec() } else { bytes[..size].to_vec() }
 }
 
 /// What tells payloads of one network apart: their first bytes.

@@ -4,6 +4,8 @@
 
 pub(crate) use ::kadcast;
 
+#[path = "../payload.rs"]
+mod payload;
 #[path = "../peer_program.rs"]
 mod peer_program;
 
