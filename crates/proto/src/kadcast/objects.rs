@@ -582,7 +582,8 @@ impl Done {
 
     /// A symbol of a message that is here already: others may lack it.
     fn on_late(&mut self, cx: &mut Context<'_>, table: &Table, chunk: &Chunk, sender: Sender, below: u8, runs: &mut Runs) {
-        if below == 0 || chunk.coding != self.layout.coding() {
+        // A message of one symbol goes to several delegates of each bucket already: it is handed on once, as by the crate.
+        if below == 0 || chunk.coding != self.layout.coding() || self.layout.symbols() == 1 {
             return;
         }
         let block_symbols = self.layout.block_symbols(chunk.symbol.id.block);

@@ -30,8 +30,8 @@ pub(super) struct Spread {
 enum Cell {
     /// Each gets every symbol.
     All(Vec<SocketAddr>),
-    /// Each symbol goes to so many of them.
-    Shared(Vec<SocketAddr>, usize),
+    /// Each symbol goes to one of them.
+    Shared(Vec<SocketAddr>),
 }
 
 impl Spread {
@@ -123,27 +123,27 @@ impl Cell {
         let chosen = chosen.iter().map(|peer| peer.address).collect();
         match layout.symbols() {
             1 => Self::All(chosen),
-            2..=FEW_SYMBOLS if among_ours => Self::Shared(chosen, COPIES_OF_FEW),
-            _ if among_ours => Self::Shared(chosen, 1),
+            _ if among_ours => Self::Shared(chosen),
             _ => Self::All(chosen),
         }
     }
 
     fn delegates(&self) -> usize {
         match self {
-            Self::All(delegates) | Self::Shared(delegates, _) => delegates.len(),
+            Self::All(delegates) | Self::Shared(delegates) => delegates.len(),
         }
     }
 
     fn targets(&self, layout: &Layout, symbol: SymbolId, bucket: u8, mut each: impl FnMut(SocketAddr)) {
         match self {
             Self::All(delegates) => delegates.iter().for_each(|to| each(*to)),
-            Self::Shared(delegates, copies) => {
+            Self::Shared(delegates) => {
                 let group = symbol.number as usize / group_symbols(layout);
-                // Which delegate is first differs by bucket, or else a group would always fall to delegates of the same rank.
-                let first = scatter(group as u64 ^ u64::from(symbol.block) << 32 ^ u64::from(bucket) << 48);
-                let first = (first % delegates.len().max(1) as u64) as usize;
-                (0..(*copies).min(delegates.len())).for_each(|copy| each(delegates[(first + copy) % delegates.len()]));
+                // Which delegate it is differs by bucket, or else a group would always fall to delegates of the same rank.
+                let drawn = scatter(group as u64 ^ u64::from(symbol.block) << 32 ^ u64::from(bucket) << 48);
+                if let Some(to) = usize::try_from(drawn).ok().and_then(|drawn| delegates.get(drawn % delegates.len().max(1))) {
+                    each(*to);
+                }
             }
         }
     }
@@ -197,11 +197,6 @@ fn copies_of_one(wanted: usize, delegates: usize) -> usize {
 }
 
 const COPIES_OF_ONE: usize = 2;
-
-/// Messages of up to so many symbols go to two delegates each.
-const FEW_SYMBOLS: usize = 16; // guess
-
-const COPIES_OF_FEW: usize = 2;
 
 /// Groups that a message's source symbols make.
 const GROUPS: usize = 12; // guess
