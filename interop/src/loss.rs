@@ -20,7 +20,7 @@ pub fn outside(percent: &str, rest: &[&str]) -> Result<bool> {
 pub fn inside(percent: &str, full: bool) -> Result<bool> {
     println!("\n{HOSTS} peers, {percent} % of all packets lost, beta 3\n");
     println!("| peers | bytes | messages | delivered | to all | median, 99 % |\n|---|---:|---:|---:|---:|---:|");
-    let casts = if full { 20 } else { 8 };
+    let casts = if full { 20 } else { 5 };
     let crates = network("the crate, f 0.15", &Plan::of(Kind::Crate, HOSTS), casts)?;
     let ours = network("ours", &Plan::of(Kind::Ours, HOSTS), 20)?;
     let mut outcomes = vec![&ours];
