@@ -15,6 +15,8 @@ pub(crate) struct Assembly {
     symbols: BTreeMap<SymbolId, Vec<Held>>,
     /// By block: how many different symbols are there, and how many of them are source symbols.
     counts: Vec<Count>,
+    /// The same of those that known peers brought.
+    known: Known,
     senders: Vec<SocketAddr>,
     arrived: usize,
     bytes: usize,
@@ -29,10 +31,24 @@ struct Count {
     sources: usize,
 }
 
+/// What known peers brought.
+#[derive(Debug)]
+struct Known {
+    counts: Vec<Count>,
+    /// Whether strangers brought something as well, so that there is something to tell apart.
+    is_not_all: bool,
+    /// How many of their symbols there were when they were tried last by themselves, how often they were, and whether that failed.
+    tried: usize,
+    tries: u32,
+    trying: bool,
+    failed: bool,
+}
+
 #[derive(Debug)]
 struct Held {
     data: Bytes,
     sender: usize,
+    known: bool,
     order: usize,
 }
 
@@ -73,7 +89,8 @@ pub(crate) struct Selection {
 impl Assembly {
     pub(crate) fn new(layout: Layout) -> Self {
         let counts = vec![Count::default(); layout.blocks().into()];
-        Self { layout, symbols: BTreeMap::new(), counts, senders: Vec::new(), arrived: 0, bytes: 0, step: 0, tries: 0 }
+        let known = Known { counts: counts.clone(), is_not_all: false, tried: 0, tries: 0, trying: false, failed: false };
+        Self { layout, symbols: BTreeMap::new(), counts, known, senders: Vec::new(), arrived: 0, bytes: 0, step: 0, tries: 0 }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -90,58 +107,80 @@ impl Assembly {
         self.symbols.len()
     }
 
-    /// Takes a symbol in that was checked against the layout.
-    pub(crate) fn bring(&mut self, symbol: &Symbol, sender: SocketAddr) -> Brought {
+    /// How many contents of symbols are there.
+    pub(crate) fn arrived(&self) -> usize {
+        self.arrived
+    }
+
+    /// Takes a symbol in that was checked against the layout. `known`: a known peer brought it, to which it is new if only strangers
+    /// brought it before.
+    pub(crate) fn bring(&mut self, symbol: &Symbol, sender: SocketAddr, known: bool) -> Brought {
         let block = usize::from(symbol.id.block);
         let needed = self.layout.block_symbols(symbol.id.block);
-        let Some(count) = self.counts.get_mut(block) else { return Brought::TooMany };
-        let brought = match self.symbols.get(&symbol.id) {
-            Some(held) if held.iter().any(|held| held.data == symbol.data) => return Brought::Spare,
-            Some(held) if held.len() >= MOST_CONTESTED => return Brought::TooMany,
-            Some(_) => Brought::Contested,
-            None if count.symbols >= needed * 2 + SMALLEST_SURPLUS => return Brought::TooMany,
-            None => Brought::New,
+        let (Some(count), Some(known_count)) = (self.counts.get_mut(block), self.known.counts.get_mut(block)) else {
+            return Brought::TooMany;
         };
+        let there = self.symbols.get(&symbol.id).map_or(&[][..], Vec::as_slice);
+        let of_its_kind = there.iter().filter(|held| held.known == known).count();
+        let there_of_kind = if known { known_count.symbols } else { count.symbols };
+        let brought = match of_its_kind {
+            _ if there.iter().any(|held| held.data == symbol.data && (held.known || !known)) => return Brought::Spare,
+            MOST_CONTESTED.. => return Brought::TooMany,
+            1.. => Brought::Contested,
+            0 if there_of_kind >= needed * 2 + SMALLEST_SURPLUS => return Brought::TooMany,
+            0 if known || there.is_empty() => Brought::New,
+            0 => Brought::Contested,
+        };
+        let most_senders = if known { MOST_SENDERS } else { MOST_SENDERS / 2 };
         let sender = match self.senders.iter().position(|known| *known == sender) {
             Some(sender) => sender,
-            None if self.senders.len() >= MOST_SENDERS => return Brought::TooMany,
+            None if self.senders.len() >= most_senders => return Brought::TooMany,
             None => {
                 self.senders.push(sender);
                 self.senders.len() - 1
             }
         };
-        if brought == Brought::New {
-            count.symbols += 1;
-            count.sources += usize::from((symbol.id.number as usize) < needed);
+        let is_source = (symbol.id.number as usize) < needed;
+        if there.is_empty() {
+            count.add(is_source);
         }
+        if known && of_its_kind == 0 {
+            known_count.add(is_source);
+        }
+        self.known.is_not_all |= !known;
         // Copied, so that a short symbol does not keep a long buffer alive.
-        let held = Held { data: Bytes::copy_from_slice(&symbol.data), sender, order: self.arrived };
+        let held = Held { data: Bytes::copy_from_slice(&symbol.data), sender, known, order: self.arrived };
         self.arrived += 1;
         self.bytes += held.data.len() + HELD_OVERHEAD_BYTES;
         self.symbols.entry(symbol.id).or_default().push(held);
         brought
     }
 
-    /// The symbol as it was first brought.
+    /// The symbol as a known peer first brought it.
     pub(crate) fn symbol(&self, id: SymbolId) -> Option<Symbol> {
-        let data = self.symbols.get(&id)?.first()?.data.clone();
+        let data = self.symbols.get(&id)?.iter().find(|held| held.known)?.data.clone();
         Some(Symbol { id, data })
     }
 
-    /// The numbers of a block's symbols that are there, in order.
+    /// The numbers of a block's symbols that known peers brought, in order.
     pub(crate) fn numbers(&self, block: u8) -> impl Iterator<Item = u32> {
         let first = SymbolId { block, number: 0 };
         let last = SymbolId { block, number: u32::MAX };
-        self.symbols.range(first..=last).map(|(id, _)| id.number)
+        self.symbols.range(first..=last).filter(|(_, held)| held.iter().any(|held| held.known)).map(|(id, _)| id.number)
     }
 
-    /// How many symbols a block lacks.
+    /// How many symbols a block lacks of known peers.
     pub(crate) fn lacks(&self, block: u8) -> usize {
-        let there = self.counts.get(usize::from(block)).map_or(0, |count| count.symbols);
+        let there = self.known.counts.get(usize::from(block)).map_or(0, |count| count.symbols);
         self.layout.block_symbols(block).saturating_sub(there)
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
+        let known = self.readiness_of(&self.known.counts);
+        if known > Readiness::Missing { known } else { self.readiness_of(&self.counts) }
+    }
+
+    fn readiness_of(&self, counts: &[Count]) -> Readiness {
         let of_block = |(block, count): (u8, &Count)| {
             let needed = self.layout.block_symbols(block);
             match count.symbols {
@@ -151,11 +190,18 @@ impl Assembly {
                 _ => Readiness::Missing,
             }
         };
-        (0..).zip(&self.counts).map(of_block).min().unwrap_or(Readiness::Missing)
+        (0..).zip(counts).map(of_block).min().unwrap_or(Readiness::Missing)
     }
 
     /// The next symbols to try, if there are any to try, for at most so many tries in all.
     pub(crate) fn next_selection(&mut self, most_tries: u32) -> Option<Selection> {
+        self.known.failed |= self.known.trying;
+        self.known.trying = self.may_try_known(most_tries);
+        if self.known.trying {
+            self.known.tries += 1;
+            self.known.tried = self.known_symbols();
+            return self.all_but(|held| held.known, None);
+        }
         while self.tries < most_tries {
             let selection = self.selection(self.step)?;
             self.step += 1;
@@ -167,8 +213,23 @@ impl Assembly {
         None
     }
 
+    /// Whether what known peers brought may suffice, strangers brought something too, and it was not tried yet by itself.
+    pub(crate) fn may_try_known(&self, most_tries: u32) -> bool {
+        self.known.is_not_all
+            && self.known.tries < most_tries
+            && self.known_symbols() > self.known.tried
+            && self.readiness_of(&self.known.counts) > Readiness::Missing
+    }
+
+    fn known_symbols(&self) -> usize {
+        self.known.counts.iter().map(|count| count.symbols).sum()
+    }
+
     /// The symbols did not suffice: the next try is the same with more of them.
     pub(crate) fn wait_for_more(&mut self) {
+        if std::mem::take(&mut self.known.trying) {
+            return;
+        }
         self.step = self.step.saturating_sub(1);
     }
 
@@ -177,9 +238,14 @@ impl Assembly {
         self.step = 0;
     }
 
-    /// Whether a try has found symbols that do not fit.
+    /// Whether a try has found symbols of known peers that do not fit.
     pub(crate) fn is_polluted(&self) -> bool {
-        self.step > 1
+        if self.known.is_not_all { self.known.failed } else { self.step > 1 }
+    }
+
+    /// Whether strangers brought some of it.
+    pub(crate) fn has_strangers(&self) -> bool {
+        self.known.is_not_all
     }
 
     /// Whether symbols of the same number with different contents came, or a try has failed.
@@ -218,6 +284,13 @@ impl Assembly {
         }
         let enough = (0..).zip(there).all(|(block, there)| there >= self.layout.block_symbols(block));
         enough.then_some(Selection { symbols, without })
+    }
+}
+
+impl Count {
+    fn add(&mut self, is_source: bool) {
+        self.symbols += 1;
+        self.sources += usize::from(is_source);
     }
 }
 

@@ -179,7 +179,7 @@ impl Objects {
         }
         let assembly = arriving.assemblies.entry(chunk.coding).or_insert_with(|| Assembly::new(layout));
         let before = assembly.bytes();
-        let brought = assembly.bring(&chunk.symbol, sender.address);
+        let brought = assembly.bring(&chunk.symbol, sender.address, known);
         self.held += assembly.bytes() - before;
         self.on_brought(cx, table, &Coming { sender, chunk, layout, below }, brought, runs);
         self.make_room(cx, chunk.ray, sender);
@@ -209,8 +209,10 @@ impl Objects {
         } else {
             cx.figures.symbols_spare += 1;
         }
-        let polluted = arriving.assemblies.get(&chunk.coding).is_some_and(Assembly::is_polluted);
-        if *below > 0 && !polluted && arriving.retry_at.is_none() {
+        let assembly = arriving.assemblies.get(&chunk.coding);
+        let polluted =
+            assembly.is_some_and(|assembly| assembly.is_polluted() || (arriving.retry_at.is_some() && !assembly.has_strangers()));
+        if *below > 0 && !polluted {
             cx.figures.symbols_relayed += u64::from(brought == Brought::New);
             arriving.spread.cover(cx, table, (chunk.ray, layout), &chunk.symbol, *below, runs);
         }
@@ -314,7 +316,8 @@ impl Objects {
             Readiness::Enough => (*coding, quiet >= GRACE || waited >= MOST_GRACE),
             Readiness::Barely => (*coding, quiet >= MOST_GRACE),
         };
-        let more = arriving.retry_at.is_none_or(|needed| assembly.len() >= needed);
+        let more =
+            arriving.retry_at.is_none_or(|needed| assembly.arrived() >= needed) || assembly.may_try_known(cx.settings.limits.attempts);
         if assembly.readiness() > Readiness::Missing && arriving.enough.is_none() {
             arriving.enough = Some(cx.now);
         }
@@ -331,7 +334,7 @@ impl Objects {
         arriving.retry_at = None;
         let Some(Selection { symbols, without }) = assembly.next_selection(most_tries) else {
             // Every try there is has failed: when some more symbols have come, they may not.
-            arriving.retry_at = Some(assembly.len() + assembly.len() / 8 + 1);
+            arriving.retry_at = Some(assembly.arrived() + assembly.arrived() / 8 + 1);
             assembly.start_over();
             return;
         };
@@ -370,7 +373,7 @@ impl Objects {
             }
             Outcome::Decoded(Decoded::TooFew) => {
                 assembly.wait_for_more();
-                arriving.retry_at = Some(assembly.len() + 1);
+                arriving.retry_at = Some(assembly.arrived() + 1);
                 self.arrange(cx, ray);
             }
             Outcome::Decoded(Decoded::Forged) => {
