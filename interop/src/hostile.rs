@@ -239,7 +239,7 @@ impl Attacker {
                 bytes
             }
             Attack::HostileCodings => self.hostile_coding(own),
-            Attack::ForgedSymbols => self.forged(own, 1),
+            Attack::ForgedSymbols => self.forged(own),
             Attack::NodesFloods => self.nodes(own),
             Attack::SpoofedSources => self.spoofed(),
             Attack::HeightLies => {
@@ -270,10 +270,9 @@ impl Attacker {
         encode(header, Body::Broadcast(Chunk { height: 100, ray: RayId(ray), coding, symbol: Symbol { id, data } }))
     }
 
-    /// A wrong symbol of the message that was sent last, or of one to come. Whoever speaks in honest names at an honest address
-    /// cannot be told from them, but it cannot know what was not sent yet either.
-    fn forged(&mut self, header: Header, ahead: u64) -> Vec<u8> {
-        let number = self.messages.load(Ordering::Relaxed) + ahead;
+    /// A wrong symbol of the message that comes next.
+    fn forged(&mut self, header: Header) -> Vec<u8> {
+        let number = self.messages.load(Ordering::Relaxed) + 1;
         let size = if number % 3 == 0 { 100_000 } else { 2000 };
         let honest = payload(size, number);
         let symbol_bytes = 1296;
@@ -304,7 +303,9 @@ impl Attacker {
         let version = Version { major: 0, minor: 0, patch: 1 };
         match self.random(4) {
             0 => encode(Header { network: self.network.wrapping_add(1), ..honest }, Body::Ping { version }),
-            1 => self.forged(honest, 0),
+            // Of messages that nobody sent: whoever speaks at the address of an honest peer in its name, and knows what it is just
+            // sending, cannot be told from it, and spoils what is on its way.
+            1 => self.hostile_coding(honest),
             2 => encode(honest, Body::Nodes { version, entries: vec![] }),
             _ => {
                 let datagram =
