@@ -416,6 +416,8 @@ impl Driver {
                     None
                 }
             },
+            Job::Sign(hash) => Some(JobResult::Signed(hash.sign(&self.identity))),
+            Job::VerifyMessage { hash, key, signature } => Some(JobResult::MessageVerified(hash.is_signed_by(key, &signature))),
             Job::Admit(record) => match &self.network.hooks {
                 Some(hooks) if hooks.admit(RemoteNode::from(&record), job) => None,
                 Some(_) => Some(JobResult::Admitted(false)),

@@ -1,6 +1,6 @@
 //! What a node tells: one closed list for application, log, trace and tests.
 
-use crate::{input::Operation, peer::Proven};
+use crate::{config::KeyLevel, input::Operation, peer::Proven};
 use bytes::Bytes;
 use cicada_wire::{Address, Hash, MessageId, Origin, Refusal, Role, SignedRecord};
 use std::time::Duration;
@@ -120,10 +120,12 @@ pub enum Event {
 pub struct Delivery {
     /// Its number.
     pub message: MessageId,
-    /// Who made it, as it says of itself.
+    /// Who made it.
     pub origin: Origin,
     /// What it says.
     pub payload: Bytes,
+    /// How well the key is known that proves it.
+    pub level: KeyLevel,
     /// Whether it was for everybody.
     pub broadcast: bool,
     /// The relays that it visited, as they themselves say.

@@ -31,6 +31,7 @@ mod join;
 mod linkage;
 mod liveness;
 mod lookup;
+mod notary;
 mod pace;
 mod prover;
 mod questions;
@@ -44,7 +45,7 @@ mod trusted;
 mod unhurried;
 
 pub use body::{Body, BodyId, LONG_BYTES, StreamId};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, KeyLevel, Security};
 pub use event::{ConnectError, Delivery, Event, HopOutcome, LookupError, PathReport, Receipt, SendError};
 pub use geometry::Geometry;
 pub use input::{Ack, Command, DialError, Input, JobResult, LinkUp, Operation, Route, SendOptions};

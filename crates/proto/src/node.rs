@@ -7,6 +7,7 @@ mod bodies;
 mod commands;
 mod limits;
 mod network;
+mod origins;
 mod steps;
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     lists::{AccessList, Ban},
     liveness::Liveness,
     lookup::Lookups,
+    notary::Notary,
     outbox::{Job, JobId, Outbox},
     overlay::Overlay,
     pace::Pace,
@@ -74,6 +76,7 @@ struct Machines {
     linkage: Linkage,
     budgets: Budgets,
     lists: AccessList,
+    notary: Notary,
 }
 
 /// How far a peer is on its way out.
@@ -248,6 +251,7 @@ impl Machines {
             linkage: Linkage::default(),
             budgets: Budgets::default(),
             lists: AccessList::new(config.allow.clone(), config.deny.clone()),
+            notary: Notary::default(),
         }
     }
 
@@ -280,6 +284,11 @@ impl Machines {
             // The node has taken it over already.
             JobResult::Renewed(_) => {}
             JobResult::Admitted(admitted) => self.prover.on_admitted(cx, job, admitted),
+            JobResult::Signed(signature) => self.broadcaster.on_signed(cx, &self.overlay, job, signature),
+            JobResult::MessageVerified(holds) => {
+                let released = self.notary.on_verified(cx, job, holds);
+                self.take_released(cx, released);
+            }
         }
     }
 
@@ -314,6 +323,8 @@ impl Machines {
         self.router.on_wake(cx, &map, &mut self.deliveries);
         self.broadcaster.on_wake(cx, &self.overlay);
         self.linkage.on_wake(cx, &self.overlay);
+        let released = self.notary.on_wake(cx);
+        self.take_released(cx, released);
         self.go_on_leaving(cx);
     }
 
@@ -333,6 +344,7 @@ impl Machines {
             (self.joins.next_timeout(), Wake::Join),
             (self.router.next_timeout(), Wake::Route),
             (self.broadcaster.next_timeout(), Wake::Broadcast),
+            (self.notary.next_timeout(), Wake::Broadcast),
             (self.linkage.next_timeout(), Wake::Links),
             (leaving, Wake::Leave),
         ]

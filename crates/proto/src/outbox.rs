@@ -5,7 +5,7 @@ use crate::{
     event::Event,
     links::{DialId, LinkId},
 };
-use cicada_wire::{Address, Answer, Challenge, Datagram, Frame, PublicKey, Record, Refusal, SignedRecord};
+use cicada_wire::{Address, Answer, Challenge, Datagram, Frame, PublicKey, Record, Refusal, Signature, SignedRecord, StatementHash};
 use std::collections::VecDeque;
 
 /// Something for the network.
@@ -98,6 +98,17 @@ pub enum Job {
     VerifyAnswer(Answer),
     /// Sign a new record of our own.
     Renew(Record),
+    /// Sign a message of ours.
+    Sign(StatementHash),
+    /// Check the signature of a message.
+    VerifyMessage {
+        /// What it is over.
+        hash: StatementHash,
+        /// Whose it should be.
+        key: PublicKey,
+        /// The signature.
+        signature: Signature,
+    },
     /// Ask the application whether the (proven) peer may enter the tables.
     Admit(SignedRecord),
 }

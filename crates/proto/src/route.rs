@@ -21,6 +21,7 @@ mod sending;
 use crate::{
     attach::Attachments,
     body::{Body, BodyId, LONG_BYTES},
+    config::KeyLevel,
     context::Context,
     deliver::Deliveries,
     event::{Delivery, Event, HopOutcome, PathReport, Receipt, SendError},
@@ -321,7 +322,14 @@ impl Router {
             sending.on_busy(cx.now);
             return self.update_timer(message);
         }
-        let delivery = Delivery { message, origin: cx.me.origin(), payload: sending.plain.clone(), broadcast: false, path: Vec::new() };
+        let delivery = Delivery {
+            message,
+            origin: cx.me.origin(),
+            payload: sending.plain.clone(),
+            level: KeyLevel::Proven,
+            broadcast: false,
+            path: Vec::new(),
+        };
         let path = PathReport { first_hop: cx.me.id(), relays: Vec::new(), outcome: HopOutcome::Acked };
         let receipt = Receipt { message, acked: true, paths: vec![path], round_trip: Some(cx.now.since(sending.started)) };
         deliveries.deliver(cx, delivery);

@@ -5,7 +5,8 @@ use crate::{
     input::Operation,
     peer::Proven,
 };
-use cicada_wire::{Hash, Query, Refusal, Reply, SignedRecord};
+use cicada_wire::{Address, Hash, Query, Refusal, Reply, SignedRecord};
+use std::net::SocketAddr;
 
 /// Whose question it is, and so who gets the answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -18,6 +19,8 @@ pub(crate) enum Asker {
     Liveness,
     /// A client's attachment.
     Attach,
+    /// The notary's, about who is at this address.
+    Notary(Address),
 }
 
 /// How hard to ask a linked peer whether it is there.
@@ -49,6 +52,8 @@ pub(crate) enum Finder {
 pub(crate) enum Step {
     /// Wish: prove this candidate (to the prover).
     Prove(SignedRecord),
+    /// Wish: prove who answers from this address, of which a message came from `informer` (to the prover).
+    ProveOrigin { address: Address, informer: SocketAddr },
     /// Finding: it answered from its announced address with its key, and the application admits it.
     Proven(Proven),
     /// Finding: it did not answer, or not so, or is not admitted.

@@ -5,7 +5,7 @@
 //! that start is told it. A refusal that is about the keys themselves travels in the clear, since it is for somebody who
 //! could not open it: it is a claim, which delays a message and does not end it before others had their chance.
 
-use crate::context::Context;
+use crate::{context::Context, notary};
 use bytes::Bytes;
 use cicada_wire::{Authentication, Hash, Immutable, Kind, MessageId, PairKeys, PayloadDigest, Refusal, Statement};
 use rand::Rng;
@@ -87,7 +87,11 @@ pub(crate) fn make(cx: &mut Context<'_>, draft: &Draft, payload: Bytes) -> (Immu
         length: payload.len() as u64,
         made_at: cx.clock,
         boot: cx.me.boot,
-        authentication: Authentication::None,
+        authentication: if draft.kind == Kind::Broadcast && notary::signs(cx) {
+            notary::by_our_signature(cx)
+        } else {
+            Authentication::None
+        },
         digest: PayloadDigest([0; 32]),
         about: draft.about,
     };
@@ -115,6 +119,8 @@ pub(crate) fn check(cx: &Context<'_>, fixed: &Immutable) -> Result<(), Refusal> 
     match fixed.authentication {
         Authentication::None if trusted => Err(Refusal::InTheClear),
         Authentication::None => Ok(()),
+        // Signatures are for those who read what is for everybody.
+        Authentication::Signed { .. } => Err(Refusal::Unexpected),
         Authentication::Keyed { .. } if !trusted => Err(Refusal::NoPairKey),
         Authentication::Keyed { boot, .. } if boot != Some(cx.me.boot) => Err(Refusal::OtherBoot),
         Authentication::Keyed { .. } => Ok(()),
@@ -136,7 +142,7 @@ pub(crate) fn open(cx: &Context<'_>, fixed: &Immutable, payload: Bytes) -> Resul
 /// How much longer a message is for being sealed.
 pub(crate) fn seal_bytes(fixed: &Immutable) -> usize {
     match fixed.authentication {
-        Authentication::None => 0,
+        Authentication::None | Authentication::Signed { .. } => 0,
         Authentication::Keyed { .. } => PairKeys::SEAL_BYTES,
     }
 }

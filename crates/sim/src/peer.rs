@@ -3,7 +3,7 @@
 use crate::{adversary::Adversary, cost::Cost, faults::Remembered, links::LinkKey, passage::Access};
 use cicada_proto::{Config, Input, Instant, Me, Node, event::Delivery};
 use cicada_wire::{
-    Address, Answer, Challenge, Hash, IdKind, Identity, PublicKey, Record, Refusal, Role, Signature, SignedRecord, UnixTime,
+    Address, Answer, Challenge, Hash, IdKind, Identity, PublicKey, Record, Refusal, Role, Signature, SignedRecord, StatementHash, UnixTime,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -214,6 +214,14 @@ pub(crate) fn answer(challenge: Challenge, record: SignedRecord) -> Answer {
 pub(crate) fn answer_holds(answer: &Answer, expected: Option<&SignedRecord>) -> bool {
     let honest = expected == Some(&answer.record) || answer.record.verify();
     honest && answer.signature == token(answer.record.key(), answer.challenge)
+}
+
+/// The same for messages.
+pub(crate) fn message_signature(key: PublicKey, hash: StatementHash) -> Signature {
+    let mut bytes = [0; 64];
+    bytes[..32].copy_from_slice(&key.0);
+    bytes[32..].copy_from_slice(&hash.0);
+    Signature(bytes)
 }
 
 /// Stands for "this challenge, signed by `key`".

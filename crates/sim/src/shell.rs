@@ -98,6 +98,8 @@ impl World {
                 JobResult::Renewed(renewed)
             }
             Job::Admit(_) => JobResult::Admitted(self.peers[who.0].admits),
+            Job::Sign(hash) => JobResult::Signed(peer::message_signature(self.peers[who.0].record.key(), hash)),
+            Job::VerifyMessage { hash, key, signature } => JobResult::MessageVerified(signature == peer::message_signature(key, hash)),
         }
     }
 

@@ -37,6 +37,6 @@ pub use identity::{Identity, PublicKey, Signature};
 pub use pair::PairKeys;
 pub use record::{Capabilities, IdKind, MAX_ADDRESSES, PeerId, Record, RecordError, Role, SignedRecord, UnixTime};
 pub use refusal::Refusal;
-pub use statement::{Authentication, Immutable, MessageId, PayloadDigest, Statement};
+pub use statement::{Authentication, Immutable, MessageId, PayloadDigest, Statement, StatementHash};
 pub use swarm::{DATAGRAM_TAG, LinkSide, MIN_SECRET_BYTES, SecretTooShort, SwarmKeys};
 pub use uint::U256;

@@ -19,9 +19,14 @@ impl Machines {
         } else {
             cx.refuse(cx.links.link(link).map(Link::peer), Refusal::Unexpected);
         }
-        if !self.router.holds_body(body) && !self.broadcaster.holds_body(body) {
+        if !self.holds_body(body) {
             cx.out.transmits.push_back(Transmit::Discard { body });
         }
+    }
+
+    /// Whether a body that is arriving is needed.
+    pub(super) fn holds_body(&self, body: BodyId) -> bool {
+        self.router.holds_body(body) || self.broadcaster.holds_body(body) || self.notary.holds_body(body)
     }
 
     /// A link announces more than its share: its other end may try somebody else.
@@ -43,6 +48,7 @@ impl Machines {
 
     pub(super) fn on_broken(&mut self, cx: &mut Context<'_>, body: BodyId, arrived: usize) {
         let broadcast = self.broadcaster.holds_body(body);
+        self.notary.on_broken(body);
         self.broadcaster.on_broken(cx, body, arrived);
         // That of a unicast is not gone on with: its origin sends all of it another way.
         if arrived > 0 && !broadcast {

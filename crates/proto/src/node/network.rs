@@ -167,7 +167,7 @@ impl Machines {
             }
             Frame::Task(task, _) => {
                 self.mark_used(cx, id);
-                self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, id, task, body);
+                self.on_task(cx, id, task, body);
             }
             Frame::TaskVerdict(verdict) => self.broadcaster.on_verdict(cx, &self.overlay, id, &verdict),
             Frame::Digest(digest) => self.broadcaster.on_digest(cx, id, &digest),
@@ -202,6 +202,7 @@ impl Machines {
             (Query::Find(find), _) => Reply::Found(self.find(find, view_of(Some(from), remote))),
             (Query::Attach(attachment), _) if from.record().role != Role::Member => self.attachments.on_query(cx, from, attachment),
             (Query::Neighbours(_), Some(member)) => self.overlay.on_query(cx, member, query),
+            (Query::Witness(about), _) => self.bear_witness(cx, *about, remote),
             (Query::Neighbours(_), None) | (Query::Attach(_), _) => Reply::Refused(Refusal::Unexpected),
         }
     }
@@ -271,6 +272,7 @@ impl Machines {
                 Reply::Pong
             }
             Query::Find(find) => Reply::Found(self.find(find, view_of(name.as_ref(), from))),
+            Query::Witness(about) => self.bear_witness(cx, *about, from),
             Query::Neighbours(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
         };
         let room = if name.is_some() && member.is_some() { MAX_DATAGRAM_BYTES } else { MAX_DATAGRAM_BYTES.min(3 * length) }

@@ -23,6 +23,7 @@ impl Machines {
     fn pass(&mut self, cx: &mut Context<'_>, step: Step) {
         match step {
             Step::Prove(record) => self.prove(cx, record),
+            Step::ProveOrigin { address, informer } => self.prove_origin(cx, address, informer),
             Step::Proven(proven) => self.on_proven(cx, &proven),
             Step::Unproven(peer, reason) => self.on_unproven(cx, peer, reason),
             Step::Ask { to, query, asker } => self.ask(cx, to, query, asker),
@@ -61,10 +62,14 @@ impl Machines {
         }
         self.attachments.on_link(cx, record, true);
         cx.step(Step::TablesChanged);
+        let released = self.notary.on_proven(cx, record);
+        self.take_released(cx, released);
     }
 
     fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash, reason: Refusal) {
         self.overlay.on_unproven(cx, peer);
+        let released = self.notary.on_unproven(cx, &self.overlay, peer);
+        self.take_released(cx, released);
         let Some(link) = cx.links.to_peer(peer).filter(|link| link.is_open() && link.proven.is_none()) else { return };
         let reason = if reason == Refusal::NotAdmitted { reason } else { Refusal::UnprovenAddress };
         let link = link.id;
@@ -77,6 +82,7 @@ impl Machines {
             Asker::Lookup(number) => self.lookups.on_answer(cx, &self.overlay, number, from, reply),
             Asker::Overlay => self.overlay.on_answer(cx, from, reply),
             Asker::Liveness => self.liveness.on_answer(cx, &self.overlay, from.id(), reply.is_some()),
+            Asker::Notary(about) => self.on_testimony(cx, from.id(), about, reply.as_ref()),
             Asker::Attach => {
                 self.attachments.on_answer(cx, from, reply.as_ref());
                 cx.step(Step::TablesChanged);

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     body::Body,
+    config::KeyLevel,
     context::Context,
     deliver::Deliveries,
     event::Delivery,
@@ -153,7 +154,10 @@ impl Router {
         }
         self.seen.insert(cx.now, key, (), remember_until(cx, fixed.made_at), cx.config.limits.seen);
         let path = header.hop.path.clone();
-        deliveries.deliver(cx, Delivery { message: fixed.message(), origin: fixed.origin, payload, broadcast: false, path });
+        deliveries.deliver(
+            cx,
+            Delivery { message: fixed.message(), origin: fixed.origin, payload, level: KeyLevel::Claimed, broadcast: false, path },
+        );
         Ok(())
     }
 

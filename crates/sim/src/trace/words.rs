@@ -51,6 +51,7 @@ impl<'a> Words<'a> {
             Query::Neighbours(false) => "neighbours?".to_owned(),
             Query::Neighbours(true) => "neighbours? you are my successor".to_owned(),
             Query::Attach(attachment) => format!("attach for {} s", attachment.lease_s),
+            Query::Witness(about) => format!("whose key at {about}?"),
         }
     }
 
@@ -60,6 +61,8 @@ impl<'a> Words<'a> {
             Reply::Found(found) => self.found(found),
             Reply::Neighbours(neighbours) => format!("neighbours {}", self.neighbours(neighbours)),
             Reply::Attached(attachment) => format!("attached for {} s", attachment.lease_s),
+            Reply::Witnessed(Some(key)) => format!("met {key:?}"),
+            Reply::Witnessed(None) => "met nobody".to_owned(),
             Reply::Refused(refusal) => format!("refused: {refusal}"),
         }
     }

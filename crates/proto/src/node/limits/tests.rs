@@ -2,7 +2,7 @@
 
 use crate::{
     Command, Config, Event, Input, Instant, Job, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, Transmit,
-    config::{Limits, Rate},
+    config::{Limits, Rate, Security},
     lists::Who,
 };
 use bytes::Bytes;
@@ -77,7 +77,7 @@ impl Rig {
     fn new(change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = unlimited();
         change(&mut limits);
-        Self::with(Config { limits, overlay: OverlayKind::Tree, ..Config::default() })
+        Self::with(Config { limits, overlay: OverlayKind::Tree, security: Security::Plain, ..Config::default() })
     }
 
     fn with(config: Config) -> Self {
@@ -130,6 +130,8 @@ impl Rig {
                     JobResult::Renewed(SignedRecord::sign(record, &Identity::from_seed(&[7; 32])).expect("a node agrees with itself"))
                 }
                 Job::Admit(_) => JobResult::Admitted(true),
+                Job::Sign(hash) => JobResult::Signed(hash.sign(&Identity::from_seed(&[7; 32]))),
+                Job::VerifyMessage { .. } => JobResult::MessageVerified(true),
             };
             self.input(Input::JobDone { job, result });
         }
