@@ -33,6 +33,7 @@ use crate::{
     outbox::{Job, JobId, Transmit},
     overlay::Overlay,
     seen::{MessageKey, Window, check_time, remember_until},
+    sessions::Sessions,
     time::Instant,
     trusted::{self, Draft},
 };
@@ -105,7 +106,15 @@ impl Broadcaster {
     // --- The application's broadcasts
 
     /// The application sends to everybody. Ends with `BroadcastSent` or `BroadcastFailed`, always.
-    pub(crate) fn send(&mut self, cx: &mut Context<'_>, overlay: &Overlay, operation: Operation, payload: Bytes, excluded: Vec<Hash>) {
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        overlay: &Overlay,
+        sessions: &Sessions,
+        operation: Operation,
+        payload: Bytes,
+        excluded: Vec<Hash>,
+    ) {
         let limit = cx.config.limits.message_bytes;
         let error = if payload.len() > limit {
             Some(SendError::TooLarge { length: payload.len(), limit })
@@ -119,7 +128,7 @@ impl Broadcaster {
         if let Some(error) = error {
             return cx.out.event(Event::BroadcastFailed { operation, error });
         }
-        let (fixed, payload) = trusted::make(cx, &Draft::broadcast(), payload);
+        let (fixed, payload) = trusted::make(cx, sessions, &Draft::broadcast(), payload);
         let unsigned = Unsigned { operation, fixed, payload, excluded: excluded.into_iter().collect() };
         if unsigned.fixed.signer().is_none() {
             return self.begin(cx, overlay, unsigned);

@@ -155,6 +155,8 @@ pub struct Receipt {
     pub paths: Vec<PathReport>,
     /// From sending to the first receipt.
     pub round_trip: Option<Duration>,
+    /// How well the key is known that proves the receipt; `None` without one.
+    pub level: Option<KeyLevel>,
 }
 
 impl Receipt {

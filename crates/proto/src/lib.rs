@@ -40,6 +40,7 @@ mod refusals;
 mod route;
 mod scope;
 mod seen;
+mod sessions;
 mod step;
 mod trusted;
 mod unhurried;

@@ -34,6 +34,7 @@ use crate::{
     questions::Questions,
     refusals::Refusals,
     route::{Map, Router},
+    sessions::{Mind, Sessions},
     step::Step,
     time::{Instant, Wake},
     unhurried::Unhurried,
@@ -77,6 +78,7 @@ struct Machines {
     budgets: Budgets,
     lists: AccessList,
     notary: Notary,
+    sessions: Sessions,
 }
 
 /// How far a peer is on its way out.
@@ -252,6 +254,7 @@ impl Machines {
             budgets: Budgets::default(),
             lists: AccessList::new(config.allow.clone(), config.deny.clone()),
             notary: Notary::default(),
+            sessions: Sessions::default(),
         }
     }
 
@@ -285,7 +288,13 @@ impl Machines {
             JobResult::Renewed(_) => {}
             JobResult::Admitted(admitted) => self.prover.on_admitted(cx, job, admitted),
             JobResult::Signed(signature) => self.broadcaster.on_signed(cx, &self.overlay, job, signature),
+            JobResult::SessionOpened(result) => self.sessions.on_opened(cx, job, result),
+            JobResult::SessionAccepted(result) => self.sessions.on_accepted(cx, job, result),
             JobResult::MessageVerified(holds) => {
+                let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
+                if self.sessions.on_verified(cx, &mut mind, job, holds) {
+                    return;
+                }
                 let released = self.notary.on_verified(cx, job, holds);
                 self.take_released(cx, released);
             }
@@ -319,10 +328,11 @@ impl Machines {
         self.lookups.on_wake(cx, &self.overlay);
         self.attachments.on_wake(cx, &self.overlay);
         self.joins.on_wake(cx);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_wake(cx, &map, &mut self.deliveries);
         self.broadcaster.on_wake(cx, &self.overlay);
         self.linkage.on_wake(cx, &self.overlay);
+        self.sessions.on_wake(cx);
         let released = self.notary.on_wake(cx);
         self.take_released(cx, released);
         self.go_on_leaving(cx);
@@ -345,6 +355,7 @@ impl Machines {
             (self.router.next_timeout(), Wake::Route),
             (self.broadcaster.next_timeout(), Wake::Broadcast),
             (self.notary.next_timeout(), Wake::Broadcast),
+            (self.sessions.next_timeout(), Wake::Route),
             (self.linkage.next_timeout(), Wake::Links),
             (leaving, Wake::Leave),
         ]

@@ -20,7 +20,7 @@ use crate::{
     step::Step,
     time::Instant,
 };
-use cicada_wire::{Address, Authentication, Hash, IdKind, Immutable, MessageId, PublicKey, Refusal, Signature, SignedRecord, Task};
+use cicada_wire::{Address, Authentication, Hash, IdKind, Immutable, MessageId, Origin, PublicKey, Refusal, Signature, SignedRecord, Task};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
@@ -32,8 +32,8 @@ use witness::Witnesses;
 /// What is known of origins and their messages, and what waits to be known.
 #[derive(Debug, Default)]
 pub(crate) struct Notary {
-    /// Messages of whose origins nothing could be found out: for a while nobody is asked about them again.
-    doubtful: Window<MessageId, ()>,
+    /// Ids of which nothing could be found out: for a while nobody is asked about them again.
+    doubtful: Window<Hash, ()>,
     /// Messages whose signature held.
     valid: Window<MessageId, ()>,
     /// Whose key is which, as this peer or witnesses have found.
@@ -68,6 +68,8 @@ pub(crate) struct Waiting {
 struct Proving {
     address: Address,
     stage: Stage,
+    /// Not only for somebody who asks us.
+    needed: bool,
 }
 
 #[derive(Debug)]
@@ -114,10 +116,6 @@ impl Notary {
             (_, _, Security::Full) => return Judgement::Bad(Refusal::Unsigned),
             (_, _, Security::Plain) => return Judgement::Good(KeyLevel::Claimed),
         };
-        let level = match self.level(cx, overlay, fixed, key) {
-            Ok(level) => level,
-            Err(refusal) => return Judgement::Bad(refusal),
-        };
         if !self.valid.contains(cx.now, &fixed.message()) {
             if let Err(refusal) = check_time(cx, fixed.made_at) {
                 return Judgement::Bad(refusal);
@@ -125,34 +123,54 @@ impl Notary {
             self.check(cx, fixed, key, signature);
             return Judgement::Wait(Lack::Signature);
         }
-        if level >= cx.config.least_level {
-            return Judgement::Good(level);
-        }
-        match fixed.origin.address() {
-            Some(address) if fixed.origin.peer_id().kind == IdKind::Address => self.find_out(cx, fixed.message(), address, key, informer),
-            Some(_) | None => Judgement::Bad(Refusal::UnknownKey),
+        self.settle(cx, overlay, &fixed.origin, key, informer)
+    }
+
+    /// Whether `key` is the origin's, as well as has to be known. What is lacking for an answer is set off.
+    pub(crate) fn settle(
+        &mut self,
+        cx: &mut Context<'_>,
+        overlay: &Overlay,
+        origin: &Origin,
+        key: PublicKey,
+        informer: SocketAddr,
+    ) -> Judgement {
+        match self.level(cx, overlay, origin, key) {
+            Ok(level) if level >= cx.config.least_level => Judgement::Good(level),
+            Err(refusal) => Judgement::Bad(refusal),
+            Ok(_) => match origin.address() {
+                Some(address) if origin.peer_id().kind == IdKind::Address => self.find_out(cx, address, key, informer),
+                Some(_) | None => Judgement::Bad(Refusal::UnknownKey),
+            },
         }
     }
 
     /// Whose key is that of the peer at `address`?
-    fn find_out(&mut self, cx: &mut Context<'_>, message: MessageId, address: Address, key: PublicKey, informer: SocketAddr) -> Judgement {
+    fn find_out(&mut self, cx: &mut Context<'_>, address: Address, key: PublicKey, informer: SocketAddr) -> Judgement {
         let id = address.id();
-        if self.doubtful.contains(cx.now, &message) {
+        if self.doubtful.contains(cx.now, &id) {
             return Judgement::Bad(Refusal::UnknownKey);
         }
         if self.keys.get(cx.now, &id).is_some_and(|known| known.key != key && cx.now.since(known.since) < FRESH) {
             return Judgement::Bad(Refusal::OtherKey);
         }
-        if self.prove(cx, address, informer) { Judgement::Wait(Lack::Key) } else { Judgement::Bad(Refusal::OverBudget) }
+        if !self.prove(cx, address, informer) {
+            return Judgement::Bad(Refusal::OverBudget);
+        }
+        if let Some(proving) = self.proving.get_mut(&id) {
+            proving.needed = true;
+        }
+        Judgement::Wait(Lack::Key)
     }
 
     /// How well it is known that `key` is the origin's.
-    fn level(&self, cx: &Context<'_>, overlay: &Overlay, fixed: &Immutable, key: PublicKey) -> Result<KeyLevel, Refusal> {
-        let id = fixed.origin.id();
+    fn level(&self, cx: &Context<'_>, overlay: &Overlay, origin: &Origin, key: PublicKey) -> Result<KeyLevel, Refusal> {
+        let id = origin.id();
         if id == cx.me.id() {
             return if key == cx.me.key() { Ok(KeyLevel::Proven) } else { Err(Refusal::OtherKey) };
         }
-        match fixed.origin.peer_id().kind {
+        match origin.peer_id().kind {
+            IdKind::Key if origin.key() != Some(key) => return Err(Refusal::OtherKey),
             IdKind::Key => return Ok(cx.config.pins.get(&id).map_or(KeyLevel::Proven, |_| KeyLevel::Pinned)),
             // Ids that prove nothing: whoever makes such a swarm wants them so.
             IdKind::Data => return Ok(KeyLevel::Proven),
@@ -201,7 +219,7 @@ impl Notary {
         if self.proving.len() >= MAX_PROVING {
             return false;
         }
-        self.proving.insert(id, Proving { address, stage: Stage::Challenged });
+        self.proving.insert(id, Proving { address, stage: Stage::Challenged, needed: false });
         cx.step(Step::ProveOrigin { address, informer });
         true
     }
@@ -282,13 +300,12 @@ impl Notary {
 
     /// An origin could not be challenged, or did not answer. Others are asked; if there are none, those that waited come back.
     pub(crate) fn on_unproven(&mut self, cx: &mut Context<'_>, overlay: &Overlay, id: Hash) -> Released {
-        let needed = self.waiting.iter().any(|waiting| waiting.task.header.fixed.origin.id() == id);
         let Some(proving) = self.proving.get_mut(&id) else { return Released::default() };
         if let Stage::Asking(_) = proving.stage {
             return Released::default();
         }
         // Whoever is asked to bear witness does not ask others to.
-        let witnesses = if needed { Witnesses::ask(cx, overlay, proving.address) } else { None };
+        let witnesses = if proving.needed { Witnesses::ask(cx, overlay, proving.address) } else { None };
         match witnesses {
             Some(witnesses) => {
                 proving.stage = Stage::Asking(witnesses);
@@ -312,15 +329,8 @@ impl Notary {
     /// Nothing can be found out about an origin: those of its messages that waited.
     fn give_up(&mut self, cx: &Context<'_>, id: Hash) -> Released {
         self.proving.remove(&id);
-        let tasks = self.release(|task| task.header.fixed.origin.id() == id);
-        self.doubt(cx, tasks)
-    }
-
-    fn doubt(&mut self, cx: &Context<'_>, tasks: Vec<Waiting>) -> Released {
-        for waiting in &tasks {
-            self.doubtful.insert(cx.now, waiting.task.header.fixed.message(), (), cx.now + DOUBT, cx.config.limits.seen);
-        }
-        Released { tasks, refusal: Some(Refusal::UnknownKey) }
+        self.doubtful.insert(cx.now, id, (), cx.now + DOUBT, MAX_KEYS);
+        Released { tasks: self.release(|task| task.header.fixed.origin.id() == id), refusal: Some(Refusal::UnknownKey) }
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) -> Released {
@@ -337,9 +347,11 @@ impl Notary {
             late.extend(self.release(|task| task.header.fixed.message() == message));
         }
         for waiting in &late {
-            self.proving.remove(&waiting.task.header.fixed.origin.id());
+            let id = waiting.task.header.fixed.origin.id();
+            self.proving.remove(&id);
+            self.doubtful.insert(cx.now, id, (), cx.now + DOUBT, MAX_KEYS);
         }
-        self.doubt(cx, late)
+        Released { tasks: late, refusal: Some(Refusal::UnknownKey) }
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
@@ -389,8 +401,11 @@ const FRESH: Duration = Duration::from_secs(2); // guess: less than a peer takes
 /// All tries of a challenge, and a round of witnesses.
 const PATIENCE: Duration = Duration::from_secs(5); // guess
 
-/// How long a message is let alone whose origin could not be found out.
-pub(crate) const DOUBT: Duration = Duration::from_secs(10); // guess: bodies are kept three times as long
+/// How long an origin is let alone of which nothing could be found out.
+const DOUBT: Duration = Duration::from_secs(3); // guess: as the prover lets alone who has not answered
+
+/// How long a message is not asked for whose origin is being found out.
+pub(crate) const SET_ASIDE: Duration = Duration::from_secs(10); // guess: bodies are kept three times as long
 
 /// That a signature held is remembered as long as the message can come again.
 const REMEMBERED: Duration = Duration::from_secs(135); // the window of `seen` with its slack

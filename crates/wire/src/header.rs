@@ -10,6 +10,7 @@ use crate::{
     identity::PublicKey,
     record::{IdKind, PeerId},
     refusal::Refusal,
+    session::Credential,
     statement::{Authentication, Immutable, MessageId, Statement},
 };
 use minicbor::{
@@ -264,6 +265,9 @@ pub struct Status {
     /// With [`Refusal::OtherBoot`]: the target's boot number.
     #[cbor(n(3), default)]
     pub boot: Option<u64>,
+    /// With [`Refusal::KeyWanted`]: what is needed to seal to the target.
+    #[cbor(n(4), default)]
+    pub credential: Option<Credential>,
 }
 
 impl Status {

@@ -15,6 +15,7 @@ use crate::{
     identity::{Identity, PublicKey, Signature},
     pair::PairKeys,
     record::UnixTime,
+    session::{Credential, Opening, SessionId},
 };
 use minicbor::{
     CborLen, Decode, Decoder, Encode, Encoder,
@@ -90,6 +91,19 @@ pub enum Authentication {
         #[n(0)]
         key: Option<PublicKey>,
     },
+    /// By a session: the payload is sealed with it.
+    #[n(3)]
+    Sealed {
+        /// Which.
+        #[n(0)]
+        session: SessionId,
+        /// What the target needs to take part in it, as long as it is not known to have that.
+        #[n(1)]
+        opening: Option<Opening>,
+    },
+    /// Not at all: it says nothing, and asks its target for what is needed to seal to it. Tells the same of its origin.
+    #[n(4)]
+    Asks(#[n(0)] Credential),
 }
 
 /// What an origin says of its message; relays pass it on as it is.
@@ -152,7 +166,7 @@ impl Statement {
     pub fn signer(&self) -> Option<PublicKey> {
         match &self.authentication {
             Authentication::Signed { key } => key.or(self.origin.key()),
-            Authentication::None | Authentication::Keyed { .. } => None,
+            Authentication::None | Authentication::Keyed { .. } | Authentication::Sealed { .. } | Authentication::Asks(_) => None,
         }
     }
 
@@ -164,7 +178,7 @@ impl Statement {
 }
 
 /// What a signature of a statement is over: 32 bytes that stand for all of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct StatementHash(pub [u8; 32]);
 
 impl StatementHash {

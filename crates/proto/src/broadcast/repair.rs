@@ -20,7 +20,7 @@ use super::{Broadcaster, bodies::LEAST_PROGRESS, hand::usable, recent::Recent};
 use crate::{
     context::Context,
     links::{Link, LinkId},
-    notary::DOUBT,
+    notary::SET_ASIDE,
     seen::{MessageKey, Window, remember_until},
     time::Instant,
 };
@@ -64,7 +64,7 @@ impl Repair {
     /// A body is here, but waits until it is known whose it is. Meanwhile it is not asked for.
     fn set_aside(&mut self, cx: &mut Context<'_>, key: MessageKey) {
         let id = short(key);
-        self.known.insert(cx.now, id, (), cx.now + DOUBT, cx.config.limits.seen);
+        self.known.insert(cx.now, id, (), cx.now + SET_ASIDE, cx.config.limits.seen);
         let (_, questions) = self.wants.got(cx, id);
         ask(cx, questions);
     }

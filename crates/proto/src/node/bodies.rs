@@ -40,7 +40,7 @@ impl Machines {
         if self.broadcaster.holds_body(body) {
             self.broadcaster.on_arrived(cx, &mut self.deliveries, body, payload);
         } else {
-            let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+            let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
             self.router.on_arrived(cx, &map, &mut self.deliveries, body, payload);
         }
         self.go_on_leaving(cx);
@@ -54,14 +54,14 @@ impl Machines {
         if arrived > 0 && !broadcast {
             cx.out.transmits.push_back(Transmit::Discard { body });
         }
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_broken(cx, &map, body);
         self.go_on_leaving(cx);
     }
 
     pub(super) fn on_streamed(&mut self, cx: &mut Context<'_>, stream: StreamId, complete: bool) {
         self.broadcaster.on_streamed(stream, complete);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_streamed(cx, &map, stream, complete);
         self.go_on_leaving(cx);
     }

@@ -64,7 +64,7 @@ impl Machines {
             self.attachments.on_link(cx, &record, true);
         }
         self.linkage.on_link_up(cx, &self.overlay, id);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_link_up(cx, &map, id);
         self.broadcaster.on_link_up(cx, &self.overlay, id);
     }
@@ -74,7 +74,7 @@ impl Machines {
         let Some(link) = cx.links.remove(id) else { return };
         let peer = link.peer();
         self.questions.on_link_down(cx, id);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_link_down(cx, &map, id, peer);
         self.broadcaster.on_link_down(cx, &self.overlay, id, peer, reason);
         if cx.links.to_peer(peer).is_none() {
@@ -103,7 +103,7 @@ impl Machines {
     pub(super) fn on_dial_failed(&mut self, cx: &mut Context<'_>, dial: DialId, error: DialError) {
         let Some(dial) = cx.links.dial_ended(dial) else { return };
         self.joins.on_dial_failed(cx, dial.to, error);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_dial_failed(cx, &map, dial.to, error);
         self.broadcaster.on_dial_failed(cx, &self.overlay, dial.to);
         let known = self.overlay.members_that(|member| cx.address(member.record()) == Some(dial.to));
@@ -158,11 +158,11 @@ impl Machines {
             Frame::Alarm => cx.refuse(Some(record.id()), Refusal::Unexpected),
             Frame::Data(header, _) => {
                 self.mark_used(cx, id);
-                let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+                let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
                 self.router.on_data(cx, &map, &mut self.deliveries, id, header, body);
             }
             Frame::HopVerdict(verdict) => {
-                let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+                let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
                 self.router.on_verdict(cx, &map, id, &verdict);
             }
             Frame::Task(task, _) => {

@@ -9,6 +9,7 @@ use crate::{
     notary::{Judgement, Lack, Released, Testimony, Waiting},
     outbox::Transmit,
     scope,
+    sessions::Mind,
     step::Step,
 };
 use bytes::Bytes;
@@ -60,6 +61,8 @@ impl Machines {
                 cx.out.transmits.push_back(Transmit::Discard { body });
             }
         }
+        let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
+        self.sessions.review(cx, &mut mind);
     }
 
     /// Challenges who is at an address, if lists and budgets allow, and if it is one that may be contacted from here.

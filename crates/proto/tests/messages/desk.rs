@@ -79,7 +79,7 @@ impl Desk {
     /// What its neighbours say proves nothing: see `origins.rs` for what does.
     pub(crate) fn at(mut config: Config, clock: UnixTime) -> Self {
         (config.member_ids, config.security) = (IdKind::Data, Security::Plain);
-        let me = Me { record: record(ME, Role::Member, &[]), boot: 1 };
+        let me = Me { record: record(ME, Role::Member, &[]), boot: 1, credential: None };
         let node = Node::new(me, config, [3; 32], clock).expect("the configuration agrees with itself");
         Self {
             node,

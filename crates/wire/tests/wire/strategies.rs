@@ -77,7 +77,13 @@ pub(crate) fn hello_replies() -> BoxedStrategy<HelloReply> {
 /// Any payload of a receipt.
 pub(crate) fn statuses() -> BoxedStrategy<Status> {
     (any::<u8>(), option::of(refusals()), vec(hashes(), 0..=usize::from(MAX_HOPS)))
-        .prop_map(|(copy, refusal, path)| Status { copy, refusal, path, boot: refusal.map(|reason| u64::from(reason.number())) })
+        .prop_map(|(copy, refusal, path)| Status {
+            copy,
+            refusal,
+            path,
+            boot: refusal.map(|reason| u64::from(reason.number())),
+            credential: None,
+        })
         .boxed()
 }
 
@@ -217,7 +223,22 @@ fn tasks() -> BoxedStrategy<(Task, Bytes)> {
 fn authentications() -> BoxedStrategy<Authentication> {
     let keyed = (any::<[u8; 24]>(), option::of(any::<u64>())).prop_map(|(nonce, boot)| Authentication::Keyed { nonce, boot });
     let signed = public_keys().prop_map(|key| Authentication::Signed { key: Some(key) });
-    prop_oneof![Just(Authentication::None), keyed, signed].boxed()
+    let asks = credentials().prop_map(Authentication::Asks);
+    let opening = (any::<[u8; 32]>(), any::<[u8; 32]>(), credentials());
+    let opening = opening.prop_map(|(share, to, credential)| Opening { share: Share(share), to: SealingKey(to), credential });
+    let sealed = (any::<[u8; 16]>(), option::of(opening));
+    let sealed = sealed.prop_map(|(session, opening)| Authentication::Sealed { session: SessionId(session), opening });
+    prop_oneof![Just(Authentication::None), keyed, signed, asks, sealed].boxed()
+}
+
+fn credentials() -> BoxedStrategy<Credential> {
+    (public_keys(), any::<[u8; 32]>(), any::<u64>(), any::<[u8; 32]>())
+        .prop_map(|(key, seal, boot, half)| {
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&half);
+            Credential { key, seal: SealingKey(seal), boot, signature: Signature(signature) }
+        })
+        .boxed()
 }
 
 /// With a signature, if it speaks of one. It does not hold.

@@ -81,7 +81,7 @@ impl Rig {
     }
 
     fn with(config: Config) -> Self {
-        let me = Me { record: signed(9999, "9.1.1.1:5000"), boot: 1 };
+        let me = Me { record: signed(9999, "9.1.1.1:5000"), boot: 1, credential: None };
         let node = Node::new(me, config, [3; 32], START).expect("the configuration holds");
         Self {
             node,
@@ -132,6 +132,8 @@ impl Rig {
                 Job::Admit(_) => JobResult::Admitted(true),
                 Job::Sign(hash) => JobResult::Signed(hash.sign(&Identity::from_seed(&[7; 32]))),
                 Job::VerifyMessage { .. } => JobResult::MessageVerified(true),
+                Job::OpenSession { .. } => JobResult::SessionOpened(Err(Refusal::Malformed)),
+                Job::AcceptSession { .. } => JobResult::SessionAccepted(Err(Refusal::Malformed)),
             };
             self.input(Input::JobDone { job, result });
         }
