@@ -108,11 +108,17 @@ impl Router {
     }
 
     fn first_attempts(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, message: MessageId) {
+        match self.sendings.get(&message) {
+            Some(sending) if sending.target == cx.me.id() => self.deliver_to_self(cx, deliveries, message),
+            Some(_) => self.launch(cx, map, message),
+            None => {}
+        }
+    }
+
+    /// Sends as many copies as were asked for.
+    fn launch(&mut self, cx: &mut Context<'_>, map: &Map<'_>, message: MessageId) {
         let Some(sending) = self.sendings.get(&message) else { return };
         let (target, route, copies) = (sending.target, sending.options.route, sending.options.duplicates.min(MAX_DUPLICATES));
-        if target == cx.me.id() {
-            return self.deliver_to_self(cx, deliveries, message);
-        }
         match route {
             Route::Direct => return self.attempt_directly(cx, map, message),
             Route::Auto => self.wish_link(cx, map, target),
@@ -177,6 +183,9 @@ impl Router {
         if cx.now >= sending.deadline || sending.is_acked() {
             let end = sending.end();
             return self.finish(cx, message, end);
+        }
+        if !sending.launched {
+            return self.launch(cx, map, message);
         }
         match sending.options.route {
             Route::Direct => self.attempt_directly(cx, map, message),

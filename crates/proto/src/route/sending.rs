@@ -116,10 +116,10 @@ impl Sending {
         self.after_refusal(now, 0, refusal)
     }
 
-    /// The message travels as another one from now on; its first attempt is due.
+    /// The message travels as another one from now on; its first attempts are due.
     pub(super) fn begin_again(&mut self, now: Instant, fixed: Immutable, payload: Bytes) {
         (self.fixed, self.payload) = (fixed, payload);
-        (self.attempts, self.slots, self.trouble) = (Vec::new(), 0, Trouble::Silence(0));
+        (self.attempts, self.slots, self.launched, self.trouble) = (Vec::new(), 0, false, Trouble::Silence(0));
         self.due = now.min(self.deadline);
         self.timer = self.due;
     }

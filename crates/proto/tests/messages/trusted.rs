@@ -53,7 +53,9 @@ fn answer(desk: &mut Desk, keys: &PairKeys) -> (Option<Refusal>, bool) {
     let (_, header, payload) = desk.data().pop().expect("a receipt leaves");
     assert_eq!(header.fixed.kind, Kind::Receipt);
     match header.fixed.authentication {
-        Authentication::None | Authentication::Signed { .. } | Authentication::Sealed { .. } | Authentication::Asks(_) => (status(&payload).refusal, false),
+        Authentication::None | Authentication::Signed { .. } | Authentication::Sealed { .. } | Authentication::Asks(_) => {
+            (status(&payload).refusal, false)
+        }
         Authentication::Keyed { nonce, boot } => {
             assert_eq!(boot, Some(9), "it is for the start that asked");
             let plain = keys.open(nonce, &header.fixed.associated_data(), &payload).expect("it is for us");
