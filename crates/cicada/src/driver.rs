@@ -490,6 +490,7 @@ impl Driver {
             | Event::LinkDown { .. }
             | Event::NeighboursChanged { .. }
             | Event::Lagged { .. }
+            | Event::KeyChanged { .. }
             | Event::Refused { .. } => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{config::KeyLevel, input::Operation, peer::Proven};
 use bytes::Bytes;
-use cicada_wire::{Address, Hash, MessageId, Origin, Refusal, Role, SignedRecord};
+use cicada_wire::{Address, Hash, MessageId, Origin, PublicKey, Refusal, Role, SignedRecord};
 use std::time::Duration;
 
 /// Something worth telling.
@@ -107,6 +107,15 @@ pub enum Event {
         from: Option<Hash>,
         /// Why.
         reason: Refusal,
+    },
+    /// Another key than before was met at a peer's address: it has started anew without its identity, or somebody else is there now.
+    KeyChanged {
+        /// Which peer.
+        peer: Hash,
+        /// The key that was met before.
+        before: PublicKey,
+        /// The key that it has now.
+        now: PublicKey,
     },
     /// The node has left.
     Left {

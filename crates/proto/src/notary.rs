@@ -13,6 +13,7 @@ use crate::{
     body::{Body, BodyId},
     config::{KeyLevel, Security},
     context::Context,
+    event::Event,
     links::LinkId,
     outbox::{Job, JobId},
     overlay::Overlay,
@@ -281,18 +282,21 @@ impl Notary {
     }
 
     /// A peer has proven its address: those of its messages that waited.
-    pub(crate) fn on_proven(&mut self, cx: &Context<'_>, record: &SignedRecord) -> Released {
+    pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, record: &SignedRecord) -> Released {
         if record.peer_id().kind != IdKind::Address {
             return Released::default();
         }
         self.known(cx, record.id(), record.key(), KeyLevel::Proven)
     }
 
-    fn known(&mut self, cx: &Context<'_>, id: Hash, key: PublicKey, level: KeyLevel) -> Released {
+    fn known(&mut self, cx: &mut Context<'_>, id: Hash, key: PublicKey, level: KeyLevel) -> Released {
         let asked = self.proving.remove(&id).is_some();
         // Whoever is met is remembered: it may be gone when a message of its comes, or when others ask.
         if asked || self.keys.get(cx.now, &id).is_none_or(|known| known.key != key) {
             let known = Known { key, level, since: cx.now };
+            if let Some(before) = self.keys.get(cx.now, &id).filter(|known| known.key != key) {
+                cx.out.event(Event::KeyChanged { peer: id, before: before.key, now: key });
+            }
             self.keys.insert(cx.now, id, known, cx.now + cx.config.upkeep.record_lifetime, MAX_KEYS);
         }
         Released { tasks: self.release(|task| task.header.fixed.origin.id() == id), refusal: None }
@@ -316,7 +320,7 @@ impl Notary {
     }
 
     /// A witness has spoken, or kept silent.
-    pub(crate) fn on_testimony(&mut self, cx: &Context<'_>, from: Hash, about: Address, testimony: Testimony) -> Released {
+    pub(crate) fn on_testimony(&mut self, cx: &mut Context<'_>, from: Hash, about: Address, testimony: Testimony) -> Released {
         let id = about.id();
         let Some(Proving { stage: Stage::Asking(witnesses), .. }) = self.proving.get_mut(&id) else { return Released::default() };
         match witnesses.hear(cx.now, from, testimony) {

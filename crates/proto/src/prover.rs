@@ -177,6 +177,9 @@ impl Prover {
 
     /// A peer is proven; the application has the last word. Ends with `Proven` or `Unproven`.
     pub(crate) fn admit(&mut self, cx: &mut Context<'_>, proven: Proven) {
+        if cx.config.pins.get(&proven.id()).is_some_and(|pinned| *pinned != proven.record().key()) {
+            return self.fail(cx, proven.id(), Refusal::PinnedKey);
+        }
         self.failed.remove(&proven.id());
         if cx.config.ask_admission {
             let job = cx.job(Job::Admit(proven.record().clone()));

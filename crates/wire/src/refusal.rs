@@ -136,7 +136,7 @@ refusals! {
     /// Nobody could be found who knows the key that a message's origin names as its own.
     UnknownKey = 81, "its origin's key is not known here";
     /// A pinned peer shows another key than the one that was pinned.
-    PinnedKey = 82, "another key than the one that is pinned";
+    PinnedKey = 82, "another key than the known one; if its owner has changed it, change it in the known-peers file too";
     /// A message is sealed with a session that its target does not have, or no longer.
     NoSession = 83, "sealed with a session that is over";
     /// Whoever sends this wants to seal it, and asks for the key that it needs for that.

@@ -40,8 +40,11 @@ impl Machines {
     }
 
     fn refuse_message(&mut self, cx: &mut Context<'_>, link: LinkId, head: &Frame, refusal: Refusal) {
-        let Some(from) = cx.links.link(link).map(crate::links::Link::peer) else { return };
-        cx.refuse(Some(from), refusal);
+        let from = cx.links.link(link).map(crate::links::Link::peer);
+        cx.refuse(from, refusal);
+        if from.is_none() {
+            return;
+        }
         refuse_frame(cx, link, head, refusal);
         if refusal == Refusal::BadSignature {
             // Whoever hands a message on has checked it: nobody else can have forged this one.

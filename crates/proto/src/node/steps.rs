@@ -96,7 +96,10 @@ impl Machines {
         let released = self.notary.on_unproven(cx, &self.overlay, peer);
         self.take_released(cx, released);
         let Some(link) = cx.links.to_peer(peer).filter(|link| link.is_open() && link.proven.is_none()) else { return };
-        let reason = if reason == Refusal::NotAdmitted { reason } else { Refusal::UnprovenAddress };
+        let reason = match reason {
+            Refusal::NotAdmitted | Refusal::PinnedKey => reason,
+            _ => Refusal::UnprovenAddress,
+        };
         let link = link.id;
         cx.refuse(Some(peer), reason);
         linkage::close(cx, link, reason);

@@ -145,7 +145,7 @@ impl Router {
         if self.seen.contains(cx.now, &key) {
             return Ok(());
         }
-        check_time(cx, fixed.made_at)?;
+        check_time(cx, fixed.made_at).inspect_err(|refusal| cx.refuse(Some(fixed.origin.id()), *refusal))?;
         let (payload, level) = trusted::open(cx, map.sessions, fixed, payload).inspect_err(|refusal| {
             // To be asked is no fault.
             if *refusal != Refusal::KeyWanted {

@@ -46,6 +46,7 @@ impl Router {
         let answer = if self.seen.contains(cx.now, &MessageKey::of(fixed)) {
             Some(None)
         } else if let Err(refusal) = check_time(cx, fixed.made_at) {
+            cx.refuse(Some(fixed.origin.id()), refusal);
             Some(Some(refusal))
         } else if let Err(refusal) = trusted::check(cx, map.sessions, fixed) {
             cx.refuse(Some(fixed.origin.id()), refusal);

@@ -173,6 +173,7 @@ impl<'a> Words<'a> {
             Event::BroadcastFailed { error, .. } => format!("could not broadcast: {}", self.send_error(error)),
             Event::LookedUp { result: Ok(lookup), .. } => format!("has looked up {}", self.lookup(lookup)),
             Event::LookedUp { result: Err(error), .. } => format!("could not look up: {error}"),
+            Event::KeyChanged { peer, now, .. } => format!("meets another key of {}: {now:?}", self.id(*peer)),
             Event::Lagged { dropped } => format!("lags: {dropped} dropped"),
             Event::Refused { from, reason } => {
                 format!("refuses {}: {reason}", from.map_or_else(|| "a stranger".to_owned(), |id| self.id(id)))
