@@ -159,6 +159,7 @@ impl World {
             | Event::PeerJoined(_)
             | Event::PeerLeft { .. }
             | Event::NeighboursChanged { .. }
+            | Event::KeyChanged { .. }
             | Event::Opaque { .. } => {}
         }
         None

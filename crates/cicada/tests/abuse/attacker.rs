@@ -30,7 +30,7 @@ pub(crate) struct Attacker {
     /// Of the swarm that it attacks; the ring unless it is changed.
     pub(crate) overlay: OverlayKind,
     keys: SwarmKeys,
-    identity: Identity,
+    pub(crate) identity: Identity,
 }
 
 impl Attacker {
