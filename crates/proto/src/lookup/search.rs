@@ -528,6 +528,6 @@ const REPEATS: u32 = 5; // guess: 3 s in all
 const CHANCES: u32 = 2; // guess: 1.5 s in all, about the time in which its neighbour would notice its death
 /// How many records an answer holds that need not be complete.
 const FEW: usize = 8; // guess: what a datagram holds, about
-const FEWEST: usize = 3; // the next hop, and others should it be dead
+const FEWEST: usize = 2; // the next hop, and another should it be dead; of owners as many
 /// The longest shortlist.
 const CONTACTS: usize = 128; // guess: six answers full of news

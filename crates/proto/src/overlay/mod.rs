@@ -204,9 +204,9 @@ impl Overlay {
         both!(self, overlay => overlay.on_found(cx, target, result));
     }
 
-    /// This peer leaves: what to tell the peer at the other end of each link before it is closed.
-    pub(crate) fn goodbye(&self) -> Frame {
-        both!(self, overlay => overlay.goodbye())
+    /// This peer leaves: what to tell the peer at the other end of a link before it is closed.
+    pub(crate) fn goodbye(&self, to: Hash) -> Frame {
+        both!(self, overlay => overlay.goodbye(to))
     }
 
     /// The time named by [`Self::next_timeout`] has come.

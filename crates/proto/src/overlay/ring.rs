@@ -332,10 +332,15 @@ impl Ring {
             }
             self.prove_candidates(cx);
         }
-        self.refresh.on_found(cx, &self.shape, self.me.id(), target, news.is_some());
+        self.refresh.on_found(target, news.is_some());
+        self.refresh_if_due(cx);
     }
 
-    pub(crate) fn goodbye(&self) -> Frame {
+    /// Those next to us hear whom they stand between then; to others it does not matter.
+    pub(crate) fn goodbye(&self, to: Hash) -> Frame {
+        if !self.shape.neighbours().contains(&to) && !self.shape.before.contains(&to) {
+            return Frame::Goodbye(Goodbye { neighbours: Neighbours::default() });
+        }
         let neighbours = Neighbours {
             predecessor: self.shape.predecessor,
             successors: self.shape.successors.clone(),
@@ -356,7 +361,12 @@ impl Ring {
         self.prove_candidates(cx);
         self.tell(cx);
         self.stabilise_if_due(cx);
-        self.refresh.on_wake(cx, &self.shape, self.me.id());
+        self.refresh_if_due(cx);
+    }
+
+    fn refresh_if_due(&mut self, cx: &mut Context<'_>) {
+        let record = |id| self.known.get(&id).map(|known| known.peer.record());
+        self.refresh.on_wake(cx, &self.shape, self.me.id(), record);
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
