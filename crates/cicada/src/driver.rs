@@ -4,6 +4,7 @@
 //! hooks; and the clock. Only the links' control frames are read and written here, as far as that goes without waiting. Nothing here waits for a link or for the application.
 
 mod bodies;
+mod linger;
 mod memory;
 mod oversight;
 mod reading;
@@ -26,6 +27,7 @@ use cicada_proto::{
     Command, Delivery, Event, Input, Instant, Job, JobId, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, SendOptions, Transmit,
 };
 use cicada_wire::{Address, Answer, Datagram, Hash, Identity, Refusal, SignedRecord};
+pub(crate) use linger::Linger;
 pub(crate) use memory::Memory;
 use reading::Readers;
 use std::{
@@ -73,6 +75,7 @@ pub(crate) struct Driver {
     links: BTreeMap<LinkId, LinkHandle>,
     readers: Readers,
     unsent: Unsent,
+    linger: Linger,
     bodies: Bodies,
     /// Dials and links.
     tasks: JoinSet<()>,
@@ -104,6 +107,7 @@ impl Driver {
         peers: watch::Sender<Arc<[RemoteNode]>>,
         taken: Arc<Taken>,
         memory: Option<Memory>,
+        linger: Linger,
     ) -> Self {
         Self {
             node,
@@ -114,6 +118,7 @@ impl Driver {
             links: BTreeMap::new(),
             readers: Readers::new(),
             unsent: Unsent::default(),
+            linger,
             bodies: Bodies::default(),
             tasks: JoinSet::new(),
             waiting: BTreeMap::new(),
@@ -269,6 +274,7 @@ impl Driver {
         // Where ids are not those of addresses, a place is known only by a record.
         let known = to.address.and_then(|address| self.id_at(address));
         let operation = self.wait(Waiting::Send(done));
+        self.linger.note();
         let target = known.unwrap_or(to.id);
         self.handle(Input::Command(Command::Send { operation, target, address: to.address, payload, options }));
     }
@@ -509,6 +515,7 @@ impl Driver {
         // The node counts what the application has not taken, and delivers no more than the queue holds; a bare node's payloads
         // are not counted and may be lost here.
         self.note_delivery();
+        self.linger.note();
         if self.delivered.try_send(message).is_err() {
             tracing::debug!("delivery queue full, message dropped");
             self.meters.on_event(&Event::Lagged { dropped: 1 });

@@ -1,6 +1,6 @@
 //! What can go wrong for a caller: one type per operation, with texts for people.
 
-use crate::node::RemoteNode;
+use crate::{node::RemoteNode, trusted::KeyFileError};
 use cicada_wire::{Address, Hash, Refusal};
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -74,6 +74,9 @@ pub enum BindError {
     /// A setting is out of bounds.
     #[error(transparent)]
     Config(#[from] cicada_proto::ConfigError),
+    /// The trusted keys are of no use.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// The swarm's secret could be guessed.
     #[error(transparent)]
     Secret(#[from] cicada_wire::SecretTooShort),

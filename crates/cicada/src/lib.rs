@@ -34,6 +34,8 @@ mod error;
 mod hello;
 mod hook_thread;
 mod hooks;
+mod identity_file;
+mod known_peers;
 mod link;
 mod local_node;
 mod messages;
@@ -50,11 +52,14 @@ mod start;
 mod state;
 mod target;
 mod tls;
+mod trusted;
 mod wish;
 
 pub use builder::Builder;
 pub use error::{BindError, BroadcastError, Closed, ConnectError, HandOverError, LookupError, ResolveError, SendError};
 pub use hooks::Hooks;
+pub use identity_file::{IdentityFile, IdentityFileError};
+pub use known_peers::{KnownPeer, KnownPeers, KnownPeersError, WrongLine};
 pub use local_node::{LocalNode, LocalNodeOptions};
 pub use messages::Messages;
 pub use metrics::{BroadcastCounts, Levels, Metrics, MetricsServer, PeerTraffic, Traffic};
@@ -63,6 +68,7 @@ pub use options::{BroadcastOptions, ConnectOptions, SendOptions};
 pub use peer::SwarmPeer;
 pub use state::StateError;
 pub use target::{HostPort, Target};
+pub use trusted::{KeyFileError, KeyWarning, TrustedAddress, TrustedKeys, TrustedPeer, TrustedWhom};
 
 #[doc(hidden)]
 pub use cicada_proto::config::Faults;
@@ -73,8 +79,8 @@ pub use cicada_proto::{
     lists::{Ban, Subnet, Who, WhoError},
 };
 pub use cicada_wire::{
-    Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PublicKey, Refusal,
-    Role, SecretTooShort, SignedRecord,
+    Address, AddressError, Hash, HashError, IdKind, Identity, MAX_EXCLUDED, MIN_SECRET_BYTES, MessageId, OverlayKind, PairKeys, PublicKey,
+    Refusal, Role, SecretTooShort, SignedRecord,
 };
 
 /// The examples of the README are compiled with those of this crate.

@@ -59,6 +59,8 @@ impl LocalNode {
             data: Some(Hash::of(data)),
             config,
             state: None,
+            linger: crate::builder::LINGER,
+            trusted: None,
         };
         Ok(Self(start::start(settings, &place.into()).await?))
     }

@@ -220,10 +220,13 @@ impl Meters {
         match frame {
             Frame::Data(header, _) => {
                 let (fixed, copy) = (&header.fixed, header.hop.copy);
-                let (origin, message, receipt) = (fixed.origin.id(), fixed.message, fixed.kind == cicada_wire::Kind::Receipt);
+                let (origin, message, receipt) = (fixed.origin.id(), fixed.message(), fixed.kind == cicada_wire::Kind::Receipt);
                 match fixed.target.filter(|_| receipt) {
                     // The receipt for a message is its acknowledgement too; its own arrival nobody acknowledges.
-                    Some(origin) if !sent => self.acknowledged(link, Handed::Message { origin, message, copy, receipt: false }),
+                    Some(origin) if !sent => {
+                        let message = fixed.about.unwrap_or(message);
+                        self.acknowledged(link, Handed::Message { origin, message, copy, receipt: false });
+                    }
                     Some(target) if self.links.get(&link) == Some(&target) => {}
                     // What is acknowledged without hurry says nothing of how long a hop takes.
                     Some(_) | None if sent && !header.hop.patient => self.hand(link, Handed::Message { origin, message, copy, receipt }),

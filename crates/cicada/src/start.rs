@@ -2,7 +2,7 @@
 
 use crate::{
     bind,
-    driver::{Driver, Inlets, Memory},
+    driver::{Driver, Inlets, Linger, Memory},
     entrance::Entrance,
     error::BindError,
     hello::Terms,
@@ -15,12 +15,18 @@ use crate::{
     socket::SharedSocket,
     state::State,
     target::HostPort,
+    trusted::TrustedKeys,
 };
 use cicada_proto::{Config, Me, Node, Route, lists::AccessList};
 use cicada_wire::{Address, Capabilities, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, watch};
 
 /// Everything that makes a peer but its place.
@@ -36,6 +42,10 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     /// Where what outlives the peer is kept.
     pub(crate) state: Option<PathBuf>,
+    /// How long to wait awake for an answer.
+    pub(crate) linger: Duration,
+    /// Peers with which keys were exchanged beforehand.
+    pub(crate) trusted: Option<TrustedKeys>,
 }
 
 /// Binds, and starts the peer's task.
@@ -51,14 +61,13 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
     let addresses = [bound.announced].into_iter().chain(bound.other_family).collect();
     let system = |source| BindError::System { address: bound.local, source };
     let (socket, datagrams, freed) = SharedSocket::new(bound.socket).map_err(system)?;
-    let identity = match (settings.identity.take(), &state) {
-        (Some(identity), _) => identity,
-        (None, Some(state)) => state.identity()?,
-        (None, None) => Identity::from_seed(&random::bytes()?),
-    };
+    let identity = identity(settings.identity.take(), state.as_ref())?;
     let memory = state.map(|state| memory(state, &settings)).transpose()?;
     let record = record(&settings, &identity, addresses)?;
     let me = Me { record, boot: u64::from_be_bytes(random::bytes()?) };
+    if let Some(keys) = settings.trusted.take() {
+        settings.config.trusted = keys.keyring(me.id(), &memory.as_ref().map(Memory::members).unwrap_or_default()).await?;
+    }
     let node = Node::new(me.clone(), settings.config.clone(), random::bytes()?, wall_time())?;
     let (hooks, verdicts, hooks_ended) = match settings.hooks.take() {
         Some(hooks) => {
@@ -105,9 +114,19 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
         untold: Arc::new(Semaphore::new(settings.config.limits.in_flight)),
     };
     let inlets = Inlets { wishes, news, datagrams, verdicts };
-    let driver = Driver::new(node, identity, network, identified, delivered, events, peers_known, taken, memory);
+    let driver =
+        Driver::new(node, identity, network, identified, delivered, events, peers_known, taken, memory, Linger::new(settings.linger));
     tokio::spawn(driver.run(inlets, ended, freed, hooks_ended));
     Ok(Arc::new(handle))
+}
+
+/// The one that is given, else the one that is kept, else a fresh one.
+fn identity(given: Option<Identity>, state: Option<&State>) -> Result<Identity, BindError> {
+    Ok(match (given, state) {
+        (Some(identity), _) => identity,
+        (None, Some(state)) => state.identity()?,
+        (None, None) => Identity::from_seed(&random::bytes()?),
+    })
 }
 
 /// What is known from before.

@@ -3,7 +3,7 @@
 //! Every file is written beside its place and moved there whole, so none is ever half-written. One that cannot be read is set
 //! aside under another name, with a warning, and the peer goes on without it. A lock keeps a second process out.
 
-use crate::random;
+use crate::{identity_file, random};
 use cicada_proto::known::Known;
 use cicada_wire::Identity;
 use std::{
@@ -79,9 +79,9 @@ impl State {
         let file = self.file(IDENTITY);
         let failed = |source| StateError::File { file: file.clone(), source };
         if let Some(bytes) = read(&file).map_err(failed)?.map(Zeroizing::new) {
-            match parse_identity(&bytes) {
+            match identity_file::parse(&bytes) {
                 Ok(identity) => {
-                    warn_when_others_may_read(&file);
+                    identity_file::warn_when_others_may_read(&file);
                     return Ok(identity);
                 }
                 Err(what) => set_aside(&file, what).map_err(failed)?,
@@ -89,7 +89,7 @@ impl State {
         }
         let seed: [u8; 32] = random::bytes().map_err(|error| failed(io::Error::other(error)))?;
         let identity = Identity::from_seed(&seed);
-        write_whole(&file, format_identity(&identity).as_bytes()).map_err(failed)?;
+        write_whole(&file, identity_file::format(&identity).as_bytes()).map_err(failed)?;
         Ok(identity)
     }
 
@@ -186,52 +186,6 @@ fn set_aside(file: &Path, what: &str) -> io::Result<()> {
     tracing::warn!(file = %file.display(), set_aside_as = %aside.display(), "a state file cannot be read: {what}");
     Ok(())
 }
-
-fn parse_identity(bytes: &[u8]) -> Result<Identity, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "not a text")?;
-    let mut lines = text.lines().map(str::trim);
-    if lines.next() != Some(FIRST_LINE) {
-        return Err("does not begin with `cicada identity 1`");
-    }
-    let digits = lines.next().unwrap_or_default().as_bytes();
-    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) || lines.any(|line| !line.is_empty()) {
-        return Err("does not hold 64 hexadecimal digits on its second line, and nothing else");
-    }
-    let mut seed = Zeroizing::new([0; 32]);
-    for (byte, pair) in seed.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |of: u8| char::from(of).to_digit(16).unwrap_or_default();
-        // Two hexadecimal digits, as checked above, fit.
-        *byte = (digit(pair[0]) * 16 + digit(pair[1])) as u8;
-    }
-    Ok(Identity::from_seed(&seed))
-}
-
-fn format_identity(identity: &Identity) -> Zeroizing<String> {
-    use std::fmt::Write;
-    let mut text = Zeroizing::new(String::with_capacity(FIRST_LINE.len() + 66));
-    // Writing to a string does not fail.
-    let _ = writeln!(text, "{FIRST_LINE}");
-    for byte in identity.seed().iter() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    let _ = writeln!(text);
-    text
-}
-
-#[cfg(unix)]
-fn warn_when_others_may_read(file: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let Ok(metadata) = fs::metadata(file) else { return };
-    if metadata.permissions().mode() & 0o077 != 0 {
-        tracing::warn!(file = %file.display(), "others may read this identity file; chmod 600 would keep them out");
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_when_others_may_read(_file: &Path) {}
-
-/// As `cicada keygen` writes it, so that either file may take the other's place.
-const FIRST_LINE: &str = "cicada identity 1";
 
 const LOCK: &str = "lock";
 const IDENTITY: &str = "identity";

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use cicada::{BindError, Builder, ConnectOptions, OverlayKind, SwarmPeer};
+use cicada::{BindError, Builder, ConnectOptions, IdentityFile, OverlayKind, SwarmPeer};
 
 use crate::address::HostPort;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::keygen;
 use crate::settings::flags::{Overlay, Swarm};
 
 /// A builder with everything that members and clients have in common.
@@ -20,7 +19,8 @@ pub(crate) fn builder(swarm: &Swarm, secret: Option<Vec<u8>>) -> Result<Builder,
         builder = builder.secret(secret);
     }
     if let Some(path) = &swarm.identity {
-        builder = builder.identity(keygen::read(path)?);
+        let identity = IdentityFile::at(path).read_or_make();
+        builder = builder.identity(identity.map_err(|error| Failure::refused(error.to_string()))?);
     }
     Ok(builder)
 }
@@ -28,6 +28,7 @@ pub(crate) fn builder(swarm: &Swarm, secret: Option<Vec<u8>>) -> Result<Builder,
 /// Binds; the system's refusal is told with what was asked for.
 pub(crate) async fn bind(builder: Builder, interface: &str, port: u16) -> Result<SwarmPeer, Failure> {
     builder.bind((interface, port)).await.map_err(|error| match error {
+        BindError::Keys(error) => Failure::refused(format!("--keys: {error}")),
         BindError::Secret(_)
         | BindError::Config(_)
         | BindError::Contradiction(_)

@@ -1,11 +1,16 @@
 //! `cicada [RUNTIME]`: one peer, from its start to its end.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
-use cicada::{MetricsServer, SwarmPeer};
+use cicada::{Event, MetricsServer, Refusal, SwarmPeer, TrustedKeys};
 use serde_json::json;
-use tokio::net::lookup_host;
+use tokio::{
+    net::lookup_host,
+    sync::broadcast::{Receiver, error::RecvError},
+    task::JoinHandle,
+};
 
 use crate::address::HostPort;
 use crate::failure::Failure;
@@ -18,18 +23,15 @@ use crate::settings::flags::Run;
 
 /// Checks all that can be checked, then starts the peer and runs its script, or stays up.
 pub(crate) async fn perform(run: &Run, secret: Option<Vec<u8>>, as_json: bool) -> Result<(), Failure> {
-    if let Some(keys) = &run.keys {
-        return Err(Failure::refused(format!(
-            "--keys {}: this version has no trusted keys yet; to go on without them would send in the clear what they are to protect",
-            keys.display()
-        )));
-    }
     let script = run.runtime.as_deref().map(Script::read).transpose()?;
     let mut builder = peer::builder(&run.swarm, secret)?;
     if let Some(external) = &run.external {
         builder = builder.external(resolve(external).await?);
     }
     let mut interrupt = Interrupt::new()?;
+    if let Some(path) = &run.keys {
+        builder = builder.trusted_keys(trusted(path)?);
+    }
     if let Some(directory) = &run.state {
         builder = builder.state(directory);
     }
@@ -42,6 +44,7 @@ pub(crate) async fn perform(run: &Run, secret: Option<Vec<u8>>, as_json: bool) -
 /// All that happens between binding and leaving.
 async fn live(peer: &SwarmPeer, run: &Run, script: Option<&Script>, as_json: bool, interrupt: &mut Interrupt) -> Result<(), Failure> {
     announce(peer, as_json)?;
+    let _watch = run.keys.as_ref().map(|_| AbortOnDrop(tokio::spawn(tell_of_wrong_keys(peer.events()))));
     let _metrics = serve_metrics(peer, run, as_json).await?;
     tell_about_mapping(peer, run);
     if !run.swarm.join.is_empty() {
@@ -96,6 +99,47 @@ async fn serve_metrics(peer: &SwarmPeer, run: &Run, as_json: bool) -> Result<Opt
     }
     Ok(Some(server))
 }
+
+/// Reads a key file, and says what is weak about it.
+fn trusted(path: &Path) -> Result<TrustedKeys, Failure> {
+    let keys = TrustedKeys::load(path).map_err(|error| Failure::refused(format!("--keys: {error}")))?;
+    for warning in keys.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(keys)
+}
+
+/// Says whose messages are refused for their keys: of each peer once, since it may be many.
+async fn tell_of_wrong_keys(mut events: Receiver<Event>) {
+    let mut told = BTreeSet::new();
+    loop {
+        match events.recv().await {
+            Ok(Event::Refused { from: Some(peer), reason })
+                if is_about_keys(reason) && told.len() < MOST_TOLD && told.insert((peer, reason)) =>
+            {
+                tracing::warn!("a message of {peer} was refused: {reason}");
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn is_about_keys(reason: Refusal) -> bool {
+    matches!(reason, Refusal::OtherPairKey | Refusal::NoPairKey | Refusal::InTheClear)
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Whoever floods us with refused messages in many names fills no screen.
+const MOST_TOLD: usize = 100;
 
 /// A mapping is wished for where the bound address is private and others are to reach it; this
 /// build has none to offer and says so.

@@ -217,9 +217,14 @@ impl Entry {
     }
 }
 
-/// A file cannot name a file, and `force` is said each time or not at all.
+/// A file cannot name a file, and which secret is to be made, and where, is said each time.
 fn may_stand_in_a_file(arg: &Arg) -> bool {
-    arg.get_long().is_some_and(|long| !["config", "force", "help", "version"].contains(&long))
+    arg.get_long().is_some() && !["config", "help", "version"].contains(&arg.get_id().as_str()) && !is_said_each_time(arg)
+}
+
+/// Flags that say what to do rather than how: they have no environment variable and no key in a file.
+fn is_said_each_time(arg: &Arg) -> bool {
+    ["pair", "closed_swarm", "out", "force"].contains(&arg.get_id().as_str())
 }
 
 /// The value of a key as the words that the flag's parser reads.

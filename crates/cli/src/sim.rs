@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cicada_sim::experiment::{Experiment, Ill, Plan, Stage, Workload};
-use cicada_sim::{ChurnPlan, Distribution, Latency, Matrix, Network, TraceLevel};
+use cicada_sim::{Bursts, ChurnPlan, Distribution, Latency, Matrix, Network, TraceLevel};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output;
 use crate::peer::kind;
-use crate::settings::simulation::{Detail, Sim, SimAction, Work, times};
+use crate::settings::simulation::{BadLines, Detail, Sim, SimAction, Work, times};
 use report::Real;
 
 mod memory;
@@ -74,7 +74,7 @@ fn experiment(sim: &Sim, head: &str, stop: &Stop, as_json: bool) -> Result<(), F
 /// What the flags ask for.
 fn plan(sim: &Sim) -> Result<Plan, String> {
     let latency = latency(&sim.latency).map_err(|what| format!("--latency: {what}"))?;
-    let network = Network { latency, lost_per_million: sim.loss.per_million, ..Network::default() };
+    let network = network(sim, latency);
     let sessions = |median| ChurnPlan { sessions: Distribution::Exponential { median }, ..ChurnPlan::default() };
     let (workload, count) = match sim.workload {
         Work::Lookups => (Workload::Lookups, 1000),
@@ -90,6 +90,7 @@ fn plan(sim: &Sim) -> Result<Plan, String> {
         overlay: kind(sim.overlay),
         seed: sim.seed,
         network,
+        links: Some(sim.links.into()),
         churn: sim.churn.map(sessions),
         crashed_per_million: sim.crash.per_million,
         adversaries: sim.adversaries.iter().map(|ill| Ill { per_million: ill.share.per_million, does: ill.kind }).collect(),
@@ -102,6 +103,24 @@ fn plan(sim: &Sim) -> Result<Plan, String> {
         ..Plan::default()
     };
     plan.check().map(|()| plan)
+}
+
+fn network(sim: &Sim, latency: Latency) -> Network {
+    let bursts = |lines: BadLines| Bursts {
+        good: lines.good,
+        bad: lines.bad,
+        lost_when_good_per_million: 0,
+        lost_when_bad_per_million: lines.lost.per_million,
+    };
+    Network {
+        latency,
+        jitter: sim.jitter.map(|median| Distribution::Exponential { median }),
+        lost_per_million: sim.loss.per_million,
+        bursts: sim.bursts.map(bursts),
+        uplink: sim.uplink,
+        downlink: sim.downlink,
+        ..Network::default()
+    }
 }
 
 fn latency(text: &str) -> Result<Latency, String> {

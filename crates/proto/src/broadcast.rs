@@ -32,12 +32,12 @@ use crate::{
     links::{Link, LinkId},
     outbox::Transmit,
     overlay::Overlay,
-    route::{immutable, message_id},
     seen::{MessageKey, Window, check_time, remember_until},
     time::Instant,
+    trusted::{self, Draft},
 };
 use bytes::Bytes;
-use cicada_wire::{Frame, Hash, IdKind, Kind, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Refusal, Role, Task, TaskVerdict, Ticket};
+use cicada_wire::{Frame, Hash, IdKind, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Refusal, Role, Task, TaskVerdict, Ticket};
 use favour::Favour;
 use hand::Errand;
 use recent::{Flow, Part, Recent};
@@ -106,8 +106,7 @@ impl Broadcaster {
         if let Some(error) = error {
             return cx.out.event(Event::BroadcastFailed { operation, error });
         }
-        let message = message_id(cx);
-        let fixed = immutable(cx, Kind::Broadcast, None, message, payload.len());
+        let (fixed, payload) = trusted::make(cx, &Draft::broadcast(), payload);
         let key = MessageKey::of(&fixed);
         let hop = Mutable { hop_limit: MAX_HOPS, ..Mutable::default() };
         let mut recent = Recent::new(fixed, hop, Body::Whole(payload), excluded.into_iter().collect());

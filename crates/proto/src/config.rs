@@ -4,6 +4,7 @@ pub use crate::rate::Rate;
 use crate::{
     lists::{Subnet, Who},
     scope::Scope,
+    trusted::Keyring,
 };
 use cicada_wire::{Address, Capabilities, IdKind, OverlayKind, Purpose, SignedRecord};
 use std::{net::IpAddr, time::Duration};
@@ -28,6 +29,8 @@ pub struct Config {
     pub allow: Vec<Who>,
     /// Whom not; wins over `allow`.
     pub deny: Vec<Who>,
+    /// Peers with whom keys are agreed: what goes to them is sealed.
+    pub trusted: Keyring,
     /// What is bounded.
     pub limits: Limits,
     /// How the overlay is kept.
@@ -58,6 +61,7 @@ impl Default for Config {
             ask_admission: false,
             allow: Vec::new(),
             deny: Vec::new(),
+            trusted: Keyring::default(),
             limits: Limits::default(),
             upkeep: Upkeep::default(),
             faults: Faults::default(),

@@ -40,6 +40,7 @@ mod route;
 mod scope;
 mod seen;
 mod step;
+mod trusted;
 mod unhurried;
 
 pub use body::{Body, BodyId, LONG_BYTES, StreamId};
@@ -53,3 +54,4 @@ pub use outbox::{Job, JobId, Outbox, Transmit};
 pub use peer::{Me, Proven};
 pub use refusals::Refusals;
 pub use time::{Instant, Wake};
+pub use trusted::Keyring;

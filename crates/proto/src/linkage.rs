@@ -95,9 +95,15 @@ impl Linkage {
         if self.next.is_none_or(|next| next > cx.now) {
             return;
         }
-        self.next = (!cx.links.is_empty() || overlay.is_joined()).then(|| cx.now + EVERY);
+        let pause = if self.is_quiet(cx) { QUIET.min(cx.config.upkeep.idle_link / 4).max(EVERY) } else { EVERY };
+        self.next = (!cx.links.is_empty() || overlay.is_joined()).then(|| cx.now + pause);
         self.open_wanted(cx, overlay);
         close_idle(cx, overlay);
+    }
+
+    /// Whether time alone changes nothing but that links become idle: changes of tables and links are told.
+    fn is_quiet(&self, cx: &Context<'_>) -> bool {
+        cx.links.dialling() == 0 && self.pauses.values().all(|pause| pause.until <= cx.now)
     }
 
     fn open_wanted(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
@@ -106,7 +112,8 @@ impl Linkage {
         }
         let limit = cx.config.limits.links;
         let mut paused = self.paused(cx, overlay);
-        let mut linked = cx.links.member_peers();
+        let others = cx.links.member_peers();
+        let mut linked = others.clone();
         for (peer, since) in dialled(cx, overlay) {
             // Who does not answer at once may be dead: another should be tried meanwhile.
             if cx.now < since + DIAL_PATIENCE {
@@ -117,9 +124,9 @@ impl Linkage {
             }
         }
         // Dialling changes neither of them.
-        let others = cx.links.member_peers();
         let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
-        for wanted in bridge(cx, overlay, &paused).into_iter().chain(overlay.wanted_links(&linked, &paused)) {
+        let bridges = bridge(cx, overlay, &paused);
+        for wanted in bridges.iter().chain(overlay.wanted_links(&linked, &paused)) {
             let peer = wanted.id();
             if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
                 continue;
@@ -127,13 +134,13 @@ impl Linkage {
             let ours = made + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
-            if !room && overlay.rank(peer, &others) != Rank::Essential && !is_bridge(cx, &wanted) {
+            if !room && overlay.rank(peer, others.iter().copied()) != Rank::Essential && !is_bridge(cx, wanted) {
                 continue;
             }
             if let Some(pause) = self.pauses.get_mut(&peer).filter(|pause| pause.until > cx.now) {
                 pause.urgent += 1;
             }
-            self.dial(cx, &wanted);
+            self.dial(cx, wanted);
         }
     }
 
@@ -142,10 +149,10 @@ impl Linkage {
         if self.pauses.is_empty() {
             return Vec::new();
         }
-        let others = cx.links.member_peers();
         let is_paused = |peer: Hash, pause: &Pause| {
             let short = pause.until.min(pause.since + FIRST_PAUSE * 2u32.pow((pause.urgent + 1).min(URGENT_DOUBLINGS)));
-            short > cx.now || (pause.until > cx.now && overlay.rank(peer, &others) != Rank::Essential)
+            let others = || cx.links.members().map(Link::peer);
+            short > cx.now || (pause.until > cx.now && overlay.rank(peer, others()) != Rank::Essential)
         };
         self.pauses.iter().filter(|(peer, pause)| is_paused(**peer, pause)).map(|(peer, _)| *peer).collect()
     }
@@ -172,8 +179,8 @@ fn is_bridge(cx: &Context<'_>, record: &SignedRecord) -> bool {
 /// Whether this is one of the few links between a member of one family and one of both.
 fn joins_families(cx: &Context<'_>, link: &Link, open: &[&Link]) -> bool {
     let theirs = Families::of(&link.record);
-    let alike = open.iter().filter(|other| Families::of(&other.record) == theirs).count();
-    theirs.are_both() != cx.config.families.are_both() && alike <= BRIDGES
+    let alike = || open.iter().filter(|other| Families::of(&other.record) == theirs).count();
+    theirs.are_both() != cx.config.families.are_both() && alike() <= BRIDGES
 }
 
 /// Who could be a bridge to the members of the other family, if too few links lead to such: any will do, so those next to us.
@@ -193,10 +200,14 @@ fn bridge(cx: &Context<'_>, overlay: &Overlay, paused: &[Hash]) -> Vec<SignedRec
 
 /// The known members that are being dialled, and since when.
 fn dialled(cx: &Context<'_>, overlay: &Overlay) -> Vec<(Hash, Instant)> {
-    if cx.links.dialling() == 0 {
+    let dials = cx.links.dials();
+    if dials.is_empty() {
         return Vec::new();
     }
-    let since = |member: &Proven| cx.links.dialling_since(cx.address(member.record())?);
+    let since = |member: &Proven| {
+        let address = cx.address(member.record())?;
+        dials.iter().find(|(to, _)| *to == address).map(|(_, since)| *since)
+    };
     let dialled = overlay.members_that(|member| since(member).is_some());
     dialled.iter().filter_map(|member| Some((member.id(), since(member)?))).collect()
 }
@@ -209,9 +220,8 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
     }
     let worth = |link: &Link| {
         let peer = link.peer();
-        let mut others: Vec<Hash> = open.iter().map(|link| link.peer()).collect();
-        others.retain(|other| *other != peer);
-        let rank = if joins_families(cx, link, &open) { Rank::Essential } else { overlay.rank(peer, &others) };
+        let others = open.iter().map(|link| link.peer()).filter(|other| *other != peer);
+        let rank = if joins_families(cx, link, &open) { Rank::Essential } else { overlay.rank(peer, others) };
         let rank = if cx.links.is_needed(cx.now, link) { rank.max(Rank::Useful(u16::MAX)) } else { rank };
         // At equal rank those that dialled us stay, who know what they need the link for; then the newcomer goes, so that no two
         // peers push each other out for ever.
@@ -224,13 +234,13 @@ fn surplus(cx: &Context<'_>, overlay: &Overlay, new: LinkId) -> Option<LinkId> {
 /// dialler, who knows what the link is for.
 fn close_idle(cx: &mut Context<'_>, overlay: &Overlay) {
     let span = cx.config.upkeep.idle_link;
-    let others = cx.links.member_peers();
+    let others = || cx.links.members().map(Link::peer);
     let idle: Vec<LinkId> = cx
         .links
         .iter()
         .filter(|link| link.is_open() && link.side == LinkSide::Dialler && cx.now.since(link.used) > span)
         .filter(|link| cx.me.record.record().role == Role::Member && link.record.record().role == Role::Member)
-        .filter(|link| matches!(overlay.rank(link.peer(), &others), Rank::Spare(_)) && !is_bridge(cx, &link.record))
+        .filter(|link| matches!(overlay.rank(link.peer(), others()), Rank::Spare(_)) && !is_bridge(cx, &link.record))
         .map(|link| link.id)
         .collect();
     for link in idle {
@@ -250,6 +260,9 @@ pub(crate) fn close(cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
 const SOON: Duration = Duration::from_millis(10); // guess
 
 const EVERY: Duration = Duration::from_secs(1); // guess
+
+/// From one look to the next while nobody is dialled or left alone.
+const QUIET: Duration = Duration::from_secs(8); // guess: idle links may stand a little longer
 
 /// Links that a member of one address family keeps to members of both.
 const BRIDGES: usize = 3; // guess: two may be gone, or have had the copy already

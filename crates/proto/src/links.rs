@@ -205,10 +205,9 @@ impl Links {
         self.dials.values().any(|dial| dial.to == to)
     }
 
-    /// Since when this address is being dialled, if it is.
-    #[must_use]
-    pub fn dialling_since(&self, to: Address) -> Option<Instant> {
-        self.dials.values().find(|dial| dial.to == to).map(|dial| dial.since)
+    /// Which addresses are being dialled, and since when.
+    pub(crate) fn dials(&self) -> Vec<(Address, Instant)> {
+        self.dials.values().map(|dial| (dial.to, dial.since)).collect()
     }
 
     /// Makes a link to `to` unless one stands or is being made.

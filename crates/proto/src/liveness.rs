@@ -222,9 +222,8 @@ impl Watch {
     fn patience(&self, cx: &Context<'_>, overlay: &Overlay, link: &Link) -> Duration {
         // Beside the other links: alone, every link would be the only one of its bucket.
         let peer = link.peer();
-        let mut others = cx.links.member_peers();
-        others.retain(|other| *other != peer);
-        let doublings = match overlay.rank(peer, &others) {
+        let others = cx.links.members().map(Link::peer).filter(|other| *other != peer);
+        let doublings = match overlay.rank(peer, others) {
             // Neighbours are never left alone for long: the overlay stands on them.
             Rank::Essential => ESSENTIAL_DOUBLINGS,
             // Messages go over these too: a dead one should be found before anybody's patience ends.

@@ -1,7 +1,10 @@
 //! Token buckets: how much of something one may have at once and how fast it comes back.
 
 use crate::time::Instant;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// How fast something may happen, and how much of it at once after a rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +18,11 @@ pub struct Rate {
 impl Rate {
     /// Nothing is refused.
     pub const UNLIMITED: Self = Self { per_second: u64::MAX, burst: u64::MAX };
+
+    /// Whether so long a rest fills an empty bucket.
+    fn refills_within(self, rest: Duration) -> bool {
+        rest.as_micros().saturating_mul(u128::from(self.per_second)) >= u128::from(self.burst) * MILLION
+    }
 
     /// `per_second`, and `burst` at once.
     #[must_use]
@@ -62,8 +70,8 @@ impl Bucket {
     }
 }
 
-/// A bucket for each of many keys. At [`MAX_KEYS`] the one that was longest untouched is forgotten: it is the likeliest to be
-/// full again.
+/// A bucket for each of many keys, all of one rate. A bucket that must be full again is forgotten, since a new one is full too. At
+/// [`MAX_KEYS`] the one that was longest untouched goes: it is the likeliest to be full again.
 #[derive(Debug)]
 pub(crate) struct Buckets<K> {
     buckets: BTreeMap<K, Bucket>,
@@ -78,17 +86,29 @@ impl<K> Default for Buckets<K> {
 
 impl<K: Ord + Copy> Buckets<K> {
     fn bucket(&mut self, now: Instant, key: K, rate: Rate) -> &mut Bucket {
-        if let Some(bucket) = self.buckets.get(&key) {
-            self.order.remove(&(bucket.at, key));
-        } else if self.buckets.len() >= MAX_KEYS
-            && let Some((_, oldest)) = self.order.pop_first()
-        {
-            self.buckets.remove(&oldest);
+        if let Some(at) = self.buckets.get(&key).map(|bucket| bucket.at) {
+            // Of several at the same time the first has put it in order.
+            if at != now {
+                self.order.remove(&(at, key));
+                self.order.insert((now, key));
+            }
+        } else {
+            self.make_room(now, rate);
+            self.order.insert((now, key));
         }
-        self.order.insert((now, key));
         let bucket = self.buckets.entry(key).or_insert_with(|| Bucket::full(now, rate));
         bucket.refill(now, rate);
         bucket
+    }
+
+    fn make_room(&mut self, now: Instant, rate: Rate) {
+        while let Some((at, oldest)) = self.order.first().copied() {
+            if self.buckets.len() < MAX_KEYS && !rate.refills_within(now.since(at)) {
+                return;
+            }
+            self.order.pop_first();
+            self.buckets.remove(&oldest);
+        }
     }
 
     /// Takes `cost` out of the bucket of `key` if there is as much.
@@ -110,7 +130,6 @@ pub(crate) const MAX_KEYS: usize = 4096; // guess: 0.5 MiB
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const SLOW: Rate = Rate::new(10, 3);
 
@@ -149,6 +168,18 @@ mod tests {
         let mut buckets = Buckets::default();
         assert_eq!((0..10).filter(|_| buckets.take(Instant(0), "loud", SLOW, 1)).count(), 3);
         assert!(buckets.take(Instant(0), "quiet", SLOW, 1));
+    }
+
+    #[test]
+    fn who_has_rested_long_enough_is_forgotten_and_has_no_more_for_it() {
+        let mut buckets = Buckets::default();
+        assert!(buckets.take(Instant(0), "early", SLOW, 3));
+        assert!(buckets.take(Instant(299_999), "late", SLOW, 3));
+        assert_eq!(buckets.buckets.len(), 2, "control: three tenths of a second fill it");
+        assert!(buckets.take(Instant(300_000), "new", SLOW, 1));
+        assert_eq!((buckets.buckets.len(), buckets.order.len()), (2, 2));
+        assert_eq!((0..10).filter(|_| buckets.take(Instant(300_000), "early", SLOW, 1)).count(), 3);
+        assert!(!buckets.take(Instant(300_000), "late", SLOW, 1));
     }
 
     #[test]

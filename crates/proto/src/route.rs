@@ -30,15 +30,14 @@ use crate::{
     overlay::Overlay,
     seen::{MessageKey, Window},
     time::Instant,
+    trusted::{self, Boots, Draft},
 };
-pub(crate) use arrival::immutable;
 use arriving::Arrival;
 use bytes::Bytes;
-use cicada_wire::{Address, Frame, Hash, Header, HopVerdict, Kind, MAX_HOPS, MessageId, Mutable, Refusal, Status};
+use cicada_wire::{Address, Frame, Hash, Header, HopVerdict, MAX_HOPS, MessageId, Mutable, Refusal, Status};
 use copy::{Choice, Copy, CopyKey, Previous};
 pub(crate) use custody::{AHEAD_BYTES, LEAST_PATIENCE, MOST_PATIENCE, at_slowest};
 use custody::{Custody, News};
-use rand::Rng;
 use sending::{Sending, Verdict};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,6 +71,7 @@ pub(crate) struct Router {
     dialled: Window<Hash, ()>,
     /// Long messages for this peer's application that are not whole yet.
     arriving: BTreeMap<BodyId, Arrival>,
+    boots: Boots,
     /// From a message to its receipt, whoever the target.
     journey: RoundTrip,
 }
@@ -89,9 +89,10 @@ impl Router {
         if self.custody.charge(cx, length).is_err() {
             return cx.out.event(Event::SendFailed { operation, error: SendError::Full });
         }
-        let message = message_id(cx);
-        let fixed = immutable(cx, Kind::Unicast, Some(outgoing.target), message, length);
-        let sending = Sending::new(cx.now, outgoing, fixed);
+        let draft = Draft::unicast(outgoing.target, self.boots.of(cx, outgoing.target));
+        let (fixed, sealed) = trusted::make(cx, &draft, outgoing.payload.clone());
+        let message = fixed.message();
+        let sending = Sending::new(cx.now, outgoing, fixed, sealed);
         self.timers.insert((sending.due, message));
         self.sendings.insert(message, sending);
         self.first_attempts(cx, map, deliveries, message);
@@ -185,8 +186,19 @@ impl Router {
     /// What the target, or the member responsible for it, says of a message of ours.
     fn on_receipt(&mut self, cx: &mut Context<'_>, header: &Header, payload: &Bytes) {
         let from = header.fixed.origin.id();
-        let Ok(status) = Status::parse(payload) else { return cx.refuse(Some(from), Refusal::Malformed) };
-        let message = header.fixed.message;
+        let status = match trusted::open(cx, &header.fixed, payload.clone()) {
+            Ok(opened) => Status::parse(&opened).map_err(|_| Refusal::Malformed),
+            // Whoever has no keys for us, or others, can say so in no other way.
+            Err(Refusal::InTheClear) => {
+                Status::parse(payload).ok().filter(|status| status.refusal.is_some_and(trusted::is_about_keys)).ok_or(Refusal::InTheClear)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let status = match status {
+            Ok(status) => status,
+            Err(refusal) => return cx.refuse(Some(from), refusal),
+        };
+        let Some(message) = header.fixed.about else { return cx.refuse(Some(from), Refusal::Malformed) };
         // A receipt for what has had its end already is nobody's fault.
         let Some(sending) = self.sendings.get_mut(&message) else { return };
         let from_target = from == sending.target;
@@ -194,11 +206,29 @@ impl Router {
         if !from_target && !speaks_for_others {
             return cx.refuse(Some(from), Refusal::Unexpected);
         }
+        if let (true, Some(Refusal::OtherBoot), Some(boot)) = (from_target, status.refusal, status.boot) {
+            self.boots.note(cx, from, boot);
+            return self.seal_again(cx, message, boot);
+        }
         let (verdict, took) = sending.on_receipt(cx.now, from_target, status);
         if let Some(took) = took.filter(|_| sending.payload.len() <= LONG_BYTES) {
             self.journey.measured(took);
         }
         self.act(cx, message, verdict);
+    }
+
+    /// The target has started anew, or for the first time: what was sealed for another start is sealed for this one, as a message
+    /// of its own. No start has delivered it: that one would have said so.
+    fn seal_again(&mut self, cx: &mut Context<'_>, message: MessageId, boot: u64) {
+        let Some(mut sending) = self.sendings.remove(&message) else { return };
+        self.timers.remove(&(sending.timer, message));
+        self.custody.release(cx.me.id(), message, false);
+        let draft = Draft::unicast(sending.target, Some(boot));
+        let (fixed, sealed) = trusted::make(cx, &draft, sending.plain.clone());
+        sending.begin_again(cx.now, fixed, sealed);
+        let message = sending.message();
+        self.timers.insert((sending.timer, message));
+        self.sendings.insert(message, sending);
     }
 
     fn act(&mut self, cx: &mut Context<'_>, message: MessageId, verdict: Verdict) {
@@ -211,7 +241,7 @@ impl Router {
     fn finish(&mut self, cx: &mut Context<'_>, message: MessageId, result: Result<Receipt, SendError>) {
         let Some(sending) = self.sendings.remove(&message) else { return };
         self.timers.remove(&(sending.timer, message));
-        self.custody.discharge(sending.payload.len());
+        self.custody.discharge(sending.plain.len());
         let unattended = sending.options.ack != Ack::EndToEnd && result.is_ok();
         self.custody.release(cx.me.id(), message, unattended);
         let operation = sending.operation;
@@ -234,7 +264,8 @@ impl Router {
     fn end_unattended(&mut self, cx: &mut Context<'_>, message: MessageId, reached: Ack) {
         let Some(sending) = self.sendings.get(&message) else { return };
         let handed = !sending.first_hops().is_empty();
-        if sending.launched && handed && sending.options.ack == reached {
+        // Whoever seals for a start that it does not know has to hear which it is.
+        if sending.launched && handed && sending.options.ack == reached && !trusted::is_unaddressed(&sending.fixed) {
             let receipt = sending.receipt();
             self.finish(cx, message, Ok(receipt));
         }
@@ -290,7 +321,7 @@ impl Router {
             sending.on_busy(cx.now);
             return self.update_timer(message);
         }
-        let delivery = Delivery { message, origin: cx.me.origin(), payload: sending.payload.clone(), broadcast: false, path: Vec::new() };
+        let delivery = Delivery { message, origin: cx.me.origin(), payload: sending.plain.clone(), broadcast: false, path: Vec::new() };
         let path = PathReport { first_hop: cx.me.id(), relays: Vec::new(), outcome: HopOutcome::Acked };
         let receipt = Receipt { message, acked: true, paths: vec![path], round_trip: Some(cx.now.since(sending.started)) };
         deliveries.deliver(cx, delivery);
@@ -370,12 +401,6 @@ impl Router {
         let message = self.timers.first().map(|(due, _)| *due);
         [message, self.custody.next_timeout()].into_iter().flatten().min()
     }
-}
-
-pub(crate) fn message_id(cx: &mut Context<'_>) -> MessageId {
-    let mut bytes = [0; 16];
-    cx.rng.fill_bytes(&mut bytes);
-    MessageId(bytes)
 }
 
 /// Copies beyond this are not made.

@@ -7,8 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// A message of one start of one origin. The boot number keeps a restarted origin apart from its earlier self: two starts
-/// from the same seed draw the same message numbers.
+/// A message of one start of one origin. Its id follows from the other two; they stand here for those who ask whose it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct MessageKey {
     pub(crate) origin: Hash,
@@ -18,7 +17,7 @@ pub(crate) struct MessageKey {
 
 impl MessageKey {
     pub(crate) fn of(fixed: &Immutable) -> Self {
-        Self { origin: fixed.origin.id(), boot: fixed.boot, message: fixed.message }
+        Self { origin: fixed.origin.id(), boot: fixed.boot, message: fixed.message() }
     }
 }
 

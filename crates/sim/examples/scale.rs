@@ -6,8 +6,8 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures real time; the world it measures knows none")]
 
-use cicada_proto::Config;
-use cicada_sim::{Latency, Matrix, Network, World, WorldConfig};
+use cicada_proto::{Config, Route, SendOptions};
+use cicada_sim::{Latency, Matrix, Network, PeerIndex, World, WorldConfig};
 use cicada_wire::OverlayKind;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,12 @@ fn main() {
     let lookups = members.min(2000);
     let right = world.right_lookups(&peers, lookups, Duration::from_secs(30));
     clock.lap(&world, "looked up", &format!("{right} of {lookups} right"));
+    let (sent, hops, stretch) = messages(&mut world, &peers, lookups);
+    let hops_mean = hops.iter().sum::<usize>() as f64 / hops.len().max(1) as f64;
+    let stretches =
+        (stretch.iter().sum::<f64>() / stretch.len().max(1) as f64, stretch.get(stretch.len() / 2).copied().unwrap_or_default());
+    let said = format!("{sent} of {lookups} receipts, {hops_mean:.2} hops, stretch {:.2} (median {:.2})", stretches.0, stretches.1);
+    clock.lap(&world, "messages", &said);
     let origin = world.choose(&peers);
     world.broadcast(origin, vec![7; 1024]);
     let rest: Vec<_> = peers.iter().copied().filter(|who| *who != origin).collect();
@@ -45,6 +51,34 @@ fn main() {
         world.run_until_every(Duration::from_millis(500), Duration::from_secs(30), |world| world.reached(&rest, &payload).0 == rest.len());
     let (once, again) = world.reached(&rest, &payload);
     clock.lap(&world, "broadcast", &format!("{once} of {} in {whole:?}, {again} more than once", rest.len()));
+}
+
+/// Sends messages over the overlay, all at once; returns how many receipts came, over how many links each message went, and how
+/// often the direct round trip the receipt took, in order.
+fn messages(world: &mut World, peers: &[PeerIndex], count: usize) -> (usize, Vec<usize>, Vec<f64>) {
+    let began = world.now();
+    let sending: Vec<_> = (0..count)
+        .map(|_| {
+            let (from, to) = (world.choose(peers), world.choose(peers));
+            let mut options = SendOptions::default();
+            options.route = Route::Overlay;
+            let target = world.id(to);
+            (world.begin_send(from, target, vec![7; 100], options), from, to)
+        })
+        .filter(|(_, from, to)| from != to)
+        .collect();
+    world.run_for(Duration::from_secs(15));
+    let (mut came, mut hops, mut stretch) = (count - sending.len(), Vec::new(), Vec::new());
+    for (operation, from, to) in sending {
+        let Some(Ok(receipt)) = world.sent(operation) else { continue };
+        came += 1;
+        hops.extend(receipt.hops());
+        let took = world.outcome(operation).map(|(at, _)| at.since(began));
+        let direct = world.direct_latency(from, to) + world.direct_latency(to, from);
+        stretch.extend(took.filter(|_| !direct.is_zero()).map(|took| took.as_secs_f64() / direct.as_secs_f64()));
+    }
+    stretch.sort_unstable_by(f64::total_cmp);
+    (came, hops, stretch)
 }
 
 /// Measures one part after the other.

@@ -77,6 +77,35 @@ kinds! {
     Dial = "dial",
 }
 
+impl Kind {
+    /// Whether it is no part of a message's way.
+    fn is_upkeep(self) -> bool {
+        match self {
+            Self::Data | Self::HopVerdict | Self::Task | Self::Extend | Self::TaskVerdict | Self::Opaque | Self::Digest | Self::Pull => {
+                false
+            }
+            Self::Ping
+            | Self::Find
+            | Self::Neighbours
+            | Self::Attach
+            | Self::Pong
+            | Self::Found
+            | Self::NeighboursReply
+            | Self::Attached
+            | Self::RefusedReply
+            | Self::Changed
+            | Self::Hint
+            | Self::Introduce
+            | Self::Unify
+            | Self::Goodbye
+            | Self::Alarm
+            | Self::Challenge
+            | Self::Answer
+            | Self::Dial => true,
+        }
+    }
+}
+
 /// What one peer, or several together, sent.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Cost {
@@ -106,6 +135,16 @@ impl Cost {
     #[must_use]
     pub fn of(&self, kind: Kind) -> Tally {
         self.tallies[kind as usize]
+    }
+
+    /// What was sent to be and stay in the swarm: all but messages, their acknowledgements and repair.
+    #[must_use]
+    pub fn upkeep(&self) -> Tally {
+        let mut upkeep = Tally::default();
+        for kind in Kind::ALL.iter().filter(|kind| kind.is_upkeep()) {
+            upkeep += self.of(*kind);
+        }
+        upkeep
     }
 
     /// Everything that was sent.

@@ -3,6 +3,7 @@
 //! It reads no file and no clock. Whoever runs it steps through it, may stop at any step, and asks for the [`Outcome`]; what is
 //! traced can be taken step by step.
 
+mod bounds;
 mod load;
 mod outcome;
 mod plan;
@@ -16,6 +17,7 @@ use crate::{
     truth::Truth,
     world::{World, WorldConfig},
 };
+use bounds::Bounds;
 use cicada_proto::{Config, Instant};
 use load::Load;
 use plan::share_of;
@@ -46,6 +48,7 @@ pub struct Experiment {
     healing: Option<Settling>,
     healed: Option<Result<Duration, String>>,
     cost: Option<(crate::Cost, Duration, Duration)>,
+    bounds: Bounds,
 }
 
 /// What an experiment is at.
@@ -84,6 +87,8 @@ impl Experiment {
         plan.check()?;
         let mut config = Config::default();
         config.overlay = plan.overlay;
+        config.limits.links = plan.links.unwrap_or(config.limits.links);
+        config.check().map_err(|error| error.to_string())?;
         let network = plan.network.clone();
         let mut world = World::new(WorldConfig { seed: plan.seed, network, trace: plan.trace, config, ..WorldConfig::default() });
         let peers = world.add_peers(plan.peers);
@@ -100,6 +105,7 @@ impl Experiment {
             healing: None,
             healed: None,
             cost: None,
+            bounds: Bounds::default(),
         })
     }
 
@@ -130,6 +136,7 @@ impl Experiment {
             }
             Stage::Ended => {}
         }
+        self.bounds.look(&self.world);
         self.stage != Stage::Ended
     }
 
@@ -230,6 +237,8 @@ impl Experiment {
             churned: self.world.churned(),
             healed: self.healed.clone(),
             asked: self.load.as_ref().map(|load| load.so_far(&self.world)).unwrap_or_default(),
+            busiest: self.bounds.busiest,
+            broken: self.bounds.broken.clone(),
             cost,
             lived,
             working,

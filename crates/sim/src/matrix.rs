@@ -144,6 +144,12 @@ impl Matrix {
         self.places
     }
 
+    /// Which of its places these numbers stand for.
+    pub(crate) fn places_of(&self, numbers: [u64; 2]) -> [usize; 2] {
+        // A place is one of far fewer than 2^32.
+        numbers.map(|number| (number % self.places as u64) as usize)
+    }
+
     /// How many round trips were not measured, and are filled in.
     #[must_use]
     pub fn filled(&self) -> usize {

@@ -245,6 +245,15 @@ impl World {
         members.iter().try_for_each(|who| truth.tree_of_one(self, *who))
     }
 
+    /// Whether each of these members' closest (on a tree; as many as a bucket holds) are known to it or to those next to it, so that a
+    /// lookup near it hears of all of them.
+    ///
+    /// # Errors
+    /// Says who is hidden from whom.
+    pub fn closest_are_findable(&self, members: &[PeerIndex]) -> Result<(), String> {
+        Truth::of(self, members, Geometry::Tree).closest_are_findable(self)
+    }
+
     /// Whether the tables of these members are what they should be: an ordered ring with right lists, or a complete tree.
     ///
     /// # Errors

@@ -85,8 +85,7 @@ impl World {
             Latency::Uniform(least, most) => Duration::from_micros(rng.random_range(micros(*least)..=micros(*most.max(least)))),
             Latency::Pairs(distribution) => distribution.quantile(trip.share(self.seed)),
             Latency::Matrix(matrix) => {
-                // A place is one of far fewer than 2^32.
-                let [from, to] = trip.places.map(|place| (place % matrix.places() as u64) as usize);
+                let [from, to] = matrix.places_of(trip.places);
                 matrix.draw(from, to, rng)
             }
         };
@@ -99,6 +98,22 @@ impl World {
             span += reordering.by.draw(rng);
         }
         span
+    }
+
+    /// How long a packet travels from one peer to another in the mean, but for jitter, loss and queues: the yardstick of what a way
+    /// over others costs.
+    #[must_use]
+    pub fn direct_latency(&self, from: PeerIndex, to: PeerIndex) -> Duration {
+        let trip = self.trip(from, to);
+        match &self.network.latency {
+            Latency::Fixed(span) => *span,
+            Latency::Uniform(least, most) => (*least + *most) / 2,
+            Latency::Pairs(distribution) => distribution.quantile(trip.share(self.seed)),
+            Latency::Matrix(matrix) => {
+                let [from, to] = matrix.places_of(trip.places);
+                matrix.one_way(from, to)
+            }
+        }
     }
 
     /// Whether a packet that travels now is lost.

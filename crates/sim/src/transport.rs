@@ -464,7 +464,7 @@ pub(crate) fn verdict_on(frame: &Frame) -> Option<Frame> {
         Frame::Task(task, _) => Some(Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: None })),
         Frame::Data(header, _) => Some(Frame::HopVerdict(HopVerdict {
             origin: header.fixed.origin.id(),
-            message: header.fixed.message,
+            message: header.fixed.message(),
             copy: header.hop.copy,
             receipt: header.fixed.kind == Kind::Receipt,
             refusal: None,

@@ -3,7 +3,10 @@
 use crate::{peer::PeerIndex, world::World};
 use cicada_proto::{Geometry, geometry::CELLS};
 use cicada_wire::Hash;
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 /// The members of a swarm as they stand on the circle.
 #[derive(Debug)]
@@ -87,6 +90,24 @@ impl Truth {
             Some((cell, _)) => Err(format!("{} knows nobody alive in its cell {cell}", world.name(who))),
             None => Ok(()),
         }
+    }
+
+    /// Whether whoever asks those next to a member hears of all its closest: of as many as a bucket holds, each is known to the member
+    /// itself or to one of the [`TREE_CLOSEST`].
+    pub(crate) fn closest_are_findable(&self, world: &World) -> Result<(), String> {
+        let table = |who: &PeerIndex| world.table(*who).entries.iter().map(|entry| entry.record.id()).collect::<BTreeSet<_>>();
+        let tables: Vec<BTreeSet<Hash>> = self.order.iter().map(table).collect();
+        for (place, (who, me)) in self.order.iter().zip(&self.ids).enumerate() {
+            let closest = self.closest(*me, &self.cells(*me), world.peers[who.0].config.upkeep.bucket);
+            let near = closest.iter().take(TREE_CLOSEST).filter_map(|id| self.ids.binary_search(id).ok());
+            let asked: Vec<&BTreeSet<Hash>> = near.chain([place]).map(|place| &tables[place]).collect();
+            // Who is asked names itself too.
+            let mut beyond = closest.iter().skip(TREE_CLOSEST);
+            if let Some(hidden) = beyond.find(|id| !asked.iter().any(|table| table.contains(id))) {
+                return Err(format!("nobody next to {} knows {}, one of its closest", world.name(*who), world.names_of(&[*hidden])));
+            }
+        }
+        Ok(())
     }
 
     /// The cells of the tree around `me` that are not empty, far to near, each with the places of its members.

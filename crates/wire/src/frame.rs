@@ -5,9 +5,10 @@
 use crate::{
     codec::{ParseError, encode},
     hash::Hash,
-    header::{Header, MAX_EXCLUDED, MessageId, ShortId},
+    header::{Header, MAX_EXCLUDED, ShortId},
     record::SignedRecord,
     refusal::Refusal,
+    statement::MessageId,
 };
 use bytes::Bytes;
 use minicbor::{CborLen, Decode, Decoder, Encode};

@@ -1,6 +1,6 @@
 //! The header of every message that travels through the swarm.
 //!
-//! The [`Immutable`] part is the origin's: relays pass it on as it is, and the origin's signature will cover it. The
+//! The [`Immutable`] part is the origin's, see [`crate::Statement`]: relays pass it on as it is. The
 //! [`Mutable`] part belongs to the hop: each relay writes its own.
 
 use crate::{
@@ -8,8 +8,9 @@ use crate::{
     codec::{as_bytes, numbered},
     hash::{Hash, Reach},
     identity::PublicKey,
-    record::{IdKind, PeerId, UnixTime},
+    record::{IdKind, PeerId},
     refusal::Refusal,
+    statement::{Immutable, MessageId, Statement},
 };
 use minicbor::{
     CborLen, Decode, Decoder, Encode, Encoder,
@@ -30,41 +31,22 @@ pub const MAX_EXCLUDED: usize = 64; // guess: 2 KiB of ids
 /// No header is longer: the paths and the exclusions at their limits.
 pub const MAX_HEADER_BYTES: usize = 8 * 1024;
 
-/// A message's number, random, chosen by its origin.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageId(pub [u8; 16]);
-as_bytes!(MessageId, 16, |id| id.0, |bytes| MessageId(bytes));
-
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
-
-impl fmt::Debug for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "m{:02x}{:02x}{:02x}{:02x}", self.0[0], self.0[1], self.0[2], self.0[3])
-    }
-}
-
-/// A broadcast's name where many are named: the first 8 bytes of a hash over what tells it apart from all others.
+/// A broadcast's name where many are named: the first 8 bytes of its id.
 ///
-/// 64 bits are enough. Honest numbers are random, so that two of a million broadcasts share a name once in 37 million swarms. Nobody
+/// 64 bits are enough. Honest ids are as random, so that two of a million broadcasts share a name once in 37 million swarms. Nobody
 /// can make two honest messages meet, since neither is his; to make his own meet an honest one he has half a minute from when he
-/// learns its number, and 2^64 hashes to make. Even then only peers that have got his message go without the repair of the other,
+/// learns its id, and 2^64 hashes to make. Even then only peers that have got his message go without the repair of the other,
 /// which they would need only if those who should have handed it to them failed as well.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShortId(pub [u8; 8]);
 as_bytes!(ShortId, 8, |id| id.0, |bytes| ShortId(bytes));
 
 impl ShortId {
-    /// The name of the message with this number, made by this start of its origin.
+    /// The name of the broadcast with this id.
     #[must_use]
-    pub fn of(origin: Hash, boot: u64, message: MessageId) -> Self {
-        let parts: [&[u8]; 4] = [b"cicada broadcast", &origin.to_bytes(), &boot.to_be_bytes(), &message.0];
-        let hash = Hash::of(parts.concat()).to_bytes();
+    pub fn of(message: MessageId) -> Self {
         let mut short = [0; 8];
-        short.copy_from_slice(&hash[..8]);
+        short.copy_from_slice(&message.0[..8]);
         Self(short)
     }
 }
@@ -190,52 +172,6 @@ impl<C> CborLen<C> for Origin {
     }
 }
 
-/// How the origin proves that it made the message. Versioned by its number; its place is kept from the start.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
-#[non_exhaustive]
-pub enum Authentication {
-    /// Not at all: relays can alter the message.
-    #[n(0)]
-    None,
-}
-
-/// The part of a header that relays pass on as it is.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
-pub struct Immutable {
-    /// 1.
-    #[n(0)]
-    pub version: u8,
-    /// What the message is.
-    #[n(1)]
-    pub kind: Kind,
-    /// Who made it.
-    #[n(2)]
-    pub origin: Origin,
-    /// For whom; `None` for everybody.
-    #[n(3)]
-    pub target: Option<Hash>,
-    /// Its number.
-    #[n(4)]
-    pub message: MessageId,
-    /// Length of the payload in bytes.
-    #[n(5)]
-    pub length: u64,
-    /// When it was made.
-    #[n(6)]
-    pub made_at: UnixTime,
-    /// The origin's boot number.
-    #[n(7)]
-    pub boot: u64,
-    /// The origin's proof.
-    #[n(8)]
-    pub authentication: Authentication,
-}
-
-impl Immutable {
-    /// The version that this crate writes.
-    pub const VERSION: u8 = 1;
-}
-
 /// The part of a header that each relay writes anew.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode, CborLen)]
 pub struct Mutable {
@@ -284,7 +220,7 @@ pub struct Header {
 
 impl Header {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
-        if self.fixed.version != Immutable::VERSION {
+        if self.fixed.version != Statement::VERSION {
             return Err("a message of another version");
         }
         if self.hop.route.len() > MAX_SOURCE_ROUTE {
@@ -295,6 +231,9 @@ impl Header {
         }
         if self.fixed.target.is_none() != (self.fixed.kind == Kind::Broadcast) {
             return Err("a target where there should be none, or the reverse");
+        }
+        if self.fixed.about.is_some() != (self.fixed.kind == Kind::Receipt) {
+            return Err("about a message where there should be none, or the reverse");
         }
         Ok(())
     }
@@ -312,6 +251,9 @@ pub struct Status {
     /// The relays that the copy visited, as they themselves say.
     #[n(2)]
     pub path: Vec<Hash>,
+    /// With [`Refusal::OtherBoot`]: the target's boot number.
+    #[cbor(n(3), default)]
+    pub boot: Option<u64>,
 }
 
 impl Status {

@@ -16,8 +16,10 @@ mod hash;
 mod header;
 mod hello;
 mod identity;
+mod pair;
 mod record;
 mod refusal;
+mod statement;
 mod swarm;
 mod uint;
 
@@ -29,13 +31,12 @@ pub use frame::{
     Query, Reply, Task, TaskVerdict, Ticket, Unify,
 };
 pub use hash::{Hash, HashError, Offset, Reach};
-pub use header::{
-    Authentication, Header, Immutable, Kind, MAX_EXCLUDED, MAX_HEADER_BYTES, MAX_HOPS, MAX_SOURCE_ROUTE, MessageId, Mutable, Origin,
-    ShortId, Status,
-};
+pub use header::{Header, Kind, MAX_EXCLUDED, MAX_HEADER_BYTES, MAX_HOPS, MAX_SOURCE_ROUTE, Mutable, Origin, ShortId, Status};
 pub use hello::{HELLO_VERSION, Hello, HelloReply, OverlayKind, Purpose};
 pub use identity::{Identity, PublicKey, Signature};
+pub use pair::PairKeys;
 pub use record::{Capabilities, IdKind, MAX_ADDRESSES, PeerId, Record, RecordError, Role, SignedRecord, UnixTime};
 pub use refusal::Refusal;
+pub use statement::{Authentication, Immutable, MessageId, PayloadDigest, Statement};
 pub use swarm::{DATAGRAM_TAG, LinkSide, MIN_SECRET_BYTES, SecretTooShort, SwarmKeys};
 pub use uint::U256;

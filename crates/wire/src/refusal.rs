@@ -119,4 +119,14 @@ refusals! {
     NotHeld = 72, "not held";
     /// No member of the address family that the responsible peer sees has this id; one that sees both should look among the others.
     OtherFamily = 73, "not in this address family";
+    /// The payload is not the one that the message's origin speaks of.
+    Altered = 74, "altered on its way";
+    /// What a trusted peer should have sealed was not sealed with the keys that we hold for it.
+    OtherPairKey = 75, "not sealed with the keys of this pair";
+    /// A message is sealed with keys for a peer that has none for its origin.
+    NoPairKey = 76, "sealed with keys that this peer does not have";
+    /// A message of a trusted peer is not sealed.
+    InTheClear = 77, "in the clear, where keys are agreed";
+    /// A message is sealed for an earlier start of its target.
+    OtherBoot = 78, "sealed for another start of this peer";
 }

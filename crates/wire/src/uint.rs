@@ -89,6 +89,16 @@ impl U256 {
         }
     }
 
+    /// The bit at this position, counted from the lowest; `false` from 256 on.
+    #[must_use]
+    pub fn bit(self, position: u32) -> bool {
+        match position {
+            0..128 => self.lo >> position & 1 == 1,
+            128..256 => self.hi >> (position - 128) & 1 == 1,
+            256.. => false,
+        }
+    }
+
     /// The position of the highest set bit, 0 to 255; `None` for 0.
     #[must_use]
     pub fn checked_ilog2(self) -> Option<u32> {

@@ -37,6 +37,11 @@ impl Memory {
         Self { state, known, rejoin: Rejoin::default(), rng, trying: None, write_at: None, written: None, writing: None }
     }
 
+    /// The members known from before, the oldest first.
+    pub(crate) fn members(&self) -> Vec<Address> {
+        self.known.ranked()
+    }
+
     /// Something changed: it is written soon, but not with every change.
     fn changed(&mut self) {
         let earliest = self.written.map_or_else(Clock::now, |written| written + BETWEEN_WRITES);

@@ -41,6 +41,11 @@ impl Readers {
         }
     }
 
+    /// Whether there may be something to read.
+    pub(super) fn has_knocks(&self) -> bool {
+        !self.knocks.is_empty()
+    }
+
     /// The same without waiting.
     pub(super) fn next_knock(&mut self) -> Option<LinkId> {
         self.knocks.try_recv().ok()

@@ -12,6 +12,7 @@ use std::{
     collections::BTreeSet,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
+    time::Instant,
 };
 use tokio::{
     sync::mpsc,
@@ -44,6 +45,7 @@ impl Driver {
             self.flush();
             self.tell_senders().await;
             set(alarm.as_mut(), self.next_wake());
+            self.linger(inlets).await;
             tokio::select! {
                 wish = inlets.wishes.recv() => match wish {
                     Some(wish) => self.on_wish(wish),
@@ -66,6 +68,18 @@ impl Driver {
         }
         self.flush();
         self.tell_senders().await;
+    }
+
+    /// Waits awake for a moment, where that pays.
+    async fn linger(&mut self, inlets: &Inlets) {
+        let Some(until) = self.linger.begin(Instant::now()) else { return };
+        loop {
+            yield_now().await;
+            let came = self.readers.has_knocks() || !inlets.is_empty();
+            if came || Instant::now() >= until {
+                return self.linger.end(came);
+            }
+        }
     }
 
     fn is_serving(&self) -> bool {
@@ -180,6 +194,13 @@ impl Driver {
 impl Unsent {
     fn waits_for_application(&self) -> bool {
         self.delivered && !self.urgent && !self.frames.is_empty()
+    }
+}
+
+impl Inlets {
+    /// Whether there is nothing to take in but what the links' streams of control hold.
+    fn is_empty(&self) -> bool {
+        self.wishes.is_empty() && self.news.is_empty() && self.datagrams.is_empty()
     }
 }
 

@@ -8,8 +8,8 @@ use cicada_proto::{
     lists::{AccessList, Who},
 };
 use cicada_wire::{
-    Capabilities, Find, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Immutable, Kind, MessageId, Mutable, Origin, OverlayKind,
-    Purpose, Query, Record, Role, SignedRecord, SwarmKeys, Ticket, UnixTime,
+    Capabilities, Find, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Kind, Mutable, Origin, OverlayKind, PayloadDigest, Purpose,
+    Query, Record, Role, SignedRecord, Statement, SwarmKeys, Ticket, UnixTime,
 };
 use quinn::{RecvStream, SendStream};
 use std::collections::BTreeMap;
@@ -419,18 +419,20 @@ fn identity(seed: u8) -> Identity {
 
 fn data(size: usize) -> Frame {
     let origin = Origin::of_address("127.0.0.1:5000".parse().expect("an address"));
-    let fixed = Immutable {
-        version: Immutable::VERSION,
+    let fixed = Statement {
+        version: Statement::VERSION,
         kind: Kind::Unicast,
         origin,
         target: Some(Hash::of("target")),
-        message: MessageId([1; 16]),
+        number: 1,
         length: size as u64,
         made_at: UnixTime(0),
         boot: 0,
         authentication: cicada_wire::Authentication::None,
+        digest: PayloadDigest::of(&vec![7; size]),
+        about: None,
     };
-    Frame::Data(Header { fixed, hop: Mutable::default() }, Bytes::from(vec![7; size]))
+    Frame::Data(Header { fixed: fixed.into(), hop: Mutable::default() }, Bytes::from(vec![7; size]))
 }
 
 fn ping(number: u64) -> Frame {

@@ -7,9 +7,9 @@ use crate::PATIENCE;
 use bytes::Bytes;
 use cicada_proto::Geometry;
 use cicada_wire::{
-    Address, Authentication, Capabilities, Datagram, Frame, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Identity, Immutable,
-    Introduction, Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, MessageId, Mutable, Neighbours, Origin, OverlayKind, Purpose, Query, Reach,
-    Record, Refusal, Reply, Role, SignedRecord, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
+    Address, Authentication, Capabilities, Datagram, Frame, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Identity, Introduction,
+    Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, Mutable, Neighbours, Origin, OverlayKind, PayloadDigest, Purpose, Query, Reach, Record,
+    Refusal, Reply, Role, SignedRecord, Statement, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
 };
 use quinn::{ConnectError, Connecting, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use std::{
@@ -94,18 +94,20 @@ impl Attacker {
 
     /// The header of a message that it makes.
     pub(crate) fn header(&self, target: Option<Hash>, length: usize) -> Header {
-        let fixed = Immutable {
-            version: Immutable::VERSION,
+        let fixed = Statement {
+            version: Statement::VERSION,
             kind: if target.is_some() { Kind::Unicast } else { Kind::Broadcast },
             origin: Origin::of_record(&self.record),
             target,
-            message: MessageId(number().to_be_bytes()),
+            number: number() as u64,
             length: length as u64,
             made_at: now(),
             boot: 1,
             authentication: Authentication::None,
+            digest: PayloadDigest::of(&vec![b'!'; length.min(MOST_SENT)]),
+            about: None,
         };
-        Header { fixed, hop: Mutable { hop_limit: MAX_HOPS, ..Mutable::default() } }
+        Header { fixed: fixed.into(), hop: Mutable { hop_limit: MAX_HOPS, ..Mutable::default() } }
     }
 
     /// A broadcast's share for `to` on the ring, as large as an honest sender could hand over.
@@ -312,3 +314,6 @@ fn number() -> u128 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     u128::from(std::process::id()) << 64 | u128::from(NEXT.fetch_add(1, Ordering::Relaxed))
 }
+
+/// Longer messages are announced and never sent whole.
+const MOST_SENT: usize = 64 * 1024;

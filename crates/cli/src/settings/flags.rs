@@ -12,6 +12,7 @@ use clap_complete::Shell;
 
 use super::simulation::{EXAMPLES as SIM_EXAMPLES, Sim, time};
 use crate::address::HostPort;
+use crate::keygen::pair::Party;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -43,7 +44,8 @@ pub(crate) enum Action {
     /// Try a swarm in a simulated world: faults, churn, adversaries, and what they cost
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
-    /// Make an identity file: an Ed25519 key that a peer can keep
+    /// Make an identity, keys for a pair of peers that trust each other, or a secret for a swarm
+    #[command(after_help = KEYGEN_EXAMPLES)]
     Keygen(Keygen),
     /// Join a swarm as a client and tell what it looks like
     Status(Client),
@@ -109,7 +111,8 @@ pub(crate) struct Run {
     /// also without --join. Made if it is not there
     #[arg(long, value_name = "DIR", env = "CICADA_STATE", help_heading = "Swarm")]
     pub(crate) state: Option<PathBuf>,
-    /// Hosts to trust with keys exchanged beforehand (refused: this version has no trusted keys)
+    /// Peers to trust by keys exchanged beforehand, as `cicada keygen --pair` writes them: what goes
+    /// to them is sealed, what comes from them must be
     #[arg(long, value_name = "FILE", env = "CICADA_KEYS", help_heading = "Swarm")]
     pub(crate) keys: Option<PathBuf>,
     #[command(flatten)]
@@ -140,7 +143,8 @@ pub(crate) struct Swarm {
     /// CICADA_SWARM_SECRET may hold the secret itself
     #[arg(long = "swarm-secret-file", value_name = "FILE", env = "CICADA_SWARM_SECRET_FILE", help_heading = "Swarm")]
     pub(crate) secret_file: Option<PathBuf>,
-    /// Identity file made by `cicada keygen`; a fresh identity if nothing is said
+    /// File that keeps the identity; made if it is not there. Without it, and without --state, the
+    /// identity is a fresh one each time
     #[arg(long, value_name = "FILE", env = "CICADA_IDENTITY", help_heading = "Swarm")]
     pub(crate) identity: Option<PathBuf>,
 }
@@ -209,11 +213,21 @@ pub(crate) struct Demo {
 /// `cicada keygen`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Keygen {
-    /// File to write, readable by its owner only
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// Overwrite the file if there is one; the identity in it is lost. Has no environment variable
-    /// and no key in a file: who wants this says so each time
+    /// Identity file to write: an Ed25519 key that a peer can keep (--identity)
+    #[arg(value_name = "FILE", required_unless_present_any = ["pair", "closed_swarm"], conflicts_with_all = ["pair", "closed_swarm", "out"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Write two key files (--keys), one for each of these peers, so that they can trust each other.
+    /// A peer is given by the HOST:PORT that it announces, or by its id
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "closed_swarm")]
+    pub(crate) pair: Vec<Party>,
+    /// Print a secret for a swarm (--swarm-secret-file)
+    #[arg(long = "swarm")]
+    pub(crate) closed_swarm: bool,
+    /// With --pair the folder of the two files; with --swarm the file to write instead of printing
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+    /// Overwrite files; what is in them is lost. None of these flags has an environment variable
+    /// or a key in a file: who wants a secret made or lost says so each time
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -322,6 +336,13 @@ const SEND_EXAMPLES: &str = "\
 Examples:
   cicada send --join localhost:49610 localhost:49611 Hello there
   cicada send --join localhost:49610 --duplicates 3 localhost:49611 < letter.txt";
+
+const KEYGEN_EXAMPLES: &str = "\
+Examples:
+  cicada keygen me.key
+  cicada keygen --pair 10.0.0.1:49610 10.0.0.2:49610
+  cicada keygen --pair localhost:49610 localhost:49611 --out keys
+  cicada keygen --swarm --out swarm.secret";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

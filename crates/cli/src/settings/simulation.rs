@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cicada_sim::Adversary;
+use cicada_sim::{Adversary, Line};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::flags::Overlay;
@@ -30,6 +30,23 @@ pub(crate) struct Sim {
     /// Which share of all packets is lost: 0.01 or 1%
     #[arg(long, value_name = "SHARE", env = "CICADA_LOSS", default_value = "0", value_parser = share, help_heading = "World")]
     pub(crate) loss: Share,
+    /// How much longer each packet travels, drawn anew: half of the packets are late by less than this
+    #[arg(long, value_name = "TIME", env = "CICADA_JITTER", value_parser = super::flags::seconds, help_heading = "World")]
+    pub(crate) jitter: Option<Duration>,
+    /// Access lines that are bad now and then: the share of packets lost meanwhile, and for how long a line is good and bad in the
+    /// mean, as in 30%:5s:300ms
+    #[arg(long, value_name = "SHARE:GOOD:BAD", env = "CICADA_BURSTS", value_parser = bursts, help_heading = "World")]
+    pub(crate) bursts: Option<BadLines>,
+    /// What each member can send, in bytes a second, and how much may wait: 125k, 2M or 125k:64k
+    #[arg(long, value_name = "RATE[:BUFFER]", env = "CICADA_UPLINK", value_parser = line, help_heading = "World")]
+    pub(crate) uplink: Option<Line>,
+    /// What each member can receive, written likewise
+    #[arg(long, value_name = "RATE[:BUFFER]", env = "CICADA_DOWNLINK", value_parser = line, help_heading = "World")]
+    pub(crate) downlink: Option<Line>,
+    /// How many links to others a member has, at most
+    #[arg(long, value_name = "N", env = "CICADA_LINKS", default_value_t = 48,
+          value_parser = clap::value_parser!(u16).range(4..=4096), help_heading = "World")]
+    pub(crate) links: u16,
     /// Once settled, members come and go; half of them stay for less than this
     #[arg(long, value_name = "MEDIAN", env = "CICADA_CHURN", value_parser = super::flags::seconds, help_heading = "Trials")]
     pub(crate) churn: Option<Duration>,
@@ -114,6 +131,15 @@ pub(crate) struct Share {
     pub(crate) per_million: u32,
 }
 
+/// Access lines that are bad now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadLines {
+    /// What they lose meanwhile.
+    pub(crate) lost: Share,
+    pub(crate) good: Duration,
+    pub(crate) bad: Duration,
+}
+
 /// Which share of the members does what.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Adversaries {
@@ -129,6 +155,33 @@ fn share(text: &str) -> Result<Share, String> {
         Ok(_) | Err(_) => Err("wanted: a share, from 0 to 1 or from 0% to 100%".to_owned()),
     }
 }
+
+fn bursts(text: &str) -> Result<BadLines, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let [lost, good, bad] = parts[..] else { return Err("wanted: SHARE:GOOD:BAD, as in 30%:5s:300ms".to_owned()) };
+    Ok(BadLines { lost: share(lost)?, good: super::flags::seconds(good)?, bad: super::flags::seconds(bad)? })
+}
+
+fn line(text: &str) -> Result<Line, String> {
+    let (rate, buffer) = text.split_once(':').map_or((text, None), |(rate, buffer)| (rate, Some(buffer)));
+    let bytes_per_s = bytes(rate)?;
+    let buffer_bytes = buffer.map_or(Ok(bytes_per_s.div_ceil(LINE_WAITS)), bytes)?;
+    Ok(Line { bytes_per_s, buffer_bytes: if buffer.is_some() { buffer_bytes } else { buffer_bytes.max(LEAST_BUFFER) } })
+}
+
+/// A number of bytes, or of thousands (k) or millions (M).
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("k", 1000), ("M", 1_000_000)];
+    let (digits, unit) = units.into_iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes))).unwrap_or((text, 1));
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "wanted: a number of bytes above 0, as in 500000, 500k or 2M".to_owned())
+}
+
+/// A buffer of which nothing is said holds so many parts of a second.
+const LINE_WAITS: u64 = 5; // guess: 200 ms, between the shortest and the longest that routers are sold with
+
+/// And no less than that: packets come in trains.
+const LEAST_BUFFER: u64 = 16_000; // guess
 
 fn adversaries(text: &str) -> Result<Adversaries, String> {
     let (fraction, kind) = text.split_once(':').ok_or("wanted: SHARE:KIND, as in 0.1:drop")?;

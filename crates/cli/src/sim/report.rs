@@ -68,6 +68,8 @@ pub(super) fn rows(plan: &Plan, outcome: &Outcome) -> Vec<(&'static str, String)
     rows.extend(work(plan, outcome));
     let (messages, bytes) = outcome.sent_a_peer_and_second();
     rows.push(("sent", format!("{messages:.1} messages, {bytes:.0} B a peer and second")));
+    let busiest = format!("the busiest sent {} B of upkeep in a second", outcome.busiest);
+    rows.push(("bounds", outcome.broken.as_ref().map_or_else(|| format!("kept; {busiest}"), |what| format!("BROKEN: {what}; {busiest}"))));
     let events = format!("{} in {:.1} virtual s", outcome.events, outcome.virtual_time.as_secs_f64());
     rows.push(("events", events));
     rows
@@ -94,6 +96,9 @@ fn work(plan: &Plan, outcome: &Outcome) -> Vec<(&'static str, String)> {
     }
     rows.push((hops, spread(&outcome.hops(), 1.0, "")));
     rows.push(("latency", spread(&outcome.latencies(), 1e3, " ms")));
+    if plan.workload == Workload::Messages {
+        rows.push(("stretch", spread(&outcome.stretches(), 1.0, " times the direct way")));
+    }
     rows
 }
 
@@ -158,6 +163,9 @@ fn object(plan: &Plan, outcome: &Outcome, real: &Real) -> Value {
         "broadcasts": broadcasts,
         "hops": spread(&outcome.hops()),
         "latency_s": spread(&outcome.latencies()),
+        "stretch": (plan.workload == Workload::Messages).then(|| spread(&outcome.stretches())),
+        "busiest_upkeep_bytes_s": outcome.busiest,
+        "bounds_broken": outcome.broken,
         "working_s": seconds(outcome.working),
         "messages_per_peer_s": messages,
         "bytes_per_peer_s": bytes,

@@ -1,4 +1,4 @@
-//! `cicada keygen`, and peers that keep the identity it makes.
+//! `cicada keygen FILE`, and peers that keep an identity.
 
 use std::fs;
 
@@ -49,6 +49,47 @@ fn a_file_that_is_no_identity_is_refused_before_anything_is_started() {
     folder.write("me.key", "something else\n");
     let ended = Cicada::new("--interface 127.0.0.1 -p 0 --identity me.key").folder(&folder).finish();
     ended.failed(2, "identity file me.key").in_one_line();
+}
+
+#[test]
+fn a_missing_identity_is_made_and_kept() {
+    let folder = Folder::new();
+    let started = |folder: &Folder| Cicada::new("--interface 127.0.0.1 -p 0 --identity me.key").folder(folder).start();
+    let first = started(&folder);
+    let made = first.logged("made a new identity");
+    first.logged("listening");
+    drop(first);
+    let file = fs::read_to_string(folder.path().join("me.key")).unwrap();
+    assert_eq!(folder.names(), ["me.key"]);
+    let secret = file.lines().nth(1).unwrap();
+    assert!(!made.contains(secret), "{made}");
+    let second = started(&folder);
+    second.logged("listening");
+    assert!(!format!("{second:?}").contains("made a new identity"), "{second:?}");
+    assert_eq!(fs::read_to_string(folder.path().join("me.key")).unwrap(), file);
+}
+
+#[test]
+fn the_identity_file_may_be_named_by_the_environment_and_by_the_settings() {
+    let folder = Folder::new();
+    folder.write("me.key", "something else\n");
+    folder.write("cicada.toml", "identity = 'me.key'\n");
+    let by_file = Cicada::new("--interface 127.0.0.1 -p 0 --config cicada.toml").folder(&folder).finish();
+    by_file.failed(2, "identity file me.key").in_one_line();
+    let by_environment = Cicada::new("--interface 127.0.0.1 -p 0").variable("CICADA_IDENTITY", "me.key").folder(&folder).finish();
+    by_environment.failed(2, "identity file me.key").in_one_line();
+}
+
+#[cfg(unix)]
+#[test]
+fn an_identity_that_others_may_read_is_used_with_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    Cicada::new("keygen me.key").folder(&folder).finish().succeeded();
+    fs::set_permissions(folder.path().join("me.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let peer = Cicada::new("--interface 127.0.0.1 -p 0 --identity me.key").folder(&folder).start();
+    assert!(peer.logged("others may read this identity file").contains("WARN"));
+    peer.logged("listening");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 mod demo;
 mod harness;
 mod identities;
+mod keys;
 mod operating;
 mod pair;
 mod refusals;
 mod settings;
 mod sim;
 mod staying;
+mod trusted;
 mod usage;

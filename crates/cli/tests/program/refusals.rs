@@ -159,16 +159,6 @@ fn a_secret_that_could_be_guessed_is_refused() {
 }
 
 #[test]
-fn trusted_keys_are_refused_and_never_passed_over() {
-    let folder = Folder::new();
-    folder.write("keylist.json", "{\"trusted_hosts\": [{}]}");
-    let ended = Cicada::new("--interface 127.0.0.1 -p 0 --keys keylist.json").folder(&folder).finish();
-    ended.failed(2, "--keys").in_one_line();
-    let ended = Cicada::new("--interface 127.0.0.1 -p 0").variable("CICADA_KEYS", "keylist.json").folder(&folder).finish();
-    ended.failed(2, "--keys").in_one_line();
-}
-
-#[test]
 fn client_commands_say_that_they_need_an_entry_point() {
     for command in ["status", "lookup 1", "send 1 text", "cast text"] {
         Cicada::new(command).finish().failed(2, "--join HOST:PORT").in_one_line();

@@ -64,13 +64,15 @@ fn every_workload_runs_on_both_overlays_and_prints_one_json_object() {
 #[test]
 fn all_flags_go_together_and_a_file_says_the_same_as_flags() {
     let flags = "--overlay tree --latency 10ms..30ms --loss 1% --churn 30s --crash 0.25 --adversaries 0.1:drop --adversaries 10%:misroute \
-                 --workload messages --duplicates 2 --payload 100 --seed 3";
+                 --workload messages --duplicates 2 --payload 100 --seed 3 --jitter 5ms --bursts 30%:5s:300ms --uplink 1M:64k --downlink 2M \
+                 --links 12";
     let mut by_flags = object(&format!("{SMALL} {flags}"));
     assert_eq!((&by_flags["crashed"], &by_flags["adversaries"]), (&4.into(), &4.into()), "{by_flags}");
     assert!(by_flags["right"].as_u64() > Some(0), "{by_flags}");
     let folder = Folder::new();
     let file = "[sim]\npeers = 16\ncount = 40\nduration = 2\noverlay = 'tree'\nlatency = '10ms..30ms'\nloss = 0.01\nchurn = '30s'\n\
-                crash = 0.25\nadversaries = ['0.1:drop', '0.1:misroute']\nworkload = 'messages'\nduplicates = 2\npayload = 100\nseed = 3\n";
+                crash = 0.25\nadversaries = ['0.1:drop', '0.1:misroute']\nworkload = 'messages'\nduplicates = 2\npayload = 100\nseed = 3\n\
+                jitter = '5ms'\nbursts = '0.3:5s:300ms'\nuplink = '1000000:64000'\ndownlink = '2000k'\nlinks = 12\n";
     folder.write("plan.toml", file);
     let ended = finish("sim --config plan.toml --json", &folder).succeeded();
     let mut by_file: Value = serde_json::from_str(&ended.stdout[0]).expect("one JSON object");
@@ -78,6 +80,21 @@ fn all_flags_go_together_and_a_file_says_the_same_as_flags() {
         said["real"] = Value::Null;
     }
     assert_eq!(by_flags, by_file);
+}
+
+#[test]
+fn jitter_bursts_and_narrow_lines_make_messages_late() {
+    let stretch = |weather: &str| {
+        let said = object(&format!("{SMALL} --workload messages --latency 20ms --payload 2000 {weather}"));
+        assert_eq!(said["bounds_broken"], Value::Null, "{said}");
+        said["stretch"]["mean"].as_f64().expect("messages have a stretch")
+    };
+    let clear = stretch("");
+    assert!((0.99..4.0).contains(&clear), "control: some hops of 20 ms each: {clear}");
+    for weather in ["--jitter 30ms", "--bursts 50%:1s:1s", "--uplink 50k", "--downlink 50k:16k", "--links 4"] {
+        let late = stretch(weather);
+        assert!(late > clear * 1.05, "{weather}: {late} against {clear}");
+    }
 }
 
 #[test]
@@ -181,6 +198,9 @@ fn what_cannot_be_is_refused_in_one_line_with_its_place() {
     folder.write("plan.toml", "[sim]\nloss = 2\n");
     for (arguments, part) in [
         ("sim --loss 1.5", "'--loss <SHARE>': wanted: a share"),
+        ("sim --bursts 30%:5s", "'--bursts <SHARE:GOOD:BAD>': wanted: SHARE:GOOD:BAD"),
+        ("sim --uplink 0", "'--uplink <RATE[:BUFFER]>': wanted: a number of bytes above 0"),
+        ("sim --downlink 1M:x", "'--downlink <RATE[:BUFFER]>': wanted: a number of bytes above 0"),
         ("sim --crash 101%", "'--crash <SHARE>': wanted: a share"),
         ("sim --peers 1", "'--peers <N>'"),
         ("sim --churn 0", "'--churn <MEDIAN>': wanted: seconds"),

@@ -49,6 +49,11 @@ impl Broadcaster {
     /// A body is whole.
     pub(crate) fn on_arrived(&mut self, cx: &mut Context<'_>, deliveries: &mut Deliveries, body: BodyId, payload: Bytes) {
         let Some(key) = self.with_body(body) else { return };
+        if self.recent.get(&key).is_some_and(|recent| !recent.fixed.is_of(&payload)) {
+            // Whoever offers it is asked for it as if it had not been heard of.
+            cx.refuse(None, Refusal::Altered);
+            return self.forget(cx, key);
+        }
         if let Some(recent) = self.recent.get_mut(&key) {
             recent.payload = Body::Whole(payload.clone());
             recent.flow = None;

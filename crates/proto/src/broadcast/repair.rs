@@ -41,7 +41,7 @@ pub(super) struct Repair {
 
 /// A broadcast's name in digests.
 fn short(key: MessageKey) -> ShortId {
-    ShortId::of(key.origin, key.boot, key.message)
+    ShortId::of(key.message)
 }
 
 impl Repair {

@@ -106,7 +106,7 @@ pub(super) fn refuse_frame(cx: &mut Context<'_>, link: LinkId, frame: &Frame, re
         Frame::Query(ticket, _) => Frame::Reply(*ticket, Reply::Refused(refusal)),
         Frame::Data(header, _) => Frame::HopVerdict(HopVerdict {
             origin: header.fixed.origin.id(),
-            message: header.fixed.message,
+            message: header.fixed.message(),
             copy: header.hop.copy,
             receipt: header.fixed.kind == Kind::Receipt,
             refusal: Some(refusal),

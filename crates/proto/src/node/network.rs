@@ -138,6 +138,11 @@ impl Machines {
         for _ in 0..scope::retain_frame(&mut frame, &mut |told| self.may_hear(cx, record.id(), told)) {
             cx.refuse(Some(record.id()), Refusal::OverBudget);
         }
+        if !is_genuine(&frame, &body) {
+            cx.refuse(Some(record.id()), Refusal::Altered);
+            // Whoever hands a message on has checked it: nobody else can have altered this one.
+            return cx.out.transmits.push_back(Transmit::Close { link: id, reason: Refusal::Altered });
+        }
         match frame {
             Frame::Query(ticket, query) => {
                 let reply = self.answer(cx, &record, remote, proven.as_ref(), &query);
@@ -275,6 +280,28 @@ impl Machines {
         if let Some(record) = name.filter(|record| cx.address(record) == Some(to) && scope::allowed(record, families, from)) {
             cx.step(Step::Candidates { from: record.id(), records: vec![record] });
         }
+    }
+}
+
+/// Whether a message's payload is the one that its origin speaks of, as far as it is here.
+fn is_genuine(frame: &Frame, body: &Body) -> bool {
+    let Body::Whole(payload) = body else { return true };
+    match frame {
+        Frame::Data(header, _) => header.fixed.is_of(payload),
+        Frame::Task(task, _) => task.extend || task.offset > 0 || task.header.fixed.is_of(payload),
+        Frame::Query(..)
+        | Frame::Reply(..)
+        | Frame::Changed(_)
+        | Frame::Hint(_)
+        | Frame::Introduce(_)
+        | Frame::Unify(_)
+        | Frame::Alarm
+        | Frame::Goodbye(_)
+        | Frame::HopVerdict(_)
+        | Frame::TaskVerdict(_)
+        | Frame::Digest(_)
+        | Frame::Pull(_)
+        | Frame::Opaque(_) => true,
     }
 }
 

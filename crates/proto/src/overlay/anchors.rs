@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 /// The first [`ANCHORS`] members after the first `list` of `clockwise` whose subnets are not crowded; nobody while the list is
 /// not crowded itself.
-pub(crate) fn anchors(clockwise: &[Hash], list: usize, address: impl Fn(Hash) -> Option<Address>, limits: &Limits) -> Vec<Hash> {
-    let capped = |id: &Hash| address(*id).map(Address::ip).filter(|ip| !limits.is_exempt(*ip));
+pub(crate) fn anchors<T>(clockwise: &[(Hash, T)], list: usize, address: impl Fn(&T) -> Option<Address>, limits: &Limits) -> Vec<Hash> {
+    let capped = |(_, member): &(Hash, T)| address(member).map(Address::ip).filter(|ip| !limits.is_exempt(*ip));
     let (list, beyond) = clockwise.split_at(list.min(clockwise.len()));
     let listed: Vec<IpAddr> = list.iter().filter_map(capped).collect();
     let most = limits.members_per_subnet.min(list.len() / 2).max(1);
@@ -21,7 +21,8 @@ pub(crate) fn anchors(clockwise: &[Hash], list: usize, address: impl Fn(Hash) ->
     if !listed.iter().any(is_crowded) {
         return Vec::new();
     }
-    beyond.iter().filter(|id| !capped(id).is_some_and(|ip| is_crowded(&ip))).take(ANCHORS).copied().collect()
+    let outside = beyond.iter().filter(|member| !capped(member).is_some_and(|ip| is_crowded(&ip)));
+    outside.take(ANCHORS).map(|(id, _)| *id).collect()
 }
 
 const ANCHORS: usize = 4; // guess: enough that one of them lives
@@ -51,8 +52,8 @@ mod tests {
     fn anchored<'a>(ips: &[&'a str], list: usize) -> Vec<&'a str> {
         let id = |place: usize| Hash(U256::power_of_two(place as u32).expect("a small number"));
         let by_id: BTreeMap<Hash, &'a str> = ips.iter().enumerate().map(|(place, ip)| (id(place), *ip)).collect();
-        let address = |id: Hash| Some(format!("{}:2000", by_id[&id]).parse().expect("an address"));
-        let clockwise: Vec<Hash> = by_id.keys().copied().collect();
+        let address = |ip: &&str| Some(format!("{ip}:2000").parse().expect("an address"));
+        let clockwise: Vec<(Hash, &str)> = by_id.iter().map(|(id, ip)| (*id, *ip)).collect();
         anchors(&clockwise, list, address, &Limits::default()).iter().map(|id| by_id[id]).collect()
     }
 }

@@ -128,7 +128,7 @@ impl Overlay {
     /// Members that a link should stand to, the most wanted first. Links to those in `linked` stand or are being made; those in
     /// `avoided` should be left alone for now.
     #[must_use]
-    pub fn wanted_links(&self, linked: &[Hash], avoided: &[Hash]) -> Vec<SignedRecord> {
+    pub fn wanted_links(&self, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
         match self {
             // The ring wants certain members and nobody in their place.
             Self::Ring(ring) => ring.wanted_links(),
@@ -136,10 +136,13 @@ impl Overlay {
         }
     }
 
-    /// What a link to `peer` is worth when links to `others` stand as well.
+    /// What a link to `peer` is worth when links to `others` stand as well. The ring does not look at them.
     #[must_use]
-    pub fn rank(&self, peer: Hash, others: &[Hash]) -> Rank {
-        both!(self, overlay => overlay.rank(peer, others))
+    pub fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
+        match self {
+            Self::Ring(ring) => ring.rank(peer),
+            Self::Tree(tree) => tree.rank(peer, others),
+        }
     }
 
     /// The tables for people to look at. The links are the caller's to mark.

@@ -54,6 +54,8 @@ pub struct Ring {
     known: BTreeMap<Hash, Known>,
     /// What follows from `known`.
     shape: Shape,
+    /// And from that: whom links should stand to.
+    wanted: Vec<Hash>,
     strangers: Strangers,
     candidates: Candidates,
     doubts: Doubts,
@@ -79,6 +81,7 @@ impl Ring {
             me,
             known: BTreeMap::new(),
             shape: Shape::default(),
+            wanted: Vec::new(),
             strangers: Strangers::default(),
             candidates: Candidates::default(),
             doubts: Doubts::default(),
@@ -143,11 +146,11 @@ impl Ring {
         Found { closer, responsible, attached: None }
     }
 
-    pub(crate) fn wanted_links(&self) -> Vec<SignedRecord> {
-        self.shape.wanted_links().iter().filter_map(|id| self.record(*id).cloned()).collect()
+    pub(crate) fn wanted_links(&self) -> Vec<&SignedRecord> {
+        self.wanted.iter().filter_map(|id| self.record(*id)).collect()
     }
 
-    pub(crate) fn rank(&self, peer: Hash, _others: &[Hash]) -> Rank {
+    pub(crate) fn rank(&self, peer: Hash) -> Rank {
         self.shape.rank(self.id(), peer, self.known.contains_key(&peer))
     }
 
@@ -418,6 +421,7 @@ impl Ring {
             return;
         }
         let old = std::mem::replace(&mut self.shape, shape);
+        self.wanted = self.shape.wanted_links();
         let changed = old.predecessor != self.shape.predecessor || old.successors != self.shape.successors;
         if changed {
             let nearest = self.shape.successors.clone();
@@ -430,16 +434,23 @@ impl Ring {
 
     /// Keeps the set bounded: of those that have no place in the shape the longest silent goes.
     fn drop_spares(&mut self, cx: &mut Context<'_>) {
+        if self.known.len() <= SPARES + self.shape.len() {
+            return;
+        }
+        let places = self.shape.places();
         while self.known.len() > SPARES + self.shape.len() {
-            let spare = |id: &Hash| !self.shape.has_place(*id) && !is_linked(cx, *id);
-            let oldest = self.known.iter().filter(|(id, _)| spare(id)).min_by_key(|(id, known)| (known.heard, **id)).map(|(id, _)| *id);
-            let Some(oldest) = oldest else { return };
+            let oldest = |(_, a): &(&Hash, &Known), (_, b): &(&Hash, &Known)| a.heard.cmp(&b.heard);
+            let spares = self.known.iter().filter(|(id, _)| !places.contains(id) && !is_linked(cx, **id));
+            let Some(oldest) = spares.min_by(oldest).map(|(id, _)| *id) else { return };
             self.known.remove(&oldest);
             cx.out.event(Event::PeerLeft { peer: oldest, politely: false });
         }
     }
 
     fn prove_candidates(&mut self, cx: &mut Context<'_>) {
+        if !self.candidates.look(cx.now) {
+            return;
+        }
         let room = (cx.config.limits.challenges / 2).max(1);
         let me = self.me.id();
         let last = self.hoped_for_last(cx.now);

@@ -111,11 +111,11 @@ impl Tree {
     }
 
     /// Those to `linked` stand; those to `avoided` should not be tried now.
-    pub(crate) fn wanted_links(&self, linked: &[Hash], avoided: &[Hash]) -> Vec<SignedRecord> {
+    pub(crate) fn wanted_links(&self, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
         self.buckets.wanted_links(linked, avoided, self.id())
     }
 
-    pub(crate) fn rank(&self, peer: Hash, others: &[Hash]) -> Rank {
+    pub(crate) fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
         self.buckets.rank(peer, others)
     }
 

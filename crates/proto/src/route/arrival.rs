@@ -12,9 +12,10 @@ use crate::{
     event::Delivery,
     links::LinkId,
     seen::{MessageKey, check_time, remember_until},
+    trusted::{self, Draft},
 };
 use bytes::Bytes;
-use cicada_wire::{Authentication, Frame, Hash, Header, Immutable, Kind, MAX_HOPS, MessageId, Mutable, Refusal, Role, Status};
+use cicada_wire::{Frame, Hash, Header, Kind, MAX_HOPS, Mutable, Refusal, Role, Status};
 
 impl Router {
     /// A unicast or a receipt arrived on a link.
@@ -36,7 +37,7 @@ impl Router {
         let result = if role != Role::Member && header.fixed.origin.id() != from {
             // Clients and leaves carry nothing for others.
             Err(Refusal::Unexpected)
-        } else if payload.len() > cx.config.limits.message_bytes {
+        } else if payload.len() > cx.config.limits.message_bytes + trusted::seal_bytes(&header.fixed) {
             Err(Refusal::TooLarge)
         } else if header.fixed.target == Some(cx.me.id()) {
             match payload {
@@ -109,7 +110,7 @@ impl Router {
         let key = CopyKey::of(header);
         match self.custody.previous(cx, key) {
             // By the same hop again: the receipt was lost, perhaps with its link, unless it is here still.
-            Some(Previous::Hop(previous)) if previous == from && !self.custody.holds(key.of_receipt(cx.me.id())) => {}
+            Some(Previous::Hop(previous)) if previous == from && !self.custody.holds_receipt(cx.me.id(), key) => {}
             // By two hops: one receipt is on its way already.
             Some(Previous::Hop(_) | Previous::Here) => return None,
             // A receipt from the target itself comes by no other way.
@@ -146,12 +147,13 @@ impl Router {
             return Ok(());
         }
         check_time(cx, fixed.made_at)?;
+        let payload = trusted::open(cx, fixed, payload).inspect_err(|refusal| cx.refuse(Some(fixed.origin.id()), *refusal))?;
         if !deliveries.has_room(cx) {
             return Err(Refusal::Busy);
         }
         self.seen.insert(cx.now, key, (), remember_until(cx, fixed.made_at), cx.config.limits.seen);
         let path = header.hop.path.clone();
-        deliveries.deliver(cx, Delivery { message: fixed.message, origin: fixed.origin, payload, broadcast: false, path });
+        deliveries.deliver(cx, Delivery { message: fixed.message(), origin: fixed.origin, payload, broadcast: false, path });
         Ok(())
     }
 
@@ -165,10 +167,17 @@ impl Router {
         about: &Header,
         refusal: Option<Refusal>,
     ) -> Option<Hash> {
-        let status = Status { copy: about.hop.copy, refusal, path: about.hop.path.clone() };
-        let payload = Bytes::from(status.to_bytes());
+        let boot = (refusal == Some(Refusal::OtherBoot)).then_some(cx.me.boot);
+        let status = Status { copy: about.hop.copy, refusal, path: about.hop.path.clone(), boot };
         let origin = about.fixed.origin.id();
-        let fixed = immutable(cx, Kind::Receipt, Some(origin), about.fixed.message, payload.len());
+        let draft = Draft {
+            kind: Kind::Receipt,
+            target: Some(origin),
+            about: Some(about.fixed.message()),
+            boot: Some(about.fixed.boot),
+            clear: refusal.is_some_and(trusted::is_about_keys),
+        };
+        let (fixed, payload) = trusted::make(cx, &draft, Bytes::from(status.to_bytes()));
         let hop =
             Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, patient: about.hop.patient && refusal.is_none(), ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);
@@ -177,20 +186,5 @@ impl Router {
             cx.refuse(Some(origin), refusal);
             None
         })
-    }
-}
-
-/// The origin's part of a header that begins here.
-pub(crate) fn immutable(cx: &Context<'_>, kind: Kind, target: Option<Hash>, message: MessageId, length: usize) -> Immutable {
-    Immutable {
-        version: Immutable::VERSION,
-        kind,
-        origin: cx.me.origin(),
-        target,
-        message,
-        length: length as u64,
-        made_at: cx.clock,
-        boot: cx.me.boot,
-        authentication: Authentication::None,
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     deliver::Deliveries,
     outbox::Transmit,
     seen::{MessageKey, check_time},
+    trusted,
 };
 use bytes::Bytes;
 use cicada_wire::{Hash, Header, Kind, Refusal};
@@ -45,6 +46,9 @@ impl Router {
             Some(None)
         } else if let Err(refusal) = check_time(cx, fixed.made_at) {
             Some(Some(refusal))
+        } else if let Err(refusal) = trusted::check(cx, fixed) {
+            cx.refuse(Some(fixed.origin.id()), refusal);
+            Some(Some(refusal))
         } else if deliveries.has_room(cx) {
             None
         } else {
@@ -72,7 +76,12 @@ impl Router {
     pub(crate) fn on_arrived(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, body: BodyId, payload: Bytes) {
         let Some(Arrival { from, header, length }) = self.arriving.remove(&body) else { return };
         self.custody.discharge(length);
-        let result = self.accept(cx, deliveries, &header, payload);
+        let result = if header.fixed.is_of(&payload) {
+            self.accept(cx, deliveries, &header, payload)
+        } else {
+            cx.refuse(None, Refusal::Altered);
+            Err(Refusal::Altered)
+        };
         self.answer(cx, map, from, &header, result.err());
         if result.is_ok() {
             self.let_go_of_copies(cx, &header);

@@ -23,18 +23,14 @@ impl CopyKey {
             Kind::Receipt => true,
             Kind::Unicast | Kind::Broadcast => false,
         };
-        Self { origin: header.fixed.origin.id(), receipt, message: header.fixed.message, copy: header.hop.copy }
+        Self { origin: header.fixed.origin.id(), receipt, message: header.fixed.message(), copy: header.hop.copy }
     }
 
     /// Of a receipt's header: the copy that it is about.
     pub(super) fn of_message(header: &Header) -> Self {
         let origin = header.fixed.target.unwrap_or_else(|| header.fixed.origin.id());
-        Self { origin, receipt: false, message: header.fixed.message, copy: header.hop.copy }
-    }
-
-    /// The receipt of `target` for this copy.
-    pub(super) fn of_receipt(self, target: Hash) -> Self {
-        Self { origin: target, receipt: true, ..self }
+        let message = header.fixed.about.unwrap_or_else(|| header.fixed.message());
+        Self { origin, receipt: false, message, copy: header.hop.copy }
     }
 
     pub(super) fn of_verdict(verdict: &HopVerdict) -> Self {

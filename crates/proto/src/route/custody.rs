@@ -244,6 +244,14 @@ impl Custody {
         self.copies.values().any(|copy| copy.payload.is(body))
     }
 
+    /// Whether a receipt of `me` about this copy is in our hands still.
+    pub(super) fn holds_receipt(&self, me: Hash, about: CopyKey) -> bool {
+        let first = CopyKey { origin: me, receipt: true, message: MessageId([0; 16]), copy: 0 };
+        let last = CopyKey { message: MessageId([u8::MAX; 16]), copy: u8::MAX, ..first };
+        let is_about = |copy: &Copy| copy.header.fixed.about == Some(about.message) && copy.header.hop.copy == about.copy;
+        self.copies.range(first..=last).any(|(_, copy)| is_about(copy))
+    }
+
     /// Whether this copy is in our hands still.
     pub(super) fn holds(&self, key: CopyKey) -> bool {
         self.copies.contains_key(&key)

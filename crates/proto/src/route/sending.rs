@@ -15,6 +15,9 @@ pub(super) struct Sending {
     pub(super) operation: Operation,
     pub(super) target: Hash,
     pub(super) address: Option<Address>,
+    /// What the application has given.
+    pub(super) plain: Bytes,
+    /// The same as it travels.
     pub(super) payload: Bytes,
     pub(super) options: SendOptions,
     pub(super) fixed: Immutable,
@@ -57,6 +60,8 @@ enum Trouble {
     NoSuchPeer(u32),
     /// The target's application takes no more.
     Busy(u32),
+    /// The target, or somebody in its name, says that keys are wanting.
+    Keys(u32, Refusal),
     /// The direct link is not there.
     NoLink(u32),
 }
@@ -71,13 +76,15 @@ pub(super) enum Verdict {
 }
 
 impl Sending {
-    pub(super) fn new(now: Instant, outgoing: super::Outgoing, fixed: Immutable) -> Self {
-        let super::Outgoing { operation, target, address, payload, options } = outgoing;
+    /// `fixed` and `payload` are the message as it travels.
+    pub(super) fn new(now: Instant, outgoing: super::Outgoing, fixed: Immutable, payload: Bytes) -> Self {
+        let super::Outgoing { operation, target, address, payload: plain, options } = outgoing;
         let deadline = now + options.timeout.saturating_add(super::at_slowest(payload.len())).min(LONGEST);
         Self {
             operation,
             target,
             address,
+            plain,
             payload,
             options,
             fixed,
@@ -94,8 +101,16 @@ impl Sending {
         }
     }
 
+    /// The message travels as another one from now on; its first attempt is due.
+    pub(super) fn begin_again(&mut self, now: Instant, fixed: Immutable, payload: Bytes) {
+        (self.fixed, self.payload) = (fixed, payload);
+        (self.attempts, self.slots, self.trouble) = (Vec::new(), 0, Trouble::Silence(0));
+        self.due = now.min(self.deadline);
+        self.timer = self.due;
+    }
+
     pub(super) fn message(&self) -> MessageId {
-        self.fixed.message
+        self.fixed.message()
     }
 
     /// A further attempt for copy `slot`: its number, unless all numbers are used up.
@@ -137,7 +152,7 @@ impl Sending {
     pub(super) fn wait_for_receipt(&mut self, now: Instant, usual: Duration) {
         let times = match self.trouble {
             Trouble::Silence(times) => times,
-            Trouble::NoRoute(_) | Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::NoLink(_) => 0,
+            Trouble::NoRoute(_) | Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::Keys(..) | Trouble::NoLink(_) => 0,
         };
         self.due = (now + (usual * 2u32.pow(times.min(3))).min(LONGEST_WAIT.max(usual))).min(self.deadline);
     }
@@ -149,7 +164,7 @@ impl Sending {
                 self.trouble = Trouble::Silence(times.saturating_add(1));
                 true
             }
-            Trouble::NoRoute(_) | Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::NoLink(_) => false,
+            Trouble::NoRoute(_) | Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::Keys(..) | Trouble::NoLink(_) => false,
         }
     }
 
@@ -163,7 +178,7 @@ impl Sending {
         match self.trouble {
             Trouble::NoRoute(_) | Trouble::NoLink(_) => !self.is_acked(),
             Trouble::Silence(_) => self.dialling.is_some(),
-            Trouble::NoSuchPeer(_) | Trouble::Busy(_) => false,
+            Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::Keys(..) => false,
         }
     }
 
@@ -233,6 +248,15 @@ impl Sending {
                 self.due = (now + *pause).min(self.deadline);
             }
             Refusal::Busy => self.on_busy(now),
+            // Not sealed, so it may be somebody else's word: the target itself is given time to say better.
+            Refusal::OtherPairKey | Refusal::NoPairKey | Refusal::InTheClear => {
+                let times = if let Trouble::Keys(times, _) = self.trouble { times } else { 0 };
+                let Some(pause) = ASK_AGAIN[1..].get(times as usize) else {
+                    return Verdict::End(Err(SendError::Refused { target: self.target, reason: refusal }));
+                };
+                self.trouble = Trouble::Keys(times + 1, refusal);
+                self.due = (now + *pause).min(self.deadline);
+            }
             Refusal::WrongTime | Refusal::TooLarge => {
                 return Verdict::End(Err(SendError::Refused { target: self.target, reason: refusal }));
             }
@@ -269,6 +293,7 @@ impl Sending {
         let underway = self.attempts.iter().any(|attempt| attempt.first_hop.is_some() && attempt.outcome == HopOutcome::Pending);
         Err(match self.trouble {
             Trouble::Busy(_) => SendError::Busy { target },
+            Trouble::Keys(_, reason) => SendError::Refused { target, reason },
             Trouble::NoSuchPeer(_) => SendError::NoSuchPeer { target },
             Trouble::NoLink(_) if !underway => SendError::NoLink { target },
             Trouble::NoRoute(_) if !underway && self.options.route == Route::Direct => SendError::NoLink { target },

@@ -1,6 +1,6 @@
 //! A delegate, seen from its links.
 
-use crate::desk::{Desk, ME, hello, id, unicast};
+use crate::desk::{Desk, ME, amend, for_all, hello, id, unicast};
 use cicada_proto::{Command, Config, Event, SendError};
 use cicada_wire::*;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn up_to(from: u8, last: u8) -> Reach {
 
 fn task(ticket: u64, reach: Reach) -> Task {
     let mut header = unicast(0x05, id(0), 1);
-    (header.fixed.kind, header.fixed.target, header.hop.reach) = (Kind::Broadcast, None, Some(reach));
+    for_all(&mut header, reach);
     Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false, avoided: vec![], offset: 0 }
 }
 
@@ -115,7 +115,8 @@ fn who_is_left_out_takes_nothing_and_passes_the_wish_on() {
     let tasks = desk.tasks();
     assert!(tasks.iter().all(|(to, task)| *to != id(0x60) && task.excluded.contains(&id(0x60))));
     let mut me = task(1, up_to(ME, 0x90));
-    (me.excluded, me.header.fixed.message) = (vec![id(ME)], MessageId([2; 16]));
+    amend(&mut me.header, |said| said.number = 2);
+    me.excluded = vec![id(ME)];
     desk.task_verdicts();
     desk.hear(id(0x10), Frame::Task(me, hello()));
     assert_eq!(desk.task_verdicts(), [(id(0x10), Some(Refusal::Unexpected))]);
@@ -192,7 +193,7 @@ fn a_client_begins_only_its_own_broadcasts() {
     desk.hear(client, body(1, Reach::ALL));
     assert_eq!(desk.task_verdicts(), [(client, Some(Refusal::Unexpected))]);
     let mut own = task(2, Reach::ALL);
-    own.header.fixed.origin = Origin::of_key(Identity::from_seed(&[5; 32]).public(), None);
+    amend(&mut own.header, |said| said.origin = Origin::of_key(Identity::from_seed(&[5; 32]).public(), None));
     desk.hear(client, Frame::Task(own, hello()));
     assert_eq!(desk.task_verdicts(), [(client, None)]);
     assert_eq!(desk.tasks().len(), 5, "we are its root");
@@ -206,7 +207,7 @@ fn bodies_are_bounded_and_those_in_use_stay() {
     let mut desk = Desk::linked_to(config, &[0x10, 0x40]);
     let of = |number: u8, ticket: u64| {
         let mut task = task(ticket, up_to(ME, 0x50));
-        task.header.fixed.message = MessageId([number; 16]);
+        amend(&mut task.header, |said| said.number = u64::from(number));
         Frame::Task(task, hello())
     };
     desk.hear(id(0x10), of(1, 1));

@@ -175,6 +175,11 @@ impl Desk {
     }
 
     /// Lets time pass, with the wake-ups that the node wishes.
+    /// The wall time is told.
+    pub(crate) fn clock(&mut self, clock: UnixTime) {
+        self.input(Input::Clock(clock));
+    }
+
     pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while let Some((at, _)) = self.node.next_timeout().filter(|(at, _)| *at <= end) {
@@ -286,6 +291,11 @@ impl Desk {
         pulls
     }
 
+    /// How many links stand.
+    pub(crate) fn links(&self) -> usize {
+        self.links.len()
+    }
+
     /// How many messages the application has got.
     pub(crate) fn delivered(&self) -> usize {
         self.events.iter().filter(|event| matches!(event, Event::Delivered(_))).count()
@@ -294,18 +304,33 @@ impl Desk {
 
 /// A unicast from the peer `from` for `target`, as its first copy.
 pub(crate) fn unicast(from: u8, target: Hash, number: u8) -> Header {
-    let fixed = Immutable {
-        version: Immutable::VERSION,
+    let fixed = Statement {
+        version: Statement::VERSION,
         kind: Kind::Unicast,
         origin: Origin::of_data(id(from), None),
         target: Some(target),
-        message: MessageId([number; 16]),
+        number: u64::from(number),
         length: 5,
         made_at: START,
         boot: 9,
         authentication: Authentication::None,
+        digest: PayloadDigest::of(&hello()),
+        about: None,
     };
-    Header { fixed, hop: Mutable { hop_limit: MAX_HOPS, ..Mutable::default() } }
+    Header { fixed: fixed.into(), hop: Mutable { hop_limit: MAX_HOPS, ..Mutable::default() } }
+}
+
+/// Lets the origin say something else; that makes another message.
+pub(crate) fn amend(header: &mut Header, change: impl FnOnce(&mut Statement)) {
+    let mut statement = Statement::from(header.fixed.clone());
+    change(&mut statement);
+    header.fixed = statement.into();
+}
+
+/// The same as a broadcast.
+pub(crate) fn for_all(header: &mut Header, reach: Reach) {
+    amend(header, |said| (said.kind, said.target) = (Kind::Broadcast, None));
+    header.hop.reach = Some(reach);
 }
 
 pub(crate) fn hello() -> Bytes {
@@ -316,7 +341,7 @@ pub(crate) fn hello() -> Bytes {
 pub(crate) fn verdict(header: &Header, refusal: Option<Refusal>) -> Frame {
     Frame::HopVerdict(HopVerdict {
         origin: header.fixed.origin.id(),
-        message: header.fixed.message,
+        message: header.fixed.message(),
         copy: header.hop.copy,
         receipt: header.fixed.kind == Kind::Receipt,
         refusal,

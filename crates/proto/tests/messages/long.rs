@@ -1,6 +1,6 @@
 //! Long payloads, which are handed on while they arrive.
 
-use crate::desk::{Desk, ME, id, status, unicast, verdict};
+use crate::desk::{Desk, ME, amend, for_all, id, status, unicast, verdict};
 use bytes::Bytes;
 use cicada_proto::{Body, BodyId, Command, Config, SendOptions, StreamId};
 use cicada_wire::*;
@@ -16,7 +16,7 @@ fn payload() -> Bytes {
 
 fn message(from: u8, target: Hash, number: u8, copy: u8) -> Frame {
     let mut header = unicast(from, target, number);
-    header.fixed.length = LENGTH as u64;
+    amend(&mut header, |said| (said.length, said.digest) = (LENGTH as u64, PayloadDigest::of(&payload())));
     header.hop.copy = copy;
     Frame::Data(header, Bytes::new())
 }
@@ -24,8 +24,8 @@ fn message(from: u8, target: Hash, number: u8, copy: u8) -> Frame {
 fn task(ticket: u64, number: u8) -> Frame {
     let mut header = unicast(0x05, id(0), number);
     let reach = Reach(id(0x90).0.wrapping_sub(id(ME).0));
-    (header.fixed.kind, header.fixed.target, header.hop.reach) = (Kind::Broadcast, None, Some(reach));
-    header.fixed.length = LENGTH as u64;
+    for_all(&mut header, reach);
+    amend(&mut header, |said| (said.length, said.digest) = (LENGTH as u64, PayloadDigest::of(&payload())));
     Frame::Task(Task { ticket: Ticket(ticket), header, excluded: vec![], extend: false, avoided: vec![], offset: 0 }, Bytes::new())
 }
 
@@ -148,7 +148,7 @@ fn what_there_is_no_room_for_is_refused_at_its_head() {
     desk.hear_of(id(0x40), message(0x40, id(ME), 2, 0), OTHER, LENGTH);
     assert_eq!(desk.verdicts(), [(id(0x40), Some(Refusal::OverBudget))]);
     let Frame::Data(mut header, _) = message(0x60, id(ME), 3, 0) else { panic!("a message") };
-    header.fixed.length += 1;
+    amend(&mut header, |said| said.length += 1);
     desk.hear_of(id(0x60), Frame::Data(header, Bytes::new()), BodyId(72), LENGTH + 1);
     assert_eq!(desk.verdicts(), [(id(0x60), Some(Refusal::TooLarge))]);
     assert_eq!(desk.bodies.discarded, [OTHER, BodyId(72)]);
@@ -219,7 +219,8 @@ fn what_carries_no_message_cannot_be_long() {
 const HERE: usize = 300_000;
 
 fn name(number: u8) -> ShortId {
-    ShortId::of(id(0x05), 9, MessageId([number; 16]))
+    let Frame::Task(task, _) = task(5, number) else { panic!("a task") };
+    ShortId::of(task.header.fixed.message())
 }
 
 fn offer(number: u8) -> Frame {
@@ -349,9 +350,9 @@ fn what_has_stopped_makes_room_for_what_comes() {
 fn parts_that_do_not_fit_are_refused() {
     let mut desk = broken_off(8);
     let mut longer = part(1, HERE);
-    longer.header.fixed.length -= 1;
+    amend(&mut longer.header, |said| said.length -= 1);
     let mut later = part(1, HERE);
-    later.header.fixed.made_at.0 += 1;
+    amend(&mut later.header, |said| said.made_at.0 += 1);
     for (number, (wrong, refusal)) in [
         (part(1, HERE + 1), Refusal::Unexpected),
         (longer, Refusal::Unexpected),

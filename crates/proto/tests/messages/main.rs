@@ -2,6 +2,8 @@
 
 mod broadcast;
 mod desk;
+mod genuine;
 mod long;
 mod repair;
+mod trusted;
 mod unicast;

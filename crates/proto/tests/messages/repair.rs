@@ -1,6 +1,6 @@
 //! Repair, seen from a peer's links: what it offers, what it fetches, what it serves.
 
-use crate::desk::{Desk, ME, hello, id, unicast};
+use crate::desk::{Desk, ME, amend, for_all, hello, id, unicast};
 use cicada_proto::{Command, Config};
 use cicada_wire::*;
 use std::{collections::BTreeSet, time::Duration};
@@ -17,7 +17,7 @@ fn desk() -> Desk {
 /// A broadcast of the peer `0x05`, for the receiver alone.
 fn task(number: u8) -> Task {
     let mut header = unicast(0x05, id(0), number);
-    (header.fixed.kind, header.fixed.target, header.hop.reach) = (Kind::Broadcast, None, Some(Reach::ME));
+    for_all(&mut header, Reach::ME);
     Task { ticket: Ticket(u64::from(number)), header, excluded: vec![], extend: false, avoided: vec![], offset: 0 }
 }
 
@@ -26,7 +26,7 @@ fn body(number: u8) -> Frame {
 }
 
 fn name(number: u8) -> ShortId {
-    ShortId::of(id(0x05), 9, MessageId([number; 16]))
+    ShortId::of(task(number).header.fixed.message())
 }
 
 fn digest(numbers: impl IntoIterator<Item = u8>) -> Frame {
@@ -286,11 +286,12 @@ fn a_client_is_offered_a_broadcast_and_offers_its_own_only() {
     desk.pass(1001 * MILLISECOND);
     assert_eq!(whom(&desk.digests()).contains(&client), !handed);
     let own = Origin::of_key(Identity::from_seed(&[5; 32]).public(), None);
-    let mine = ShortId::of(own.id(), 9, MessageId([7; 16]));
+    let mut root = task(7);
+    amend(&mut root.header, |said| said.origin = own);
+    root.header.hop.reach = Some(Reach::ALL);
+    let mine = ShortId::of(root.header.fixed.message());
     desk.hear(client, Frame::Digest(Digest { ids: vec![mine] }));
     assert_eq!(desk.pulls().len(), 1);
-    let mut root = task(7);
-    (root.header.fixed.origin, root.header.hop.reach) = (own, Some(Reach::ALL));
     desk.hear(client, Frame::Task(root, hello()));
     assert!(desk.tasks().len() >= 8, "we are its root now");
     desk.hear(client, body(9));

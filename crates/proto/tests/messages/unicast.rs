@@ -1,6 +1,6 @@
 //! A relay and a target, seen from their links.
 
-use crate::desk::{Desk, ME, START, hello, id, status, unicast, verdict};
+use crate::desk::{Desk, ME, START, amend, hello, id, status, unicast, verdict};
 use bytes::Bytes;
 use cicada_proto::{Ack, Command, Config, SendOptions, config::Families};
 use cicada_wire::*;
@@ -185,8 +185,8 @@ fn each_copy_has_its_receipt_and_the_application_one_message() {
         // To the hop that the receipt goes to, that says it too.
         assert_eq!(desk.verdicts(), [(id(0x40), None)]);
         let said: Vec<Status> = desk.data().iter().map(|(_, _, payload)| status(payload)).collect();
-        assert_eq!(said[0], Status { copy: 0, refusal: None, path: vec![] });
-        assert_eq!(said[1], Status { copy: 1, refusal: None, path: vec![id(0x40)] });
+        assert_eq!(said[0], Status { copy: 0, refusal: None, path: vec![], boot: None });
+        assert_eq!(said[1], Status { copy: 1, refusal: None, path: vec![id(0x40)], boot: None });
         assert_eq!(desk.delivered(), 1);
     }
 }
@@ -217,15 +217,18 @@ fn a_receipt_at_its_end_is_not_acknowledged_and_counts_as_the_verdict_of_the_hop
     let mut desk = relay();
     let mut asked = unicast(0x10, id(0x40), 1);
     asked.hop.copy = 3;
+    let about = Some(asked.fixed.message());
     desk.hear(id(0x10), Frame::Data(asked, hello()));
     let (to, handed, _) = desk.data().remove(0);
     assert_eq!((to, desk.verdicts()), (id(0x40), vec![(id(0x10), None)]));
-    let said = Status { copy: 3, refusal: None, path: vec![id(ME)] };
+    let said = Status { copy: 3, refusal: None, path: vec![id(ME)], boot: None };
     let mut receipt = Header { fixed: unicast(0x40, id(0x10), 1).fixed, hop: handed.hop };
-    receipt.fixed.kind = Kind::Receipt;
     receipt.hop.path = Vec::new();
     let said = Bytes::from(said.to_bytes());
-    receipt.fixed.length = said.len() as u64;
+    amend(&mut receipt, |receipt| {
+        (receipt.kind, receipt.about) = (Kind::Receipt, about);
+        (receipt.length, receipt.digest) = (said.len() as u64, PayloadDigest::of(&said));
+    });
     desk.hear(id(0x40), Frame::Data(receipt, said));
     assert_eq!(desk.data().remove(0).0, id(0x10), "the origin is told");
     assert_eq!(desk.verdicts(), [(id(0x40), None)], "a relay acknowledges a receipt as any message");
@@ -239,7 +242,8 @@ fn a_restarted_origin_may_draw_the_same_number_again() {
     let mut desk = relay();
     let first = unicast(0x10, id(ME), 1);
     let mut again = first.clone();
-    (again.fixed.boot, again.hop.copy) = (10, 1);
+    amend(&mut again, |said| said.boot = 10);
+    again.hop.copy = 1;
     desk.hear(id(0x10), Frame::Data(first, hello()));
     desk.hear(id(0x10), Frame::Data(again, hello()));
     assert_eq!(desk.delivered(), 2);
@@ -256,7 +260,7 @@ fn what_was_made_too_long_ago_or_not_yet_is_refused_if_our_clock_is_plausible() 
     ] {
         let mut desk = relay();
         let mut header = unicast(0x10, id(ME), 1);
-        header.fixed.made_at = UnixTime(made_at);
+        amend(&mut header, |said| said.made_at = UnixTime(made_at));
         desk.hear(id(0x10), Frame::Data(header, hello()));
         assert_eq!(status(&desk.data()[0].2).refusal, refusal);
         assert_eq!(desk.delivered(), usize::from(refusal.is_none()));
@@ -264,7 +268,7 @@ fn what_was_made_too_long_ago_or_not_yet_is_refused_if_our_clock_is_plausible() 
     let mut desk = Desk::at(config(OverlayKind::Ring), UnixTime(0));
     let client = desk.link_client(5);
     let mut header = unicast(0x10, id(ME), 1);
-    header.fixed.origin = Origin::of_key(Identity::from_seed(&[5; 32]).public(), None);
+    amend(&mut header, |said| said.origin = Origin::of_key(Identity::from_seed(&[5; 32]).public(), None));
     desk.hear(client, Frame::Data(header, hello()));
     assert_eq!(desk.delivered(), 1, "a machine without a clock still receives");
 }

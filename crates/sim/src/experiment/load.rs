@@ -167,7 +167,7 @@ impl Load {
 impl Asked {
     fn open() -> Self {
         let at = Duration::ZERO;
-        Self { at, verdict: Verdict::Open, took: None, hops: None, audience: 0, arrivals: Vec::new(), doubled: 0 }
+        Self { at, verdict: Verdict::Open, took: None, direct: None, hops: None, audience: 0, arrivals: Vec::new(), doubled: 0 }
     }
 }
 
@@ -193,7 +193,10 @@ impl Task {
             }
             About::Message { to } => match world.sent(self.operation) {
                 None => given_up(gone),
-                Some(Ok(receipt)) => Some(Asked { verdict: Verdict::Right, took, hops: receipt.hops(), ..Asked::open() }),
+                Some(Ok(receipt)) => {
+                    let direct = Some(world.direct_latency(self.who, *to) + world.direct_latency(*to, self.who));
+                    Some(Asked { verdict: Verdict::Right, took, direct, hops: receipt.hops(), ..Asked::open() })
+                }
                 Some(Err(_)) => {
                     let verdict = if world.lives_still(*to) { Verdict::Failed } else { Verdict::Void };
                     Some(Asked { verdict, took: None, ..Asked::open() })

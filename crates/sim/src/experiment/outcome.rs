@@ -30,6 +30,10 @@ pub struct Outcome {
     pub healed: Option<Result<Duration, String>>,
     /// What was asked, in the order of asking.
     pub asked: Vec<Asked>,
+    /// The most bytes that one member sent in a second for its upkeep.
+    pub busiest: u64,
+    /// Who first held or sent more than it may, and what.
+    pub broken: Option<String>,
     /// What everybody sent while it worked.
     pub cost: Cost,
     /// How long those lived who sent it, added up, while it worked.
@@ -51,6 +55,8 @@ pub struct Asked {
     pub verdict: Verdict,
     /// How long the answer or the receipt took; of a broadcast, how long until the last of those it reached had it.
     pub took: Option<Duration>,
+    /// How long a message and its receipt travel between the two without others, in the mean.
+    pub direct: Option<Duration>,
     /// How many links the message travelled; of a lookup, how many peers were asked.
     pub hops: Option<usize>,
     /// How many a broadcast was for and lived to see its end.
@@ -114,6 +120,17 @@ impl Outcome {
         let answers = self.asked.iter().filter(|asked| asked.arrivals.is_empty()).filter_map(|asked| asked.took);
         let arrivals = self.asked.iter().flat_map(|asked| asked.arrivals.iter().map(|(after, _)| *after));
         Spread::of(answers.chain(arrivals).map(|span| span.as_secs_f64()).collect())
+    }
+
+    /// How many times longer than straight from one to the other and back messages and their receipts took. Those between peers at
+    /// the same place are left out.
+    #[must_use]
+    pub fn stretches(&self) -> Spread {
+        let stretch = |asked: &Asked| {
+            let (took, direct) = (asked.took?, asked.direct.filter(|direct| !direct.is_zero())?);
+            Some(took.as_secs_f64() / direct.as_secs_f64())
+        };
+        Spread::of(self.asked.iter().filter_map(stretch).collect())
     }
 
     /// How many links messages and broadcasts travelled; of lookups, how many peers were asked.

@@ -20,6 +20,8 @@ pub struct Plan {
     pub seed: u64,
     /// What is bad about the network.
     pub network: Network,
+    /// How many links to others a member has, at most; by default as many as any peer.
+    pub links: Option<usize>,
     /// How many join a second, at most.
     pub joins_per_second: u32,
     /// How members come and go once the swarm has settled.
@@ -50,6 +52,7 @@ impl Default for Plan {
             overlay: OverlayKind::Ring,
             seed: 1,
             network: Network::default(),
+            links: None,
             joins_per_second: 100,
             churn: None,
             crashed_per_million: 0,

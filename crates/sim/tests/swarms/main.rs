@@ -19,10 +19,10 @@ mod rest;
 mod run;
 mod shrink;
 
-use cicada_sim::TraceLevel;
-use cicada_wire::OverlayKind;
+use cicada_sim::{Packet, TraceLevel, Verdict, World};
+use cicada_wire::{Frame, OverlayKind, Reply};
 use plan::Plan;
-use run::{Report, perform};
+use run::{Report, perform, perform_in};
 use std::{
     fs,
     ops::Range,
@@ -121,6 +121,40 @@ fn plans_that_failed_once_do_so_no_more() {
         let plan: Plan = text.parse().unwrap_or_else(|wrong| panic!("{}: {wrong}", path.display()));
         perform(&plan, TraceLevel::Off).unwrap_or_else(|failure| panic!("{}: \"{}\": {}", path.display(), failure.claim, failure.what));
     }
+}
+
+/// The control of the whole: what is wrong with the members is found by some seed, and little is left of its world when it is shrunk.
+#[test]
+fn members_that_are_broken_in_a_known_way_are_found_and_their_world_shrinks_to_a_few_lines() {
+    for (overlay, sabotage) in [(OverlayKind::Ring, never_tell_neighbours as Sabotage), (OverlayKind::Tree, never_hand_on)] {
+        let fails = |plan: &Plan| perform_in(plan, TraceLevel::Off, sabotage).err();
+        let found = (0..150).map(|seed| Plan::draw(overlay, seed)).find_map(|plan| fails(&plan).map(|failure| (plan, failure)));
+        let (plan, failure) = found.expect("one of so many seeds fails");
+        let (small, shrunk) = shrink::shrink_with(plan.clone(), failure.clone(), TRIES, fails);
+        println!("{overlay} seed {}, \"{}\": {}\n{small}", plan.seed, shrunk.claim, shrunk.what);
+        assert_eq!(shrunk.claim, failure.claim);
+        assert!(small.members <= 4 && small.acts.len() <= 1 && small.bad.is_empty(), "of\n{plan}this is left:\n{small}");
+        assert!(perform(&small, TraceLevel::Off).is_ok(), "nothing else is wrong with it");
+    }
+}
+
+type Sabotage = fn(&mut World);
+
+/// As if members kept for themselves who stands around them.
+fn never_tell_neighbours(world: &mut World) {
+    world.add_rule(|passing| match passing.packet {
+        Packet::Frame(Frame::Changed(_) | Frame::Reply(_, Reply::Neighbours(_))) => Verdict::Vanish,
+        Packet::Frame(_) | Packet::Datagram(_) | Packet::Dial => Verdict::Pass,
+    });
+}
+
+/// As if members acknowledged their shares of broadcasts, did nothing about them, and told nobody what they have.
+fn never_hand_on(world: &mut World) {
+    world.add_rule(|passing| match passing.packet {
+        Packet::Frame(Frame::Task(..)) => Verdict::Swallow,
+        Packet::Frame(Frame::Digest(_)) => Verdict::Vanish,
+        Packet::Frame(_) | Packet::Datagram(_) | Packet::Dial => Verdict::Pass,
+    });
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 use crate::run::{Failure, Run, SECOND, failure};
 use cicada_sim::PeerIndex;
+use cicada_wire::OverlayKind;
 
 impl Run<'_> {
     pub(crate) fn rest(&mut self) -> Result<(), Failure> {
@@ -44,6 +45,9 @@ impl Run<'_> {
     }
 
     fn messages(&mut self, members: &[PeerIndex]) -> Result<(), Failure> {
+        if self.tables_are_safe() && self.plan.overlay == OverlayKind::Tree {
+            self.world.closest_are_findable(members).map_err(|hidden| failure("closest are findable", hidden))?;
+        }
         let wrong = self.world.wrong_lookups(members, LOOKUPS, SECOND * 10);
         if self.tables_are_safe() {
             wrong.first().map_or(Ok(()), |wrong| Err(failure("lookups are right", wrong)))?;

@@ -41,8 +41,14 @@ pub(crate) struct Report {
 
 /// Performs a plan; a panic is a failure too.
 pub(crate) fn perform(plan: &Plan, trace: TraceLevel) -> Result<Report, Failure> {
+    perform_in(plan, trace, |_| ())
+}
+
+/// The same in a world that was prepared.
+pub(crate) fn perform_in(plan: &Plan, trace: TraceLevel, prepare: impl Fn(&mut World)) -> Result<Report, Failure> {
     let run = || {
         let mut run = Run::new(plan, trace);
+        prepare(&mut run.world);
         run.perform().map_err(|failure| Failure { trace: run.world.trace_mut().take(), ..failure })
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
@@ -53,7 +59,7 @@ pub(crate) fn perform(plan: &Plan, trace: TraceLevel) -> Result<Report, Failure>
 
 /// The world of a plan under way.
 pub(crate) struct Run<'a> {
-    plan: &'a Plan,
+    pub(crate) plan: &'a Plan,
     pub(crate) world: World,
     pub(crate) ledger: Ledger,
     mending: bool,

@@ -11,7 +11,13 @@ pub(crate) fn shrink(plan: Plan, failure: Failure, tries: usize) -> (Plan, Failu
     shrink_with(plan, failure, tries, |plan| perform(plan, TraceLevel::Off).err())
 }
 
-fn shrink_with(mut plan: Plan, mut failure: Failure, mut tries: usize, mut fails: impl FnMut(&Plan) -> Option<Failure>) -> (Plan, Failure) {
+/// The same of what `fails` says.
+pub(crate) fn shrink_with(
+    mut plan: Plan,
+    mut failure: Failure,
+    mut tries: usize,
+    mut fails: impl FnMut(&Plan) -> Option<Failure>,
+) -> (Plan, Failure) {
     'again: loop {
         for smaller in smaller(&plan) {
             if tries == 0 {

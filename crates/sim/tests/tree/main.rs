@@ -30,6 +30,19 @@ fn sixty_four_peers_that_enter_at_once_by_one_peer_settle_and_no_route_over_link
 }
 
 #[test]
+fn at_rest_the_twenty_closest_of_everybody_are_known_next_to_it() {
+    let mut world = tree(5, 48, INTERNET);
+    let peers = members(&mut world, 150);
+    enter(&mut world, &peers, Duration::from_millis(50));
+    world.settle(&peers, Duration::from_secs(20)).expect("it settles");
+    world.run_for(Duration::from_secs(30));
+    world.closest_are_findable(&peers).expect("at rest");
+    let with_a_stranger = [peers, members(&mut world, 1)].concat();
+    let hidden = world.closest_are_findable(&with_a_stranger);
+    assert!(hidden.is_err_and(|what| what.contains("one of its closest")), "the control: who has not joined is known to nobody");
+}
+
+#[test]
 fn with_fewer_links_than_cells_some_route_gets_stuck() {
     // The control of the test above: its walk notices when links are missing.
     let mut world = tree(1, 5, LOOPBACK);

@@ -145,18 +145,20 @@ fn record() -> SignedRecord {
 }
 
 fn header(kind: Kind, hop: Mutable) -> Header {
-    let fixed = Immutable {
-        version: Immutable::VERSION,
+    let fixed = Statement {
+        version: Statement::VERSION,
         kind,
         origin: Origin::of_data(Hash::of("me"), None),
         target: (kind != Kind::Broadcast).then(|| Hash::of("you")),
-        message: MessageId([1; 16]),
+        number: 1,
         length: 0,
         made_at: UnixTime(0),
         boot: 0,
         authentication: Authentication::None,
+        digest: PayloadDigest::of(&[]),
+        about: (kind == Kind::Receipt).then_some(MessageId([1; 16])),
     };
-    Header { fixed, hop }
+    Header { fixed: fixed.into(), hop }
 }
 
 #[test]
@@ -178,7 +180,7 @@ fn lists_are_bounded_where_their_limit_says() {
     bound(&reply(MAX_NEIGHBOURS), &reply(MAX_NEIGHBOURS + 1));
     let records = |count| Frame::Changed(Neighbours { records: vec![record(); count], ..Neighbours::default() });
     bound(&records(MAX_NEIGHBOURS + 1), &records(MAX_NEIGHBOURS + 2));
-    let status = |count| Status { copy: 0, refusal: None, path: vec![Hash::of("x"); count] };
+    let status = |count| Status { copy: 0, refusal: None, path: vec![Hash::of("x"); count], boot: None };
     assert!(Status::parse(&status(usize::from(MAX_HOPS)).to_bytes()).is_ok());
     assert!(Status::parse(&status(usize::from(MAX_HOPS) + 1).to_bytes()).is_err());
 }
@@ -247,7 +249,7 @@ fn headers_that_contradict_their_frame_are_refused() {
     let good = Frame::Data(header(Kind::Unicast, Mutable::default()), Bytes::new());
     bound(&good, &Frame::Data(header(Kind::Broadcast, Mutable::default()), Bytes::new()));
     let mut later = header(Kind::Unicast, Mutable::default());
-    later.fixed.version += 1;
+    later.fixed = Statement { version: Statement::VERSION + 1, ..later.fixed.into() }.into();
     bound(&good, &Frame::Data(later, Bytes::new()));
 }
 
@@ -255,7 +257,7 @@ fn headers_that_contradict_their_frame_are_refused() {
 fn a_part_of_a_broadcast_ends_where_its_header_says() {
     let part = |offset, payload: &'static [u8], extend| {
         let mut header = header(Kind::Broadcast, Mutable { reach: Some(Reach::ALL), ..Mutable::default() });
-        header.fixed.length = 5;
+        header.fixed = Statement { length: 5, ..header.fixed.into() }.into();
         let task = Task { ticket: Ticket(1), header, excluded: Vec::new(), extend, avoided: Vec::new(), offset };
         Frame::Task(task, Bytes::from_static(payload))
     };

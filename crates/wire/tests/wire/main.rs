@@ -4,6 +4,7 @@ mod covered;
 mod golden;
 mod hostile;
 mod numbers;
+mod pair;
 mod proofs;
 mod round_trip;
 mod strategies;

@@ -90,16 +90,18 @@ fn the_largest_header_stays_under_its_limit() {
     let far = Hash(U256::MAX);
     let address = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
     let origin = Origin::of_key(PublicKey([0xff; 32]), Some(address));
-    let fixed = Immutable {
-        version: Immutable::VERSION,
+    let fixed = Statement {
+        version: Statement::VERSION,
         kind: Kind::Broadcast,
         origin,
         target: None,
-        message: MessageId([0xff; 16]),
+        number: u64::MAX,
         length: u64::MAX,
         made_at: UnixTime(u64::MAX),
         boot: u64::MAX,
         authentication: Authentication::None,
+        digest: PayloadDigest([0xff; 32]),
+        about: None,
     };
     let hop = Mutable {
         hop_limit: MAX_HOPS,
@@ -115,7 +117,7 @@ fn the_largest_header_stays_under_its_limit() {
     };
     let task = Task {
         ticket: Ticket(u64::MAX),
-        header: Header { fixed, hop },
+        header: Header { fixed: fixed.into(), hop },
         excluded: vec![far; MAX_EXCLUDED / 2],
         extend: false,
         avoided: vec![far; MAX_EXCLUDED / 2],

@@ -77,7 +77,7 @@ pub(crate) fn hello_replies() -> BoxedStrategy<HelloReply> {
 /// Any payload of a receipt.
 pub(crate) fn statuses() -> BoxedStrategy<Status> {
     (any::<u8>(), option::of(refusals()), vec(hashes(), 0..=usize::from(MAX_HOPS)))
-        .prop_map(|(copy, refusal, path)| Status { copy, refusal, path })
+        .prop_map(|(copy, refusal, path)| Status { copy, refusal, path, boot: refusal.map(|reason| u64::from(reason.number())) })
         .boxed()
 }
 
@@ -182,10 +182,12 @@ fn hop_verdicts() -> BoxedStrategy<HopVerdict> {
 /// A unicast or a receipt: with a target, and a payload as long as the header says.
 fn messages() -> BoxedStrategy<(Header, Bytes)> {
     let kinds = prop_oneof![Just(Kind::Unicast), Just(Kind::Receipt)];
-    (immutables(), kinds, hashes(), mutables(), payloads())
+    (statements(), kinds, hashes(), mutables(), payloads())
         .prop_map(|(fixed, kind, target, hop, payload)| {
-            let fixed = Immutable { kind, target: Some(target), length: payload.len() as u64, ..fixed };
-            (Header { fixed, hop }, payload)
+            let about = fixed.about.filter(|_| kind == Kind::Receipt).or((kind == Kind::Receipt).then_some(MessageId([2; 16])));
+            let digest = PayloadDigest::of(&payload);
+            let fixed = Statement { kind, target: Some(target), length: payload.len() as u64, digest, about, ..fixed };
+            (Header { fixed: fixed.into(), hop }, payload)
         })
         .boxed()
 }
@@ -194,30 +196,39 @@ fn messages() -> BoxedStrategy<(Header, Bytes)> {
 fn tasks() -> BoxedStrategy<(Task, Bytes)> {
     let excluded = vec(hashes(), 0..=MAX_EXCLUDED / 2);
     let avoided = vec(hashes(), 0..=MAX_EXCLUDED / 2);
-    (tickets(), immutables(), mutables(), reaches(), (excluded, avoided, any::<bool>(), payloads(), offsets()))
+    (tickets(), statements(), mutables(), reaches(), (excluded, avoided, any::<bool>(), payloads(), offsets()))
         .prop_map(|(ticket, fixed, hop, reach, (excluded, avoided, extend, payload, offset))| {
             let offset = if extend { 0 } else { offset.min(u64::MAX - payload.len() as u64) };
-            let fixed = Immutable { kind: Kind::Broadcast, target: None, length: offset + payload.len() as u64, ..fixed };
-            let header = Header { fixed, hop: Mutable { reach: Some(reach), ..hop } };
+            let (length, digest) = (offset + payload.len() as u64, PayloadDigest::of(&payload));
+            let fixed = Statement { kind: Kind::Broadcast, target: None, length, digest, about: None, ..fixed };
+            let header = Header { fixed: fixed.into(), hop: Mutable { reach: Some(reach), ..hop } };
             let payload = if extend { Bytes::new() } else { payload };
             (Task { ticket, header, excluded, extend, avoided, offset }, payload)
         })
         .boxed()
 }
 
-/// Kind, target and length are put right by those who know the payload.
-fn immutables() -> BoxedStrategy<Immutable> {
-    (origins(), message_ids(), any::<u64>().prop_map(UnixTime), any::<u64>())
-        .prop_map(|(origin, message, made_at, boot)| Immutable {
-            version: Immutable::VERSION,
+fn authentications() -> BoxedStrategy<Authentication> {
+    let keyed = (any::<[u8; 24]>(), option::of(any::<u64>())).prop_map(|(nonce, boot)| Authentication::Keyed { nonce, boot });
+    prop_oneof![Just(Authentication::None), keyed].boxed()
+}
+
+/// Kind, target, length and what a receipt is about are put right by those who know the payload.
+fn statements() -> BoxedStrategy<Statement> {
+    let digests = any::<[u8; 32]>();
+    (origins(), any::<u64>(), any::<u64>().prop_map(UnixTime), any::<u64>(), digests, option::of(message_ids()), authentications())
+        .prop_map(|(origin, number, made_at, boot, digest, about, authentication)| Statement {
+            version: Statement::VERSION,
             kind: Kind::Unicast,
             origin,
             target: None,
-            message,
+            number,
             length: 0,
             made_at,
             boot,
-            authentication: Authentication::None,
+            authentication,
+            digest: PayloadDigest(digest),
+            about,
         })
         .boxed()
 }

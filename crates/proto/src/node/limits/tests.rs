@@ -179,22 +179,22 @@ impl Rig {
 }
 
 fn header(origin: &SignedRecord, number: u32, target: Option<Hash>, length: usize) -> Header {
-    let mut message = [0; 16];
-    message[..4].copy_from_slice(&number.to_be_bytes());
     let kind = if target.is_some() { Kind::Unicast } else { Kind::Broadcast };
-    let fixed = Immutable {
-        version: Immutable::VERSION,
+    let fixed = Statement {
+        version: Statement::VERSION,
         kind,
         origin: Origin::of_record(origin),
         target,
-        message: MessageId(message),
+        number: u64::from(number),
         length: length as u64,
         made_at: START,
         boot: 1,
         authentication: Authentication::None,
+        digest: PayloadDigest::of(&vec![0; length]),
+        about: None,
     };
     let reach = target.is_none().then_some(Reach::ME);
-    Header { fixed, hop: Mutable { hop_limit: 8, reach, ..Mutable::default() } }
+    Header { fixed: fixed.into(), hop: Mutable { hop_limit: 8, reach, ..Mutable::default() } }
 }
 
 fn broadcast(origin: &SignedRecord, number: u32, length: usize) -> Frame {

@@ -10,7 +10,7 @@ pub(super) struct Candidates {
     entries: BTreeMap<Hash, Candidate>,
     /// Who is gone, and until when hearsay of it is not believed.
     banned: BTreeMap<Hash, Instant>,
-    /// When [`Self::due`] was asked last: whoever was due then waits for the end of a proof, not for a time.
+    /// When [`Self::look`] was asked last: whoever was due then waits for the end of a proof, not for a time.
     asked: Instant,
 }
 
@@ -23,6 +23,15 @@ struct Candidate {
     sought: bool,
     state: State,
     failures: u32,
+}
+
+impl Candidate {
+    fn is_due(&self, now: Instant) -> bool {
+        match self.state {
+            State::Waiting(from) => from <= now,
+            State::Proving => false,
+        }
+    }
 }
 
 /// Whether a candidate would have a place.
@@ -103,14 +112,19 @@ impl Candidates {
         self.entries.remove(&id);
     }
 
+    /// Whether anybody's time has come, so that [`Self::due`] should be asked.
+    pub(super) fn look(&mut self, now: Instant) -> bool {
+        self.asked = now;
+        self.entries.values().any(|candidate| candidate.is_due(now))
+    }
+
     /// Whom to prove now, so that at most `room` proofs are under way. Those not [`Wanted`] any more are forgotten.
     pub(super) fn due(&mut self, now: Instant, room: usize, wanted: impl Fn(Hash) -> Wanted) -> Vec<SignedRecord> {
-        self.asked = now;
         let proving = self.entries.values().filter(|candidate| candidate.state == State::Proving).count();
         let mut room = room.saturating_sub(proving);
         let mut records = Vec::new();
         self.entries.retain(|id, candidate| {
-            if !matches!(candidate.state, State::Waiting(from) if from <= now) {
+            if !candidate.is_due(now) {
                 return true;
             }
             let wanted = if candidate.sought { Wanted::Now } else { wanted(*id) };

@@ -16,6 +16,8 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 pub(super) struct Refresh {
     slots: BTreeMap<Slot, Due>,
     under_way: BTreeMap<Hash, Slot>,
+    /// The earliest time of a slot: it is asked for after each input, and slots are many.
+    next: Option<Instant>,
 }
 
 /// In the order in which they are looked up.
@@ -38,6 +40,7 @@ impl Refresh {
     pub(super) fn on_reshape(&mut self, cx: &Context<'_>, shape: &Shape, me: Hash) {
         if shape.is_whole_ring() {
             self.slots.clear();
+            self.next = None;
             return;
         }
         let cells = (shape.lowest_cell(me)..CELLS).map(|cell| Slot::Cell(Reverse(cell)));
@@ -46,6 +49,11 @@ impl Refresh {
         for slot in slots {
             self.slots.entry(slot).or_insert(Due { at: cx.now + SOON, pause: FIRST_PAUSE, looked: false });
         }
+        self.find_next();
+    }
+
+    fn find_next(&mut self) {
+        self.next = self.slots.values().map(|due| due.at).min();
     }
 
     /// A member is gone: its place is looked up again soon.
@@ -54,10 +62,18 @@ impl Refresh {
         if let Some(due) = cell.and_then(|slot| self.slots.get_mut(&slot)) {
             *due = Due { at: cx.now + SOON, pause: FIRST_PAUSE, looked: false };
         }
+        self.find_next();
     }
 
     /// `record` tells the records of known members.
     pub(super) fn on_wake<'a>(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash, record: impl Fn(Hash) -> Option<&'a SignedRecord>) {
+        if self.next.is_some_and(|next| next <= cx.now) {
+            self.look(cx, shape, me, record);
+            self.find_next();
+        }
+    }
+
+    fn look<'a>(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash, record: impl Fn(Hash) -> Option<&'a SignedRecord>) {
         let due: Vec<Slot> = self.slots.iter().filter(|(_, due)| due.at <= cx.now).map(|(slot, _)| *slot).collect();
         for slot in due {
             if self.under_way.len() >= AT_ONCE {
@@ -97,7 +113,7 @@ impl Refresh {
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         // Otherwise the end of a lookup is what is waited for.
-        (self.under_way.len() < AT_ONCE).then(|| self.slots.values().map(|due| due.at).min()).flatten()
+        self.next.filter(|_| self.under_way.len() < AT_ONCE)
     }
 }
 

@@ -48,23 +48,22 @@ impl Shape {
     /// `draws`: see [`draws`].
     pub(super) fn of(me: Hash, draws: &[Hash], known: &BTreeMap<Hash, Known>, config: &Config) -> Self {
         let full = config.upkeep.successors;
-        let clockwise: Vec<Hash> = known.range(me..).chain(known.range(..me)).map(|(id, _)| *id).collect();
-        let successors: Vec<Hash> = clockwise.iter().copied().take(full).collect();
-        let anchors =
-            anchors(&clockwise, full, |id| known.get(&id).and_then(|known| config.families.address(known.peer.record())), &config.limits);
+        let mut clockwise = Vec::with_capacity(known.len());
+        clockwise.extend(known.range(me..).chain(known.range(..me)).map(|(id, known)| (*id, known.peer.record())));
+        let ids = |some: &[(Hash, &SignedRecord)]| some.iter().map(|(id, _)| *id).collect::<Vec<_>>();
         let mut shape = Self {
-            predecessor: clockwise.last().copied(),
-            before: clockwise.iter().rev().copied().take(BEFORE).collect(),
-            fingers: fingers(me, &clockwise, &successors, known, config),
-            successors,
-            anchors,
+            predecessor: clockwise.last().map(|(id, _)| *id),
+            successors: ids(&clockwise[..full.min(clockwise.len())]),
+            fingers: fingers(me, full, &clockwise, config),
+            anchors: anchors(&clockwise, full, |record| config.families.address(record), &config.limits),
             points: Vec::new(),
             long: Vec::new(),
-            kin: kin(&clockwise, known, config.families),
+            before: clockwise.iter().rev().map(|(id, _)| *id).take(BEFORE).collect(),
+            kin: kin(&clockwise, config.families),
             full,
         };
         shape.points = shape.long_points(me, draws);
-        shape.long = shape.points.iter().filter_map(|point| first_at(*point, known)).collect();
+        shape.long = shape.points.iter().filter_map(|point| first_of(&clockwise, me, *point)).collect();
         shape
     }
 
@@ -78,14 +77,11 @@ impl Shape {
         self.successors.len() + self.fingers.len() + self.anchors.len() + self.long.len() + self.before.len() + self.kin.len() * (KIN + 1)
     }
 
-    /// Whether `id` is something to this peer.
-    pub(super) fn has_place(&self, id: Hash) -> bool {
-        self.before.contains(&id)
-            || self.successors.contains(&id)
-            || self.anchors.contains(&id)
-            || self.long.contains(&id)
-            || self.kin.iter().any(|kin| kin.predecessor == Some(id) || kin.successors.contains(&id))
-            || self.fingers.values().any(|finger| *finger == id)
+    /// Those who are something to this peer.
+    pub(super) fn places(&self) -> BTreeSet<Hash> {
+        let kin = self.kin.iter().flat_map(|kin| kin.predecessor.iter().chain(&kin.successors));
+        let near = self.before.iter().chain(&self.successors);
+        near.chain(&self.anchors).chain(&self.long).chain(self.fingers.values()).chain(kin).copied().collect()
     }
 
     /// Predecessor and successors, once each.
@@ -253,34 +249,37 @@ pub(super) fn draws(me: Hash) -> Vec<Hash> {
 }
 
 /// The first member of each cell; beyond the list, of those that the caps have room for, far to near.
-fn fingers(me: Hash, clockwise: &[Hash], list: &[Hash], known: &BTreeMap<Hash, Known>, config: &Config) -> BTreeMap<u32, Hash> {
-    // Clockwise from this peer the cells follow each other, near to far.
-    let cell_of = |id: &Hash| Geometry::Ring.cell(me, *id);
+fn fingers(me: Hash, list: usize, clockwise: &[(Hash, &SignedRecord)], config: &Config) -> BTreeMap<u32, Hash> {
     let mut held: Vec<&SignedRecord> = Vec::new();
     let mut fingers = BTreeMap::new();
-    for members in clockwise.chunk_by(|a, b| cell_of(a) == cell_of(b)).rev() {
-        let Some(cell) = members.first().and_then(cell_of) else { continue };
-        let records = members.iter().filter_map(|id| known.get(id).map(|known| (*id, known.peer.record())));
-        for (id, record) in records {
-            if list.contains(&id) || have_room(config, record, held.iter().copied()) {
-                held.push(record);
-                fingers.insert(cell, id);
-                break;
-            }
+    // Clockwise from this peer the cells follow each other, near to far.
+    let mut nearer = clockwise;
+    while let Some(cell) = nearer.last().and_then(|(id, _)| Geometry::Ring.cell(me, *id)) {
+        let start = nearer.partition_point(|(id, _)| Geometry::Ring.cell(me, *id) < Some(cell));
+        let chosen = (start..nearer.len()).find(|at| *at < list || have_room(config, nearer[*at].1, held.iter().copied()));
+        if let Some((id, record)) = chosen.map(|at| nearer[at]) {
+            held.push(record);
+            fingers.insert(cell, id);
         }
+        nearer = &nearer[..start];
     }
     fingers
 }
 
 /// Who is next to us in each of our families, if there are several.
-fn kin(clockwise: &[Hash], known: &BTreeMap<Hash, Known>, ours: Families) -> Vec<Kin> {
-    let sees = |id: &Hash, family: Families| known.get(id).is_some_and(|known| Families::of(known.peer.record()).meet(family));
-    let of = |family: Families| Kin {
-        family,
-        predecessor: clockwise.iter().rev().find(|id| sees(id, family)).copied(),
-        successors: clockwise.iter().filter(|id| sees(id, family)).take(KIN).copied().collect(),
+fn kin(clockwise: &[(Hash, &SignedRecord)], ours: Families) -> Vec<Kin> {
+    let of = |family: Families| {
+        let seeing = || clockwise.iter().filter(move |(_, record)| Families::of(record).meet(family)).map(|(id, _)| *id);
+        Kin { family, predecessor: seeing().next_back(), successors: seeing().take(KIN).collect() }
     };
     if ours.are_both() { [Families::V4, Families::V6].map(of).to_vec() } else { Vec::new() }
+}
+
+/// The first of those at or after `point`.
+fn first_of(clockwise: &[(Hash, &SignedRecord)], me: Hash, point: Hash) -> Option<Hash> {
+    let after = |id| Geometry::Ring.offset(me, id);
+    let at = clockwise.partition_point(|(id, _)| after(*id) < after(point));
+    clockwise.get(at).or(clockwise.first()).map(|(id, _)| *id)
 }
 
 /// The first known member at or after `point`.

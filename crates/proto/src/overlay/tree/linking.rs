@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 impl Buckets {
     /// Members that a link should stand to: for each cell in turn, the lowest first, one if there is none, then second ones, then
     /// third ones.
-    pub(super) fn wanted_links(&self, linked: &[Hash], avoided: &[Hash], me: Hash) -> Vec<SignedRecord> {
+    pub(super) fn wanted_links(&self, linked: &[Hash], avoided: &[Hash], me: Hash) -> Vec<&SignedRecord> {
         let mut wanted = Vec::new();
         for (cell, bucket) in self.filled() {
             let mut chosen: Vec<Hash> = linked.iter().copied().filter(|id| self.cell(*id) == Some(cell)).collect();
@@ -20,7 +20,7 @@ impl Buckets {
                 let free = bucket.members().iter().filter(|member| !chosen.contains(&member.id()) && !avoided.contains(&member.id()));
                 let best = free.max_by_key(|member| (apart(member.id(), &chosen), Reverse(pairing(me, member.id()))));
                 let Some(best) = best else { break };
-                wanted.push((chosen.len(), cell, best.record().clone()));
+                wanted.push((chosen.len(), cell, best.record()));
                 chosen.push(best.id());
             }
         }
@@ -29,9 +29,9 @@ impl Buckets {
     }
 
     /// The last links into a cell are essential; others are worth the more the fewer lead into the same cell.
-    pub(super) fn rank(&self, peer: Hash, others: &[Hash]) -> Rank {
+    pub(super) fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
         let Some(cell) = self.cell(peer) else { return Rank::Spare(0) };
-        let beside = others.iter().filter(|other| self.cell(**other) == Some(cell)).count();
+        let beside = others.into_iter().filter(|other| self.cell(*other) == Some(cell)).count();
         let share = self.share(cell);
         // What is beyond our share somebody over there can do without more easily.
         let beyond = beside.saturating_sub(share);

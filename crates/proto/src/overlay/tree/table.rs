@@ -65,15 +65,22 @@ impl Buckets {
 
     /// The members nearest to `target`, nearest first.
     pub(super) fn nearest(&self, target: Hash, limit: usize) -> Vec<&Proven> {
-        let mut members: Vec<&Proven> = self.iter().collect();
-        let offset = |member: &&Proven| Geometry::Tree.offset(member.id(), target);
-        if limit < members.len() {
-            // Most of the table is not asked for: it need not be sorted.
-            members.select_nth_unstable_by_key(limit, offset);
-            members.truncate(limit);
+        // Whoever is in a cell differs from us in its bit and in none above. Where the target differs from us too, that brings
+        // it nearer than we are, the more the higher the bit; elsewhere it takes it farther. So cells are not mixed in the order.
+        let differs = Geometry::Tree.offset(self.me, target).0;
+        let nearer = self.cells.iter().rev().filter(|(cell, _)| differs.bit(**cell));
+        let farther = self.cells.iter().filter(|(cell, _)| !differs.bit(**cell));
+        let mut nearest = Vec::new();
+        for (_, bucket) in nearer.chain(farther) {
+            if nearest.len() >= limit {
+                break;
+            }
+            let before = nearest.len();
+            nearest.extend(bucket.members());
+            nearest[before..].sort_unstable_by_key(|member| Geometry::Tree.offset(member.id(), target));
         }
-        members.sort_unstable_by_key(offset);
-        members
+        nearest.truncate(limit);
+        nearest
     }
 
     /// Whether `id` is, or would be, among the `limit` members nearest to us.

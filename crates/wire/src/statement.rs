@@ -1,0 +1,256 @@
+//! What the origin of a message says of it, and the id that follows.
+//!
+//! A message's id is a digest of all that its origin says, the payload's digest and the proof of authorship included. So whoever
+//! changes anything on the way makes another message: what peers remember of messages, they remember by id, and a forged one never
+//! stands in the way of the honest one. Each hop checks the payload against its digest before it hands it on.
+
+use crate::{
+    codec::{as_bytes, encode},
+    hash::Hash,
+    header::{Kind, Origin},
+    pair::PairKeys,
+    record::UnixTime,
+};
+use minicbor::{
+    CborLen, Decode, Decoder, Encode, Encoder,
+    decode::Error as DecodeError,
+    encode::{Error as EncodeError, Write},
+};
+use std::{fmt, ops::Deref};
+
+/// A message's id: a digest of its [`Statement`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub [u8; 16]);
+as_bytes!(MessageId, 16, |id| id.0, |bytes| MessageId(bytes));
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m{:02x}{:02x}{:02x}{:02x}", self.0[0], self.0[1], self.0[2], self.0[3])
+    }
+}
+
+/// The BLAKE3 hash of a payload as it travels. A tree: pieces can be checked without the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PayloadDigest(pub [u8; 32]);
+as_bytes!(PayloadDigest, 32, |digest| digest.0, |bytes| PayloadDigest(bytes));
+
+impl PayloadDigest {
+    /// The digest of this payload. A gigabyte takes some tenths of a second.
+    #[must_use]
+    pub fn of(payload: &[u8]) -> Self {
+        Self(*blake3::hash(payload).as_bytes())
+    }
+}
+
+impl fmt::Debug for PayloadDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "d{:02x}{:02x}{:02x}{:02x}", self.0[0], self.0[1], self.0[2], self.0[3])
+    }
+}
+
+/// How the origin proves that it made the message. Versioned by its number.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub enum Authentication {
+    /// Not at all.
+    #[n(0)]
+    None,
+    /// By the keys of a trusted pair: the payload is sealed with them.
+    #[n(1)]
+    Keyed {
+        /// The nonce of the seal.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        nonce: [u8; PairKeys::NONCE_BYTES],
+        /// Which start of the target this is for; `None` if its origin does not know.
+        #[n(1)]
+        boot: Option<u64>,
+    },
+}
+
+/// What an origin says of its message; relays pass it on as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct Statement {
+    /// [`Self::VERSION`].
+    #[n(0)]
+    pub version: u8,
+    /// What the message is.
+    #[n(1)]
+    pub kind: Kind,
+    /// Who made it.
+    #[n(2)]
+    pub origin: Origin,
+    /// For whom; `None` for everybody.
+    #[n(3)]
+    pub target: Option<Hash>,
+    /// Drawn at random: tells apart messages that are alike otherwise.
+    #[n(4)]
+    pub number: u64,
+    /// Length of the payload in bytes.
+    #[n(5)]
+    pub length: u64,
+    /// When it was made.
+    #[n(6)]
+    pub made_at: UnixTime,
+    /// The origin's boot number.
+    #[n(7)]
+    pub boot: u64,
+    /// The origin's proof.
+    #[n(8)]
+    pub authentication: Authentication,
+    /// The payload's digest.
+    #[n(9)]
+    pub digest: PayloadDigest,
+    /// Of a receipt: the message that it is about.
+    #[n(10)]
+    pub about: Option<MessageId>,
+}
+
+impl Statement {
+    /// The version that this crate writes.
+    pub const VERSION: u8 = 2;
+
+    /// What is bound to a sealed payload: all but the digest of the seal itself.
+    #[must_use]
+    pub fn associated_data(&self) -> Vec<u8> {
+        let bound = Self { digest: PayloadDigest([0; 32]), ..self.clone() };
+        [b"cicada sealed v2\0", &encode(&bound)[..]].concat()
+    }
+
+    /// The id that follows from it.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"cicada message id v2\0").update(&encode(self));
+        let mut id = [0; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        MessageId(id)
+    }
+}
+
+/// A statement that cannot be changed any more, with its id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Immutable {
+    statement: Statement,
+    message: MessageId,
+}
+
+impl Immutable {
+    /// The message's id.
+    #[must_use]
+    pub fn message(&self) -> MessageId {
+        self.message
+    }
+
+    /// Whether this payload is the one that the origin speaks of.
+    #[must_use]
+    pub fn is_of(&self, payload: &[u8]) -> bool {
+        self.length == payload.len() as u64 && self.digest == PayloadDigest::of(payload)
+    }
+}
+
+impl From<Statement> for Immutable {
+    fn from(statement: Statement) -> Self {
+        let message = statement.id();
+        Self { statement, message }
+    }
+}
+
+impl From<Immutable> for Statement {
+    fn from(immutable: Immutable) -> Self {
+        immutable.statement
+    }
+}
+
+impl Deref for Immutable {
+    type Target = Statement;
+
+    fn deref(&self) -> &Statement {
+        &self.statement
+    }
+}
+
+impl<C> Encode<C> for Immutable {
+    fn encode<W: Write>(&self, e: &mut Encoder<W>, context: &mut C) -> Result<(), EncodeError<W::Error>> {
+        self.statement.encode(e, context)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Immutable {
+    fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, DecodeError> {
+        Statement::decode(d, context).map(Self::from)
+    }
+}
+
+impl<C> CborLen<C> for Immutable {
+    fn cbor_len(&self, context: &mut C) -> usize {
+        self.statement.cbor_len(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement() -> Statement {
+        Statement {
+            version: Statement::VERSION,
+            kind: Kind::Unicast,
+            origin: Origin::of_address("127.0.0.1:5000".parse().expect("an address")),
+            target: Some(Hash::of("you")),
+            number: 1,
+            length: 5,
+            made_at: UnixTime(1_800_000_000_000),
+            boot: 9,
+            authentication: Authentication::None,
+            digest: PayloadDigest::of(b"hello"),
+            about: None,
+        }
+    }
+
+    #[test]
+    fn the_digest_of_a_payload_is_its_blake3_hash() {
+        // As b3sum says.
+        let golden = "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f";
+        let digest = PayloadDigest::of(b"hello").0;
+        assert_eq!(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), golden);
+    }
+
+    #[test]
+    fn whatever_is_changed_makes_another_message() {
+        type Change = fn(&mut Statement);
+        let changes: [Change; 10] = [
+            |said| said.version += 1,
+            |said| said.kind = Kind::Receipt,
+            |said| said.origin = Origin::of_address("127.0.0.1:5001".parse().expect("an address")),
+            |said| said.target = None,
+            |said| said.number += 1,
+            |said| said.length += 1,
+            |said| said.made_at.0 += 1,
+            |said| said.boot += 1,
+            |said| said.digest = PayloadDigest::of(b"hellO"),
+            |said| said.about = Some(MessageId([1; 16])),
+        ];
+        let ids = changes.iter().map(|change| {
+            let mut changed = statement();
+            change(&mut changed);
+            changed.id()
+        });
+        let mut ids: Vec<MessageId> = ids.chain([statement().id()]).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), changes.len() + 1);
+        assert_eq!(Immutable::from(statement()).message(), statement().id());
+    }
+
+    #[test]
+    fn a_payload_fits_by_its_length_and_its_digest() {
+        let fixed = Immutable::from(statement());
+        assert!(fixed.is_of(b"hello"));
+        assert!(!fixed.is_of(b"hellO") && !fixed.is_of(b"hell") && !fixed.is_of(b""));
+    }
+}
