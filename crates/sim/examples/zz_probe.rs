@@ -114,7 +114,14 @@ fn main() {
     for asked in o.asked.iter().filter(|a| matches!(a.verdict, Verdict::Wrong | Verdict::Failed)).take(list) {
         println!("  {:?} {:?} took {:?} hops {:?}", asked.at, asked.verdict, asked.took, asked.hops);
     }
-    println!("{downs:?}");
+    println!("upkeep {:.0} B/s", o.cost.upkeep().bytes as f64 / o.lived.as_secs_f64());
+    for kind in cicada_sim::Kind::ALL {
+        let b = o.cost.of(*kind).bytes as f64 / o.lived.as_secs_f64();
+        if b >= 5.0 {
+            print!(" {} {:.0}", kind.name(), b);
+        }
+    }
+    println!("\n{downs:?}");
     if list > 0 {
         println!("{:#?}", o.cost);
     }

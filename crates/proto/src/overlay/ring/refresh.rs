@@ -18,6 +18,10 @@ pub(super) struct Refresh {
     under_way: BTreeMap<Hash, Slot>,
     /// The earliest time of a slot: it is asked for after each input, and slots are many.
     next: Option<Instant>,
+    /// Somebody has gone lately: until then fewer questions do.
+    unrest: Instant,
+    /// No long link is looked for before that.
+    paced: Instant,
 }
 
 /// In the order in which they are looked up.
@@ -58,6 +62,7 @@ impl Refresh {
 
     /// A member is gone: its place is looked up again soon.
     pub(super) fn on_gone(&mut self, cx: &Context<'_>, shape: &Shape, peer: Hash) {
+        self.unrest = cx.now + UNREST;
         let cell = shape.fingers.iter().find(|(_, finger)| **finger == peer).map(|(cell, _)| Slot::Cell(Reverse(*cell)));
         if let Some(due) = cell.and_then(|slot| self.slots.get_mut(&slot)) {
             *due = Due { at: cx.now + SOON, pause: FIRST_PAUSE, looked: false };
@@ -79,6 +84,9 @@ impl Refresh {
             if self.under_way.len() >= AT_ONCE {
                 return;
             }
+            if self.is_unrest(cx) && self.waits(cx, shape, slot) {
+                continue;
+            }
             let (target, holder) = match slot {
                 Slot::Cell(Reverse(cell)) => (Some(Geometry::Ring.cell_start(me, cell)), shape.fingers.get(&cell)),
                 Slot::Long(number) => (shape.points.get(number).copied(), shape.long.get(number)),
@@ -94,13 +102,46 @@ impl Refresh {
         }
     }
 
+    /// Whether somebody has gone lately.
+    pub(super) fn is_unrest(&self, cx: &Context<'_>) -> bool {
+        cx.now < self.unrest
+    }
+
+    /// Where members come and go whoever stands in a cell will do, and long links, which make routes short, are made one by one.
+    fn waits(&mut self, cx: &Context<'_>, shape: &Shape, slot: Slot) -> bool {
+        let Some(due) = self.slots.get_mut(&slot) else { return false };
+        match slot {
+            Slot::Cell(Reverse(cell)) => {
+                let is_held = !due.looked && shape.fingers.contains_key(&cell);
+                if is_held {
+                    (due.at, due.looked) = (cx.now + UNREST, true);
+                }
+                is_held
+            }
+            Slot::Long(_) if cx.now < self.paced => {
+                due.at = self.paced;
+                true
+            }
+            Slot::Long(_) => {
+                self.paced = cx.now + BETWEEN_LONG;
+                false
+            }
+        }
+    }
+
     /// Says whether this is not the first look.
     fn postpone(&mut self, cx: &Context<'_>, slot: Slot) -> bool {
         let longest = cx.config.upkeep.refresh * QUIET_REFRESH;
+        let least = self.first_pause(cx);
         let Some(due) = self.slots.get_mut(&slot) else { return false };
+        due.pause = due.pause.max(least);
         due.at = cx.now + due.pause;
         due.pause = (due.pause * 4).min(longest);
         std::mem::replace(&mut due.looked, true)
+    }
+
+    fn first_pause(&self, cx: &Context<'_>) -> Duration {
+        if self.is_unrest(cx) { UNREST } else { FIRST_PAUSE }
     }
 
     /// A lookup ended. `news`: it brought somebody unknown.
@@ -132,6 +173,12 @@ const NEAR_BITS: u32 = 3; // guess: a route through there is longer by a hop in 
 const SOON: Duration = Duration::from_millis(300); // guess
 
 const FIRST_PAUSE: Duration = Duration::from_secs(8); // guess
+
+/// For so long after somebody has gone members are taken to come and go, and no place is looked up more often.
+const UNREST: Duration = Duration::from_secs(60); // guess: with sessions of ten minutes one of fifty goes every 17 s
+
+/// From one long link to the next in such times.
+const BETWEEN_LONG: Duration = Duration::from_secs(20); // guess: about the pace at which they are dialled
 
 /// The longest pause is this many times `upkeep.refresh`: a finger that is linked and lives need not be the first of its cell.
 const QUIET_REFRESH: u32 = 16; // measured: lookups are what idling costs most
