@@ -132,7 +132,7 @@ impl Overlay {
         match self {
             // The ring wants certain members, and others in their place only where members come and go.
             Self::Ring(ring) => ring.wanted_links(now, linked),
-            Self::Tree(tree) => tree.wanted_links(linked, avoided),
+            Self::Tree(tree) => tree.wanted_links(now, linked, avoided),
         }
     }
 

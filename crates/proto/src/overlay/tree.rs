@@ -46,6 +46,8 @@ pub struct Tree {
     schedule: Schedule,
     merge: Option<Merge>,
     lost: Lost,
+    /// Members are taken to come and go until then.
+    restless: Instant,
 }
 
 impl Tree {
@@ -58,6 +60,7 @@ impl Tree {
             schedule: Schedule::default(),
             merge: None,
             lost: Lost::default(),
+            restless: Instant(0),
         }
     }
 
@@ -111,8 +114,8 @@ impl Tree {
     }
 
     /// Those to `linked` stand; those to `avoided` should not be tried now.
-    pub(crate) fn wanted_links(&self, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
-        self.buckets.wanted_links(linked, avoided, self.id())
+    pub(crate) fn wanted_links(&self, now: Instant, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
+        self.buckets.wanted_links(linked, avoided, self.id(), now < self.restless)
     }
 
     pub(crate) fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
@@ -192,7 +195,7 @@ impl Tree {
         let nearest: Vec<Hash> = self.buckets.nearest(self.id(), cx.config.upkeep.successors).into_iter().map(Proven::id).collect();
         if nearest != self.nearest {
             if nearest.iter().take(NEAR).ne(self.nearest.iter().take(NEAR)) {
-                self.schedule.changed(cx.now);
+                self.schedule.changed(cx.now, cx.now < self.restless);
             }
             self.nearest.clone_from(&nearest);
             cx.out.event(Event::NeighboursChanged { predecessor: None, nearest });
@@ -242,6 +245,7 @@ impl Tree {
 
     pub(crate) fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
         let Some(member) = self.buckets.remove(peer) else { return };
+        self.restless = cx.now + RESTLESS;
         if !politely {
             self.lost.remember(cx.now, cx.rng, member.record().clone(), cx.config.limits.lost);
             self.suspect_others(cx, peer);
@@ -372,7 +376,7 @@ impl Tree {
             cx.step(Step::Prove(record));
         }
         let refresh = cx.config.upkeep.refresh;
-        let own = self.schedule.own_due(cx.now, cx.rng, refresh);
+        let own = self.schedule.own_due(cx.now, cx.rng, refresh, cx.now < self.restless);
         let own = own.map(|look| match look {
             Look::Thorough => self.id(),
             Look::Brief { turn } => self.near_point(turn),
@@ -409,8 +413,11 @@ const NEAR: usize = 8; // guess
 /// How many members who leaves names in its place.
 const HEIRS: usize = 4; // guess: who is near knows most of the others
 
-/// Members anywhere that are checked when one died: more than one of them dead is the rule once a third is.
-const SUSPECTS: usize = 3; // guess
+/// Members anywhere that are checked when one died: with the two others more than one of them is dead once a third is.
+const SUSPECTS: usize = 2; // guess
+
+/// For so long after somebody has gone members are taken to come and go.
+const RESTLESS: Duration = Duration::from_secs(60); // guess: with sessions of ten minutes one of fifty goes every 17 s
 
 /// A bucket that is full is not a reason to keep checking its members.
 const BETWEEN_SUSPICIONS: Duration = Duration::from_secs(30); // guess

@@ -56,13 +56,13 @@ impl Schedule {
         self.own.as_ref().is_some_and(|own| own.thorough > 0)
     }
 
-    /// The neighbourhood changed.
-    pub(super) fn changed(&mut self, now: Instant) {
+    /// The neighbourhood changed. `restless`: it will again, before long.
+    pub(super) fn changed(&mut self, now: Instant, restless: bool) {
         if let Some(own) = &mut self.own {
-            if own.pause > AFTER_CHANGE * 2 {
+            if own.pause > AFTER_CHANGE * 2 && !restless {
                 own.turn = 0;
             }
-            own.pause = AFTER_CHANGE;
+            own.pause = if restless { AFTER_CHANGE * 4 } else { AFTER_CHANGE };
             own.next = own.next.min(now + CHANGING);
         }
         // Who has come may have come to where nobody was.
@@ -72,12 +72,13 @@ impl Schedule {
     }
 
     /// Whether our own id should be looked up now; the next time is set.
-    pub(super) fn own_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, longest: Duration) -> Option<Look> {
+    pub(super) fn own_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, longest: Duration, restless: bool) -> Option<Look> {
         let own = self.own.as_mut().filter(|own| own.next <= now)?;
         own.next = now + jittered(rng, own.pause, 4);
         own.pause = (own.pause * 4).min(longest);
         if own.thorough > 0 {
-            own.thorough -= 1;
+            // Where members come and go, few have joined at the same moment.
+            own.thorough = if restless { 0 } else { own.thorough - 1 };
             return Some(Look::Thorough);
         }
         let turn = own.turn;
