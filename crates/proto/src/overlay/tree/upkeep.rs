@@ -65,7 +65,10 @@ impl Schedule {
             own.pause = if restless { AFTER_CHANGE * 4 } else { AFTER_CHANGE };
             own.next = own.next.min(now + CHANGING);
         }
-        // Who has come may have come to where nobody was.
+        // Who has come may have come to where nobody was. It says so itself, and that it did not is rare enough to be found out later.
+        if restless {
+            return;
+        }
         for cell in self.cells.values_mut().filter(|cell| cell.empty.is_some_and(|empty| empty > LATE_RETRY)) {
             *cell = Cell { next: now + CHANGING, empty: Some(LATE_RETRY), quiet: 0 };
         }
