@@ -32,6 +32,7 @@ fn main() {
             }
             "count" => plan.count = value.parse().unwrap(),
             "over" => plan.over = Duration::from_secs_f64(value.parse().unwrap()),
+            "warm" => plan.warm_up = Duration::from_secs_f64(value.parse().unwrap()),
             "dup" => plan.duplicates = value.parse().unwrap(),
             "ill" => plan.adversaries = vec![Ill { per_million: (value.parse::<f64>().unwrap() * 1e6) as u32, does: Adversary::Drop }],
             "ms" => plan.network.latency = Latency::Fixed(Duration::from_millis(value.parse().unwrap())),
