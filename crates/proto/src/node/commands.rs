@@ -85,12 +85,11 @@ impl Machines {
     }
 
     fn say_goodbye(&mut self, cx: &mut Context<'_>) {
-        let goodbye = self.overlay.goodbye();
-        let links: Vec<(LinkId, bool)> =
-            cx.links.iter().filter(|link| link.is_open()).map(|link| (link.id, link.proven.is_some())).collect();
+        let links: Vec<(LinkId, Option<Hash>)> =
+            cx.links.iter().filter(|link| link.is_open()).map(|link| (link.id, link.proven.as_ref().map(|member| member.id()))).collect();
         for (link, member) in links {
-            if member {
-                cx.out.frame(link, goodbye.clone());
+            if let Some(member) = member {
+                cx.out.frame(link, self.overlay.goodbye(member));
             }
             linkage::close(cx, link, Refusal::Closing);
         }

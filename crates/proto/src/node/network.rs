@@ -92,9 +92,8 @@ impl Machines {
         let peer = record.id();
         match reason {
             // It lives, but wants no link now.
-            Refusal::TooManyLinks | Refusal::MadeRoom | Refusal::Idle | Refusal::NotAdmitted | Refusal::OverBudget | Refusal::Denied => {
-                self.linkage.pause(cx, peer);
-            }
+            Refusal::TooManyLinks | Refusal::MadeRoom => self.linkage.on_no_room(cx, peer),
+            Refusal::Idle | Refusal::NotAdmitted | Refusal::OverBudget | Refusal::Denied => self.linkage.pause(cx, peer),
             _ if self.overlay.member(peer).is_some() => cx.step(Step::Suspect(peer)),
             _ => {}
         }

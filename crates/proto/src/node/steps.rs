@@ -155,6 +155,9 @@ impl Machines {
 
     fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
         self.liveness.forget(peer);
+        if self.overlay.member(peer).is_some() {
+            self.linkage.on_gone(cx);
+        }
         self.overlay.on_gone(cx, peer, politely);
         if let Some(link) = cx.links.to_peer(peer).map(|link| link.id) {
             linkage::close(cx, link, if politely { Refusal::Closing } else { Refusal::Silent });
