@@ -35,6 +35,7 @@ mod hello;
 mod hook_thread;
 mod hooks;
 mod identity_file;
+pub mod kadcast;
 mod keys;
 mod known_peers;
 mod link;

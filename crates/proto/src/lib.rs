@@ -9,9 +9,11 @@
 
 pub mod config;
 pub mod event;
+pub mod fec;
 pub mod gate;
 pub mod geometry;
 pub mod input;
+pub mod kadcast;
 pub mod known;
 pub mod links;
 pub mod lists;
@@ -24,6 +26,7 @@ pub mod time;
 mod attach;
 mod body;
 mod broadcast;
+mod bucket;
 mod budget;
 mod context;
 mod deliver;

@@ -35,6 +35,7 @@ mod cost;
 mod distribution;
 pub mod experiment;
 mod faults;
+pub mod kadcast;
 mod links;
 mod matrix;
 mod network;

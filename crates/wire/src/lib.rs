@@ -6,6 +6,8 @@
 //!
 //! This crate knows no clock, socket, lock or randomness. What should happen next is the business of `cicada-proto`.
 //!
+//! The dialect of the published Kadcast network is a world of its own, in [`kadcast`].
+//!
 //! Read first: [`Hash`](struct@Hash) (the circle), [`Record`] (who is who), [`Frame`] and [`Datagram`] (what is said).
 
 mod address;
@@ -16,6 +18,7 @@ mod hash;
 mod header;
 mod hello;
 mod identity;
+pub mod kadcast;
 mod pair;
 mod record;
 mod refusal;

@@ -141,4 +141,24 @@ refusals! {
     NoSession = 83, "sealed with a session that is over";
     /// Whoever sends this wants to seal it, and asks for the key that it needs for that.
     KeyWanted = 84, "the sender asks for a key to seal with";
+    /// A Kadcast nonce proves less work than every peer must.
+    TooLittleWork = 96, "too little work in the nonce";
+    /// A Kadcast id is not the one of the address it comes from.
+    OtherId = 97, "an id that is not the one of its address";
+    /// A Kadcast peer of another network.
+    OtherNetwork = 98, "another Kadcast network";
+    /// A Kadcast peer's application has a version that ours does not talk to.
+    OtherApplication = 99, "a version of the application that is not accepted";
+    /// What a Kadcast chunk says of its object cannot be, or is beyond the limits.
+    BadCoding = 100, "impossible or excessive transmission information";
+    /// A Kadcast symbol is not as long as its object says, or has a number that it cannot have.
+    BadSymbol = 101, "a symbol of the wrong length or number";
+    /// Symbols of a Kadcast object that do not make what it was announced as.
+    Forged = 102, "symbols that do not make the announced object";
+    /// More symbols of a Kadcast object than anybody needs.
+    TooManySymbols = 103, "more symbols than the object needs";
+    /// An answer that nobody asked for.
+    Unasked = 104, "an answer that was not asked for";
+    /// The memory for what is arriving is used up.
+    NoMemory = 105, "no memory left for what is arriving";
 }

@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::kadcast::{EXAMPLES as KADCAST_EXAMPLES, Kadcast};
 use super::simulation::{EXAMPLES as SIM_EXAMPLES, Sim, time};
 use crate::address::HostPort;
 use crate::keygen::pair::Party;
@@ -44,6 +45,9 @@ pub(crate) enum Action {
     /// Try a swarm in a simulated world: faults, churn, adversaries, and what they cost
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
+    /// Be a peer of a Kadcast network, as the published crate speaks it, and print what is broadcast there
+    #[command(after_help = KADCAST_EXAMPLES)]
+    Kadcast(Kadcast),
     /// Make an identity, keys for a pair of peers that trust each other, or a secret for a swarm
     #[command(after_help = KEYGEN_EXAMPLES)]
     Keygen(Keygen),

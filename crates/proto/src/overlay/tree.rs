@@ -8,7 +8,6 @@
 //! Read first: [`table`] (the buckets), then the inputs below; [`linking`] (which links), [`upkeep`] (when to look around),
 //! [`merge`] (two trees become one).
 
-mod bucket;
 mod linking;
 mod merge;
 mod table;
@@ -26,12 +25,11 @@ use crate::{
     step::{Finder, Step},
     time::Instant,
 };
-use bucket::Bucket;
 use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
 use merge::Merge;
 use rand::seq::IndexedRandom;
 use std::{collections::BTreeMap, time::Duration};
-use table::{Buckets, Place};
+use table::{Bucket, Buckets, Place};
 use upkeep::{Look, Schedule};
 
 /// The tree.
@@ -206,7 +204,12 @@ impl Tree {
         if self.buckets.member(id).is_some()
             && let Some(bucket) = self.buckets.bucket_mut(id)
         {
-            bucket.seen(id, record);
+            bucket.seen(id, |member| {
+                let newer = |newer: &&Proven| newer.record().record().sequence >= member.record().record().sequence;
+                if let Some(newer) = record.filter(newer) {
+                    *member = newer.clone();
+                }
+            });
         }
     }
 

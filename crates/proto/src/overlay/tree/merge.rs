@@ -7,6 +7,7 @@
 
 use super::Tree;
 use crate::{
+    bucket::Bucket,
     context::Context,
     geometry::{CELLS, Geometry},
     peer::Proven,
@@ -80,7 +81,7 @@ impl Tree {
 
     /// The known members of a cell that are of our own tree.
     fn ours(&self, cell: u32, strangers: &[SignedRecord]) -> Vec<SignedRecord> {
-        let members = self.buckets.bucket(cell).map_or(&[][..], super::bucket::Bucket::members);
+        let members = self.buckets.bucket(cell).map_or(&[][..], Bucket::members);
         members.iter().map(Proven::record).filter(|member| !holds(strangers, member.id())).cloned().collect()
     }
 

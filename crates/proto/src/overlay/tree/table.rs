@@ -1,9 +1,11 @@
 //! The buckets of a peer and what can be asked of them.
 
-use super::bucket::Bucket;
-use crate::{config::Config, geometry::Geometry, overlay::caps, peer::Proven};
+use crate::{bucket::Bucket as AnyBucket, config::Config, geometry::Geometry, overlay::caps, peer::Proven};
 use cicada_wire::{Hash, SignedRecord};
 use std::collections::BTreeMap;
+
+/// A bucket of proven members.
+pub(super) type Bucket = AnyBucket<Proven, SignedRecord>;
 
 /// The known members, by cell.
 #[derive(Debug)]
