@@ -249,6 +249,15 @@ impl Discovery {
         self.look_for(cx, Target::Bucket(bucket));
     }
 
+    /// Somebody we heard of did not answer: dead, or all of our questions were lost. While we are new a look around comes soon.
+    fn look_sooner(&mut self, cx: &Context<'_>) {
+        if let Some((due, pause)) = &mut self.refresh
+            && *pause < SETTLED
+        {
+            *due = (*due).min(cx.now + SOON);
+        }
+    }
+
     // --- Questions
 
     /// Asks a question, unless one is open that will do; whether an answer may be hoped for.
@@ -319,6 +328,8 @@ impl Discovery {
         self.questions.remove(&to);
         if self.table.peer(to).is_some() {
             self.put_out(cx, to, Removal::Silent);
+        } else {
+            self.look_sooner(cx);
         }
         self.give_up_on(to);
         self.pump(cx);
@@ -376,16 +387,16 @@ impl Discovery {
         }
         self.heard(cx, sender, Some(version));
         if self.table.peer(sender.address).is_some() {
-            self.answer(cx, sender.address, target);
+            self.answer(cx, sender.address, target, ANSWERED);
         } else {
             self.meet(cx, sender, Some(target));
         }
     }
 
-    fn answer(&mut self, cx: &mut Context<'_>, to: SocketAddr, target: Id) {
-        let nearest = self.table.nearest(target, ANSWERED + 1);
+    fn answer(&mut self, cx: &mut Context<'_>, to: SocketAddr, target: Id, most: usize) {
+        let nearest = self.table.nearest(target, most + 2);
         let others = nearest.into_iter().filter(|peer| peer.id != target && peer.address != to);
-        let entries = others.map(|peer| Entry { address: peer.address, id: peer.id }).take(ANSWERED).collect();
+        let entries = others.map(|peer| Entry { address: peer.address, id: peer.id }).take(most).collect();
         cx.say(to, Body::Nodes { version: cx.settings.version, entries });
     }
 
@@ -408,38 +419,48 @@ impl Discovery {
         if self.table.peer(sender.address).is_some() || !(owed.is_some() || self.wants(cx, entry)) {
             return;
         }
+        if self.questions.get(&sender.address).is_some_and(|question| question.ask != Ask::Ping) {
+            // Each has asked the other, and would wait for the other to be proven first. A short answer is less than three times the
+            // question, and proves us to it.
+            if let Some(target) = owed {
+                self.answer(cx, sender.address, target, UNPROVEN_ANSWERED);
+            }
+            return;
+        }
         let fresh = !self.questions.contains_key(&sender.address);
         if self.ask(cx, Entrant { entry, named: false }, Ask::Ping)
             && let Some(question) = self.questions.get_mut(&sender.address)
         {
             question.owed = owed.or(question.owed);
             if fresh {
-                question.most_tries = if owed.is_some() { TRIES } else { TRIES - 1 };
+                question.most_tries = if owed.is_some() { TRIES_FOR_QUESTION } else { TRIES_FOR_PING };
             }
         }
     }
 
     /// An answer to a ping.
     pub(super) fn on_pong(&mut self, cx: &mut Context<'_>, sender: Sender, version: Version) {
-        let Some(question) = self.settle(sender.address, |ask| ask == Ask::Ping) else {
-            // Late, or a second answer: of a known peer a sign of life, of others nothing.
-            if self.table.peer(sender.address).is_some() {
-                self.heard(cx, sender, Some(version));
-            } else if !self.questions.contains_key(&sender.address) {
+        let owed = match self.questions.get_mut(&sender.address) {
+            Some(question) if question.ask == Ask::Ping => self.settle(sender.address).and_then(|question| question.owed),
+            // Its answer to our question is still to come.
+            Some(question) => question.owed.take(),
+            // Late, or a second answer: of a known peer a sign of life.
+            None if self.table.peer(sender.address).is_some() => None,
+            None => {
                 cx.refuse(sender.source, Refusal::Unasked);
+                return;
             }
-            return;
         };
         self.prove(cx, sender, version);
-        if let Some(target) = question.owed {
-            self.answer(cx, sender.address, target);
+        if let Some(target) = owed {
+            self.answer(cx, sender.address, target, ANSWERED);
         }
         self.pump(cx);
     }
 
     /// An answer to a question for peers.
     pub(super) fn on_nodes(&mut self, cx: &mut Context<'_>, sender: Sender, version: Version, entries: &[Entry]) {
-        let settled = self.settle(sender.address, |_| true);
+        let settled = self.settle(sender.address);
         let lately = (0..BUCKETS).map(Target::Bucket).chain([Target::Me]);
         let asked = settled.is_some()
             || (self.table.peer(sender.address).is_some()
@@ -450,7 +471,7 @@ impl Discovery {
         }
         self.prove(cx, sender, version);
         if let Some(target) = settled.and_then(|question| question.owed) {
-            self.answer(cx, sender.address, target);
+            self.answer(cx, sender.address, target, ANSWERED);
         }
         for entry in entries.iter().take(LOOKED_AT) {
             self.on_entry(cx, sender, *entry);
@@ -491,11 +512,11 @@ impl Discovery {
         }
     }
 
-    /// The open question of this kind to a peer, which is answered now.
-    fn settle(&mut self, address: SocketAddr, kind: impl Fn(Ask) -> bool) -> Option<Question> {
-        let question = self.questions.get(&address).filter(|question| kind(question.ask))?;
+    /// The open question to a peer, which is answered now.
+    fn settle(&mut self, address: SocketAddr) -> Option<Question> {
+        let question = self.questions.remove(&address)?;
         self.due.remove(&(question.due, address, Due::Answer));
-        self.questions.remove(&address)
+        Some(question)
     }
 
     /// A peer has answered from the address that it announces: it is in, if there is a place.
@@ -604,8 +625,14 @@ const PATIENCE: Duration = Duration::from_millis(500); // the specification: ret
 
 const MOST_DOUBLINGS: u32 = 3; // guess
 
+/// How often somebody unproven that asked for peers is pinged: three times 31 bytes are less than three times its 47.
+const TRIES_FOR_QUESTION: u32 = 3;
+
+/// And somebody that sent a ping, which has an answer of 31 bytes already.
+const TRIES_FOR_PING: u32 = 2;
+
 /// How often somebody unknown is asked.
-const TRIES: u32 = 3; // guess: of a thousand at 12 % loss each way one and a half are missed
+const TRIES: u32 = 4; // guess: of a thousand at 12 % loss each way three are missed
 
 /// How often at most a known peer is asked before it is put out.
 const MOST_TRIES: u32 = 8;
@@ -614,10 +641,14 @@ const MOST_TRIES: u32 = 8;
 const DOUBTED_AFTER: u32 = 2; // guess: one datagram may be lost
 
 /// Who was asked is not asked the same again for so long.
-const ASKED: Duration = Duration::from_secs(9); // guess: shorter than the second look
+const ASKED: Duration = Duration::from_secs(4); // guess: shorter than the time between two looks
 
 /// The second look around; each pause after it is four times as long.
 const SECOND_LOOK: Duration = Duration::from_secs(10); // guess: those who began with us have found each other
+
+/// A look around that is due after a silence, while the pauses are shorter than [`SETTLED`].
+const SOON: Duration = Duration::from_secs(1); // guess
+const SETTLED: Duration = Duration::from_secs(600); // guess: two looks later
 
 /// Lookups in a row that bring nobody new: then everybody is known.
 const FRUITLESS: u32 = 2; // guess
@@ -627,6 +658,9 @@ const REJECTED: Duration = Duration::from_secs(600); // guess
 
 /// Peers in one answer: the crate's K.
 const ANSWERED: usize = 20;
+
+/// And in one to an address that is not proven: 33 bytes and 22 or 35 for each peer are less than three times a question of 47.
+const UNPROVEN_ANSWERED: usize = 3;
 
 /// Peers of one answer that are looked at: twice the crate's K.
 const LOOKED_AT: usize = 40;

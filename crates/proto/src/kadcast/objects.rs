@@ -65,6 +65,15 @@ pub(super) enum Purpose {
     Complete { ray: RayId },
 }
 
+/// A symbol that was let in.
+struct Coming<'a> {
+    sender: Sender,
+    chunk: &'a Chunk,
+    layout: Layout,
+    /// Below which bucket it is ours to hand on.
+    below: u8,
+}
+
 /// A message that is not whole yet.
 #[derive(Debug)]
 pub(super) struct Arriving {
@@ -172,21 +181,13 @@ impl Objects {
         let before = assembly.bytes();
         let brought = assembly.bring(&chunk.symbol, sender.address, known);
         self.held += assembly.bytes() - before;
-        self.on_brought(cx, table, sender, chunk, &layout, (brought, below), runs);
+        self.on_brought(cx, table, &Coming { sender, chunk, layout, below }, brought, runs);
         self.make_room(cx, chunk.ray, sender);
         true
     }
 
-    fn on_brought(
-        &mut self,
-        cx: &mut Context<'_>,
-        table: &Table,
-        sender: Sender,
-        chunk: &Chunk,
-        layout: &Layout,
-        (brought, below): (Brought, u8),
-        runs: &mut Runs,
-    ) {
+    fn on_brought(&mut self, cx: &mut Context<'_>, table: &Table, coming: &Coming<'_>, brought: Brought, runs: &mut Runs) {
+        let Coming { sender, chunk, layout, below } = coming;
         let Some(arriving) = self.arriving.get_mut(&chunk.ray) else { return };
         match brought {
             Brought::New | Brought::Spare => {}
@@ -211,9 +212,9 @@ impl Objects {
         let assembly = arriving.assemblies.get(&chunk.coding);
         let polluted =
             assembly.is_some_and(|assembly| assembly.is_polluted() || (arriving.retry_at.is_some() && !assembly.has_strangers()));
-        if below > 0 && !polluted {
+        if *below > 0 && !polluted {
             cx.figures.symbols_relayed += u64::from(brought == Brought::New);
-            arriving.spread.cover(cx, table, (chunk.ray, layout), &chunk.symbol, below, runs);
+            arriving.spread.cover(cx, table, (chunk.ray, layout), &chunk.symbol, *below, runs);
         }
     }
 
@@ -398,7 +399,7 @@ impl Objects {
         if cx.settings.relay {
             spread.widen(arriving.height);
         }
-        let repair = arriving.assemblies.get(&layout.coding()).map_or_else(Vec::new, |assembly| repair_symbols(assembly));
+        let repair = arriving.assemblies.get(&layout.coding()).map_or_else(Vec::new, repair_symbols);
         self.keep(cx, table, ray, Done::new(cx, layout, payload, repair, spread));
     }
 
