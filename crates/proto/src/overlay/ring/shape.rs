@@ -201,6 +201,39 @@ impl Shape {
         if self.is_first_of_cell(peer, me, theirs) { Rank::Spare(THEIR_FINGER) } else { Rank::Spare(0) }
     }
 
+    /// Whether a neighbour would be none if those who are being proven are there: a link to it would not last.
+    pub(super) fn may_be_supplanted(&self, me: Hash, peer: Hash, hopeful: &[Hash]) -> bool {
+        let after = |id| Geometry::Ring.offset(me, id);
+        let (mut ahead, mut behind) = (0, 0);
+        for other in self.successors.iter().chain(hopeful) {
+            ahead += usize::from(after(*other) < after(peer));
+        }
+        for other in self.before.iter().chain(hopeful) {
+            behind += usize::from(after(*other) > after(peer));
+        }
+        let is_near_now = self.rank(me, peer, true) == Rank::Essential && !self.is_next_of_kin(me, peer, true);
+        is_near_now && ahead >= ESSENTIAL && behind >= ESSENTIAL
+    }
+
+    /// Whether a link to a finger, or a long one, can be done without: another leads into the same cell.
+    pub(super) fn is_dispensable(&self, me: Hash, peer: Hash, linked: &[Hash]) -> bool {
+        let cell = Geometry::Ring.cell(me, peer);
+        let beside = linked.iter().filter(|other| **other != peer && Geometry::Ring.cell(me, **other) == cell).count();
+        match self.rank(me, peer, true) {
+            Rank::Useful(LONG_LINK) => beside > 1,
+            Rank::Useful(_) => beside > 0,
+            Rank::Essential | Rank::Spare(_) => false,
+        }
+    }
+
+    /// What a link is worth that leads into a cell into which no other does.
+    pub(super) fn rank_in_place_of_a_finger(&self, me: Hash, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Option<Rank> {
+        let cell = Geometry::Ring.cell(me, peer)?;
+        let is_alone = others.into_iter().all(|other| other == peer || Geometry::Ring.cell(me, other) != Some(cell));
+        // Cells are below 256.
+        is_alone.then_some(Rank::Useful(FINGER + cell as u16))
+    }
+
     /// Whether this peer is likely to be `peer`'s finger: nobody is known to stand between the start of the cell and us.
     fn is_first_of_cell(&self, peer: Hash, me: Hash, cell: u32) -> bool {
         let start = Geometry::Ring.cell_start(peer, cell);
