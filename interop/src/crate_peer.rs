@@ -4,9 +4,7 @@
 
 pub(crate) use ::kadcast;
 
-#[path = "../payload.rs"]
 mod payload;
-#[path = "../peer_program.rs"]
 mod peer_program;
 
 fn main() -> std::process::ExitCode {
