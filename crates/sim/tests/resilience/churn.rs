@@ -43,8 +43,8 @@ fn a_swarm_whose_members_stay_costs_less() {
     for overlay in OVERLAYS {
         let plan = |churn| Plan { peers: 60, churn, count: 30, over: SECOND * 20, workload: Workload::Messages, ..Plan::default() };
         let sessions = Distribution::Exponential { median: SECOND * 84 };
-        let [stay, go] =
-            [None, Some(ChurnPlan { sessions, ..ChurnPlan::default() })].map(|churn| done(Plan { overlay, ..plan(churn) }).upkeep_a_peer_and_second());
+        let [stay, go] = [None, Some(ChurnPlan { sessions, ..ChurnPlan::default() })]
+            .map(|churn| done(Plan { overlay, ..plan(churn) }).upkeep_a_peer_and_second());
         assert!(stay * 1.5 < go, "{overlay:?}: {stay:.0} and {go:.0} B/s");
     }
 }
