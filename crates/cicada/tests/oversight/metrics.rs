@@ -44,7 +44,7 @@ async fn what_a_peer_does_is_counted_for_its_application_and_for_a_scraper() {
     }
     b.lookup(a.id()).await.expect("found");
     let after = b.metrics().await.expect("open");
-    assert_eq!(after.sent.payload_bytes - before.sent.payload_bytes, 30_003);
+    assert_eq!(after.sent.payload_bytes - before.sent.payload_bytes, 30_003 + 3 * 16, "with their seals");
     assert!(after.sent.bytes - before.sent.bytes > 30_003);
     assert_eq!(after.levels.member_links, 1);
     assert_eq!((after.broadcasts.copies_sent, after.broadcasts.delivered), (1, 0));
@@ -77,7 +77,7 @@ async fn traffic_is_told_by_peer_and_agrees_on_both_ends() {
         all.into_iter().find(|traffic| traffic.peer.id() == peer.id()).expect("they are linked")
     };
     let (from_b, to_a) = (of(a.traffic().await.expect("open"), &b), of(b.traffic().await.expect("open"), &a));
-    assert_eq!((from_b.received.payload_bytes, to_a.sent.payload_bytes), (5000, 5000));
+    assert_eq!((from_b.received.payload_bytes, to_a.sent.payload_bytes), (5016, 5016), "with its seal");
     assert!(from_b.linked && to_a.linked);
     b.close().await;
     crate::until("the link is gone", async || !of(a.traffic().await.expect("open"), &b).linked).await;

@@ -115,6 +115,10 @@ pub(crate) struct Run {
     /// to them is sealed, what comes from them must be
     #[arg(long, value_name = "FILE", env = "CICADA_KEYS", help_heading = "Swarm")]
     pub(crate) keys: Option<PathBuf>,
+    /// Peers whose public keys are known: lines of ADDRESS (or id) and KEY. One of them that shows
+    /// another key is refused until its line is changed
+    #[arg(long, value_name = "FILE", env = "CICADA_KNOWN_PEERS", help_heading = "Swarm")]
+    pub(crate) known_peers: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) swarm: Swarm,
 }

@@ -306,7 +306,7 @@ impl Ring {
     pub(crate) fn on_query(&mut self, cx: &mut Context<'_>, from: &Proven, query: &Query) -> Reply {
         match query {
             Query::Neighbours(rectify) => Reply::Neighbours(self.neighbours_for(cx, from, *rectify)),
-            Query::Ping | Query::Find(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
+            Query::Ping | Query::Find(_) | Query::Attach(_) | Query::Witness(_) => Reply::Refused(Refusal::Unexpected),
         }
     }
 
@@ -323,7 +323,7 @@ impl Ring {
                 }
             }
             Some(Reply::Pong) => self.is_alive(cx, id),
-            Some(Reply::Found(_) | Reply::Attached(_)) => cx.refuse(Some(id), Refusal::Unexpected),
+            Some(Reply::Found(_) | Reply::Attached(_) | Reply::Witnessed(_)) => cx.refuse(Some(id), Refusal::Unexpected),
             Some(Reply::Refused(_)) => self.stabilise.unanswered(id),
             None => {
                 self.stabilise.unanswered(id);
