@@ -12,11 +12,11 @@
 //! ```
 //!
 //! Commands: `world key=value ..` (overlay, seed, latency_ms, jitter_ms, loss_percent, links, successors, bucket, trace), `peer NAME
-//! [id=HH [subnet=A.B.C]]` (the first byte of its id, and the /24 that its address is in), `connect X via Y`, `join X via Y` (and wait), `leave X`, `crash X ..`, `restart X`,
-//! `partition X .. | Y ..`, `heal`, `run MILLISECONDS`, `settle MILLISECONDS`, `lookup X HH`, `send X Y TEXT`, `relay X Y TEXT`
-//! (over the overlay, whatever links could be made), `broadcast X TEXT`,
-//! `begin broadcast X TEXT` (without waiting for it), `adversary X KIND ..`, `vanish tasks X` (tasks to X vanish), `neighbours`, `check lists|ring|off` (after everything that happens), `trace
-//! off|events|packets`. A line that begins with `#` says something to people.
+//! [id=HH [subnet=A.B.C]]` (the first byte of its id, and the /24 that its address is in), `connect X via Y`, `join X via Y` (and
+//! wait), `leave X`, `crash X ..`, `restart X`, `partition X .. | Y ..`, `heal`, `run MILLISECONDS`, `settle MILLISECONDS`, `lookup X
+//! HH`, `send X Y TEXT`, `relay X Y TEXT` (over the overlay, whatever links could be made), `broadcast X TEXT`, `begin broadcast X
+//! TEXT` (without waiting for it), `adversary X KIND ..`, `vanish tasks X` (tasks to X vanish), `neighbours`, `check lists|ring|off`
+//! (after everything that happens), `trace off|events|packets`. A line that begins with `#` says something to people.
 
 use crate::{
     network::{Latency, Network},
