@@ -94,10 +94,10 @@ fn under(attack: Attack, kind: Kind, seconds: u64) -> Result<End> {
     until_filled(&mut lab, Duration::from_secs(5))?;
     let before = lab.resident_kib(VICTIM)?;
     let end = Arc::new(AtomicBool::new(false));
-    let attacker = Attacker::new(&lab.addresses, lab.network_id)?;
+    let attacker = Attacker::new(&lab.addresses, lab.network_id, lab.messages())?;
     let (sent, told) = (Arc::clone(&attacker.sent), Arc::clone(&attacker.replayed));
     let sink = attacker.sink.try_clone()?;
-    let (stop, next_seed) = (Arc::clone(&end), Arc::clone(&attacker.next_seed));
+    let stop = Arc::clone(&end);
     let attacking = thread::spawn(move || attacker.run(attack, &stop));
     let (mut victim, mut others, mut grown_kib) = (Outcome::default(), Outcome::default(), 0);
     let deadline = Instant::now() + Duration::from_secs(seconds);
@@ -107,7 +107,6 @@ fn under(attack: Attack, kind: Kind, seconds: u64) -> Result<End> {
         let size = if number % 3 == 0 { 100_000 } else { 2000 };
         // Not by the victim: it is whom they must reach.
         let cast = Cast { by: [0, 1, 2, 3, 5, 6, 7][number as usize % 7], size, seed: number };
-        next_seed.store(number + 1, Ordering::Relaxed);
         cast_all(&mut lab, &[cast], PATIENCE)?;
         let reached = lab.look(|told| {
             let by = told.of_sent(number as usize - 1).cloned().unwrap_or_default();
@@ -161,7 +160,8 @@ struct Attacker {
     /// In whose name questions are asked.
     sink: UdpSocket,
     sink_header: Header,
-    next_seed: Arc<AtomicU64>,
+    /// How many messages the honest ones have sent; their seeds are their numbers.
+    messages: Arc<AtomicU64>,
     sent: Arc<Sent>,
     /// The digest of the message that is replayed.
     replayed: Arc<String>,
@@ -175,7 +175,7 @@ struct Sent {
 }
 
 impl Attacker {
-    fn new(honest: &[SocketAddr], network: u8) -> Result<Self> {
+    fn new(honest: &[SocketAddr], network: u8, messages: Arc<AtomicU64>) -> Result<Self> {
         let mut identities = Vec::new();
         for _ in 0..IDENTITIES {
             let socket = UdpSocket::bind("127.0.0.1:0")?;
@@ -193,7 +193,7 @@ impl Attacker {
             network,
             sink,
             sink_header,
-            next_seed: Arc::default(),
+            messages,
             sent: Arc::default(),
             replayed: Arc::new(replayed),
             state: 1,
@@ -203,7 +203,9 @@ impl Attacker {
     /// Sends in bursts of ten milliseconds until it is told to stop.
     fn run(mut self, attack: Attack, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
-            for _ in 0..RATE / 100 {
+            // Those are whole messages, and it is the application that must bear them.
+            let rate = if attack == Attack::HeightLies { RATE / 10 } else { RATE };
+            for _ in 0..rate / 100 {
                 let (from, datagram) = self.make(attack);
                 // A full buffer of the system is the victim's luck.
                 let _ = self.identities[from].0.send_to(&datagram, self.honest[VICTIM]);
@@ -270,7 +272,7 @@ impl Attacker {
 
     /// A wrong symbol of the message that comes next.
     fn forged(&mut self, header: Header) -> Vec<u8> {
-        let number = self.next_seed.load(Ordering::Relaxed);
+        let number = self.messages.load(Ordering::Relaxed) + 1;
         let size = if number % 3 == 0 { 100_000 } else { 2000 };
         let honest = payload(size, number);
         let symbol_bytes = 1296;
@@ -301,7 +303,9 @@ impl Attacker {
         let version = Version { major: 0, minor: 0, patch: 1 };
         match self.random(4) {
             0 => encode(Header { network: self.network.wrapping_add(1), ..honest }, Body::Ping { version }),
-            1 => self.forged(honest),
+            // Of messages that nobody sent: whoever speaks at the address of an honest peer in its name, and knows what it is just
+            // sending, cannot be told from it, and spoils what is on its way.
+            1 => self.hostile_coding(honest),
             2 => encode(honest, Body::Nodes { version, entries: vec![] }),
             _ => {
                 let datagram =

@@ -8,7 +8,10 @@ use std::{
     net::{SocketAddr, UdpSocket},
     path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -93,6 +96,8 @@ struct Process {
 #[derive(Default)]
 struct Log {
     told: Mutex<Told>,
+    /// How many broadcasts were made.
+    messages: Arc<AtomicU64>,
     more: Condvar,
 }
 
@@ -185,6 +190,9 @@ impl Lab {
             for line in BufReader::new(output).lines().map_while(std::io::Result::ok) {
                 if let Ok(event) = serde_json::from_str(&line) {
                     log.told().note(number, &peers, &event);
+                    if event["event"] == "sent" {
+                        log.messages.fetch_add(1, Ordering::Relaxed);
+                    }
                     log.more.notify_all();
                 }
             }
@@ -259,6 +267,11 @@ impl Lab {
         let size = self.kinds.len();
         self.until(PATIENCE, |told| told.tables.len() == size).map_err(|()| "a peer does not tell its table")?;
         Ok(self.look(|told| told.tables.clone()))
+    }
+
+    /// How many broadcasts were made so far.
+    pub fn messages(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.log.messages)
     }
 
     /// Whether all processes still run.

@@ -19,6 +19,7 @@ const USAGE: &str = "Usage: interop COMMAND
   loss PERCENT [--full]  24 of the crate's and 24 of ours in a lab that loses packets (root)
   hostile SECONDS        attacks on a peer of ours among honest ones, each for so long
   side-by-side SIZE      what each costs; wants netlab/in-a-box
+  cost SIZE              the same of ours alone
 ";
 
 fn main() -> ExitCode {
@@ -41,6 +42,7 @@ fn perform(words: &[&str]) -> Result<bool> {
         ["loss", percent, rest @ ..] => loss::outside(percent, rest),
         ["loss-inside", percent, rest @ ..] => loss::inside(percent, rest.contains(&"--full")),
         ["hostile", seconds] => hostile::hostile(seconds.parse()?),
+        ["cost", size] => side_by_side::ours_alone(size.parse()?),
         ["side-by-side", size] => side_by_side::side_by_side(size.parse()?),
         ["mixed", size, rest @ ..] => mixed::mixed(size.parse()?, runs(rest)?),
         _ => Err(USAGE.into()),

@@ -23,28 +23,28 @@ struct Run {
 
 /// Peers of the crate alone.
 pub fn control(size: usize, runs: usize) -> Result<bool> {
-    let runs = (0..runs).map(|run| one(&Plan::of(Kind::Crate, size), run as u64)).collect::<Result<Vec<_>>>()?;
+    let runs = (0..runs).map(|run| one(&Plan::of(Kind::Crate, size), run as u64, runs)).collect::<Result<Vec<_>>>()?;
     show(&format!("{size} of the crate"), &runs);
     Ok(true)
 }
 
 /// Peers of ours alone.
 pub fn ours(size: usize, runs: usize) -> Result<bool> {
-    let runs = (0..runs).map(|run| one(&Plan::of(Kind::Ours, size), run as u64)).collect::<Result<Vec<_>>>()?;
+    let runs = (0..runs).map(|run| one(&Plan::of(Kind::Ours, size), run as u64, runs)).collect::<Result<Vec<_>>>()?;
     show(&format!("{size} of ours"), &runs);
     Ok(total(&runs).iter().all(|(_, both)| both[1].delivered == both[1].expected && both[1].repeated == 0))
 }
 
 /// Half and half. Ours must receive all, once; the crate's not less than among themselves, by more than that spreads.
 pub fn mixed(size: usize, runs: usize) -> Result<bool> {
-    let control = (0..runs).map(|run| one(&Plan::of(Kind::Crate, size), run as u64)).collect::<Result<Vec<_>>>()?;
+    let control = (0..runs).map(|run| one(&Plan::of(Kind::Crate, size), run as u64, runs)).collect::<Result<Vec<_>>>()?;
     show(&format!("{size} of the crate"), &control);
-    let mixed = (0..runs).map(|run| one(&Plan::mixed(size), run as u64)).collect::<Result<Vec<_>>>()?;
+    let mixed = (0..runs).map(|run| one(&Plan::mixed(size), run as u64, runs)).collect::<Result<Vec<_>>>()?;
     show(&format!("{size} mixed"), &mixed);
     Ok(judge(&control, &mixed))
 }
 
-fn one(plan: &Plan, run: u64) -> Result<Run> {
+fn one(plan: &Plan, run: u64, runs: usize) -> Result<Run> {
     let mut lab = Lab::start(plan)?;
     let begun = Instant::now();
     let (fill, ours_in_the_crates) = until_filled(&mut lab, Duration::from_secs(5))?;
@@ -52,7 +52,7 @@ fn one(plan: &Plan, run: u64) -> Result<Run> {
     let size = lab.kinds.len();
     let mut outcomes = Vec::new();
     let mut seed = run * 1000;
-    for length in sizes(size) {
+    for length in sizes(size, runs) {
         // Two broadcasts, by neighbours in the order: in a mixed network of each kind one.
         let casts = [seed as usize % size, (seed as usize + 1) % size].map(|by| {
             seed += 1;
@@ -67,10 +67,10 @@ fn one(plan: &Plan, run: u64) -> Result<Run> {
     Ok(Run { outcomes, fill, ours_in_the_crates, filled_after })
 }
 
-/// Lengths to broadcast: from one byte to 1 MB, and with few peers the longest that the protocol allows.
-fn sizes(peers: usize) -> Vec<usize> {
+/// Lengths to broadcast: from one byte to 1 MB, and with few peers, where there are several runs, the longest that the protocol allows.
+fn sizes(peers: usize, runs: usize) -> Vec<usize> {
     let mut sizes = vec![1, 200, 1000, 100_000, 1_000_000];
-    if peers <= 8 {
+    if peers <= 8 && runs > 1 {
         sizes.extend([5_000_000, 10_485_759]);
     }
     sizes
@@ -187,6 +187,7 @@ fn judge(control: &[Run], mixed: &[Run]) -> bool {
         let mean = |shares: &[f64]| shares.iter().sum::<f64>() / shares.len() as f64;
         let alone = shares(control, size, Kind::Crate);
         let spread = alone.iter().copied().fold(0.0, f64::max) - alone.iter().copied().fold(1.0, f64::min);
+        let spread = if alone.len() < RUNS { spread.max(KNOWN_SPREAD) } else { spread };
         let here = mean(&shares(mixed, size, Kind::Crate));
         if here < mean(&alone) - spread {
             wrong(format!("{size} B: the crate's received {here:.4}, among themselves {:.4} (spread {spread:.4})", mean(&alone)));
@@ -202,6 +203,12 @@ fn judge(control: &[Run], mixed: &[Run]) -> bool {
 
 /// Messages of 10 MB take seconds on two cores.
 const PATIENCE: Patience = Patience { each: Duration::from_secs(6), quiet: Duration::from_secs(2) };
+
+/// From so many runs on the control's own spread is taken.
+const RUNS: usize = 5;
+
+/// Of the crate's peers among themselves, 8 of them, in five runs of two broadcasts of each size up to 1 MB.
+const KNOWN_SPREAD: f64 = 0.08;
 
 /// Entries of a bucket, of both kinds by default.
 const BUCKET: usize = 20;

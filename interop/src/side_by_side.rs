@@ -48,6 +48,17 @@ pub fn side_by_side(size: usize) -> Result<bool> {
     Ok(true)
 }
 
+/// The costs of ours without the crate's.
+pub fn ours_alone(size: usize) -> Result<bool> {
+    let costs = costs(Kind::Ours, size)?;
+    for cost in &costs.sizes {
+        let per_mb = |amount: f64| amount / (cost.outcome.delivered as f64 * cost.size as f64 / 1e6);
+        let (cpu_ms, bytes, everywhere) = (per_mb(cost.cpu_ms), per_mb(cost.ip_bytes) / 1e6, everywhere(cost));
+        println!("{} B: {cpu_ms:.2} ms CPU per MB, {bytes:.2} IP bytes per byte, everywhere after {everywhere:.0} ms", cost.size);
+    }
+    Ok(true)
+}
+
 /// Until all had it; where that never happened, until 99 % of those had it that got it.
 fn everywhere(cost: &Cost) -> f64 {
     if cost.outcome.complete_ms.is_empty() { cost.outcome.percentile(0.99) } else { percentile(&cost.outcome.complete_ms, 0.5) }

@@ -69,6 +69,7 @@ pub(super) struct Driver {
     tasks: JoinSet<Input>,
     /// Tasks of the codec that run now, and those that wait until some end.
     coding: usize,
+    cores: usize,
     waiting: VecDeque<(JobId, Task)>,
     operations: BTreeMap<u64, Queued>,
     next_operation: u64,
@@ -105,6 +106,8 @@ impl Driver {
             events,
             tasks: JoinSet::new(),
             coding: 0,
+            // Asked once: the answer is read from files.
+            cores: thread::available_parallelism().map_or(1, usize::from),
             waiting: VecDeque::new(),
             operations: BTreeMap::new(),
             next_operation: 0,
@@ -280,8 +283,7 @@ impl Driver {
     /// The codec takes as many cores as there are. The machine has one job for each message at most, so that what waits is bounded by
     /// its own limits.
     fn begin_waiting(&mut self) {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        while self.coding < cores
+        while self.coding < self.cores
             && let Some((job, task)) = self.waiting.pop_front()
         {
             self.coding += 1;

@@ -101,7 +101,11 @@ impl Outgoing {
         }
         lane.bytes += bytes;
         self.waiting_bytes += bytes;
-        lane.runs.push_back(run);
+        match lane.runs.back_mut() {
+            // Symbols that follow each other in one lane go in one call.
+            Some(last) if is_one_run(last, &run) => last.symbols.extend(run.symbols),
+            Some(_) | None => lane.runs.push_back(run),
+        }
     }
 
     /// Writes the next datagrams into `buffer`, or says when there are any. What is written counts as sent.
@@ -157,6 +161,10 @@ impl Lane {
         }
         stride
     }
+}
+
+fn is_one_run(first: &Run, second: &Run) -> bool {
+    (first.ray, first.height, first.coding, first.header) == (second.ray, second.height, second.coding, second.header)
 }
 
 fn earlier(now: Instant, span: Duration) -> Instant {

@@ -56,11 +56,9 @@ fn standard_input_is_broadcast_and_the_peer_ends_by_itself() {
 fn a_configuration_of_the_crate_is_read_and_flags_count_more() {
     let folder = Folder::new();
     let [port] = free_ports();
-    let config = format!(
-        "kadcast_id = 7\npublic_address = '127.0.0.1:1'\nbootstrapping_nodes = []\nauto_propagate = true\nchannel_size = 10\n\
-         recursive_discovery = true\n[bucket]\nnode_ttl = '30s'\nnode_evict_after = '5s'\nbucket_ttl = '1h'\n"
-    );
-    folder.write("peer.toml", &config);
+    let config = "kadcast_id = 7\npublic_address = '127.0.0.1:1'\nbootstrapping_nodes = []\nauto_propagate = true\nchannel_size = 10\n\
+         recursive_discovery = true\n[bucket]\nnode_ttl = '30s'\nnode_evict_after = '5s'\nbucket_ttl = '1h'\n";
+    folder.write("peer.toml", config);
     folder.write("flags.toml", format!("json = true\n[kadcast]\npublic = '127.0.0.1:{port}'\nkadcast-config = 'peer.toml'\n"));
     let peer = Cicada::new("kadcast --config flags.toml").folder(&folder).start();
     assert_eq!(address_of(&peer), format!("127.0.0.1:{port}"));

@@ -17,9 +17,9 @@ const ARROWS: [(&str, &str); 13] = [
     ("cicada", "cicada-wire"),
     ("cicada-proto", "cicada-wire"),
     ("cicada-fuzz", "cicada-wire"),
+    ("cicada-fuzz", "cicada-proto"),
     ("cicada-interop", "cicada"),
     ("cicada-interop", "cicada-wire"),
-    ("cicada-fuzz", "cicada-proto"),
 ];
 
 /// Dependencies for tests and builds are arrows too: who reads a crate's tests reads those crates.
