@@ -3,13 +3,14 @@
 use crate::{
     error::BindError,
     hooks::Hooks,
+    known_peers::KnownPeers,
     peer::SwarmPeer,
     start::{self, Settings},
     target::HostPort,
     trusted::TrustedKeys,
 };
 use cicada_proto::{
-    Config, Route,
+    Config, KeyLevel, Route, Security,
     config::{Faults, Limits, Upkeep},
     lists::Who,
 };
@@ -77,10 +78,34 @@ impl Builder {
     }
 
     /// Peers with which keys were exchanged beforehand. Messages to them are sealed with those keys, so that nobody on the way can
-    /// read or change them, and messages from them that are not are refused, as are receipts; broadcasts are for everybody, and are not
-    /// sealed. A trusted peer that is found under another address has another id, and is another peer. Default: none.
+    /// read or change them, and messages from them that are not are refused, as are receipts; broadcasts are for everybody: they are
+    /// signed, and not sealed. A trusted peer that is found under another address has another id, and is another peer. Default: none.
     pub fn trusted_keys(mut self, keys: TrustedKeys) -> Self {
         self.trusted = Some(keys);
+        self
+    }
+
+    /// Peers whose keys are known beforehand: one of them that shows another key is refused, on links and as the origin of messages,
+    /// until its line is changed. A peer named by its address is known only where ids are made of addresses. Default: none; then a
+    /// peer that shows another key at the same address is taken as it is, with an [`Event::KeyChanged`](crate::Event::KeyChanged).
+    pub fn known_peers(mut self, known: &KnownPeers) -> Self {
+        self.config.pins.extend(known.iter().map(|(peer, key)| (peer.id(), key)));
+        self
+    }
+
+    /// How well the key of a message's origin must be known before the message is delivered, or handed on. Default:
+    /// [`KeyLevel::Witnessed`]. With [`KeyLevel::Claimed`] nobody is asked whose key it is, and anybody can speak in the name of an
+    /// address that is not its own.
+    pub fn least_level(mut self, level: KeyLevel) -> Self {
+        self.config.least_level = level;
+        self
+    }
+
+    /// How messages are protected. [`Security::Plain`] is for measuring what that costs, and for nothing else; a swarm of which
+    /// some are so and some are not falls apart.
+    #[doc(hidden)]
+    pub fn security(mut self, security: Security) -> Self {
+        self.config.security = security;
         self
     }
 

@@ -12,6 +12,7 @@ mod turn;
 
 use crate::{
     hook_thread::Verdict,
+    keys::Keys,
     link::{LinkHandle, Reader},
     metrics::{Direction, Meters},
     network::{Network, News},
@@ -26,7 +27,7 @@ use bodies::Bodies;
 use cicada_proto::{
     Command, Delivery, Event, Input, Instant, Job, JobId, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, SendOptions, Transmit,
 };
-use cicada_wire::{Address, Answer, Datagram, Hash, Identity, Refusal, SignedRecord};
+use cicada_wire::{Address, Answer, Datagram, Hash, Refusal, SignedRecord};
 pub(crate) use linger::Linger;
 pub(crate) use memory::Memory;
 use reading::Readers;
@@ -68,7 +69,7 @@ enum Stage {
 pub(crate) struct Driver {
     node: Node,
     out: Outbox,
-    identity: Identity,
+    keys: Keys,
     network: Arc<Network>,
     /// Who we are, for links to be. Taken away when the peer ends.
     identified: Option<watch::Sender<Me>>,
@@ -99,7 +100,7 @@ impl Driver {
     #[expect(clippy::too_many_arguments, reason = "called once, by the function that makes them all")]
     pub(crate) fn new(
         node: Node,
-        identity: Identity,
+        keys: Keys,
         network: Network,
         identified: watch::Sender<Me>,
         delivered: mpsc::Sender<Message>,
@@ -112,7 +113,7 @@ impl Driver {
         Self {
             node,
             out: Outbox::default(),
-            identity,
+            keys,
             network: Arc::new(network),
             identified: Some(identified),
             links: BTreeMap::new(),
@@ -402,9 +403,9 @@ impl Driver {
     /// bounded by the challenges that are open.
     fn work(&self, job: JobId, work: Job) -> Option<JobResult> {
         match work {
-            Job::Answer { challenge, record } => Some(JobResult::Answered(Answer::sign(challenge, record, &self.identity))),
+            Job::Answer { challenge, record } => Some(JobResult::Answered(Answer::sign(challenge, record, &self.keys.identity))),
             Job::VerifyAnswer(answer) => Some(JobResult::Verified(answer.verify())),
-            Job::Renew(record) => match SignedRecord::sign(record, &self.identity) {
+            Job::Renew(record) => match SignedRecord::sign(record, &self.keys.identity) {
                 Ok(record) => {
                     if let Some(identified) = &self.identified {
                         identified.send_modify(|me| me.record = record.clone());
@@ -416,6 +417,10 @@ impl Driver {
                     None
                 }
             },
+            Job::OpenSession { to, terms, random } => Some(JobResult::SessionOpened(self.keys.sealing.open(to, &terms, random))),
+            Job::AcceptSession { from, share, terms } => Some(JobResult::SessionAccepted(self.keys.sealing.accept(from, share, &terms))),
+            Job::Sign(hash) => Some(JobResult::Signed(hash.sign(&self.keys.identity))),
+            Job::VerifyMessage { hash, key, signature } => Some(JobResult::MessageVerified(hash.is_signed_by(key, &signature))),
             Job::Admit(record) => match &self.network.hooks {
                 Some(hooks) if hooks.admit(RemoteNode::from(&record), job) => None,
                 Some(_) => Some(JobResult::Admitted(false)),
@@ -485,6 +490,7 @@ impl Driver {
             | Event::LinkDown { .. }
             | Event::NeighboursChanged { .. }
             | Event::Lagged { .. }
+            | Event::KeyChanged { .. }
             | Event::Refused { .. } => {}
         }
     }

@@ -35,6 +35,8 @@ mod hello;
 mod hook_thread;
 mod hooks;
 mod identity_file;
+pub mod kadcast;
+mod keys;
 mod known_peers;
 mod link;
 mod local_node;
@@ -73,7 +75,7 @@ pub use trusted::{KeyFileError, KeyWarning, TrustedAddress, TrustedKeys, Trusted
 #[doc(hidden)]
 pub use cicada_proto::config::Faults;
 pub use cicada_proto::{
-    Ack, Event, HopOutcome, PathReport, Receipt, Refusals, Route,
+    Ack, Event, HopOutcome, KeyLevel, PathReport, Receipt, Refusals, Route, Security,
     config::{Bound, ConfigError, Limits, Rate, Upkeep},
     event::{Place, Table, TableEntry},
     lists::{Ban, Subnet, Who, WhoError},

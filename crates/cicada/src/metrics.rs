@@ -305,6 +305,7 @@ impl Meters {
             | Event::BroadcastSent { .. }
             | Event::BroadcastFailed { .. }
             | Event::Refused { .. }
+            | Event::KeyChanged { .. }
             | Event::Left { .. } => {}
         }
     }

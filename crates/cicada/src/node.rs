@@ -1,7 +1,7 @@
 //! What the application sees of others: peers, messages, what a lookup found.
 
 use bytes::Bytes;
-use cicada_proto::{Delivery, event};
+use cicada_proto::{Delivery, KeyLevel, event};
 use cicada_wire::{Hash, MessageId, Origin, PublicKey, SignedRecord};
 use std::{fmt, net::SocketAddr};
 
@@ -61,10 +61,12 @@ impl From<&Origin> for RemoteNode {
 pub struct Message {
     /// Its number.
     pub id: MessageId,
-    /// Who made it, as it says of itself.
+    /// Who made it.
     pub source: RemoteNode,
     /// What it says.
     pub data: Bytes,
+    /// How well the key is known that proves that `source` made it.
+    pub level: KeyLevel,
     /// Whether it was for everybody.
     pub broadcast: bool,
     /// The relays that it visited, as they themselves say.
@@ -76,7 +78,15 @@ pub struct Message {
 impl Message {
     /// A bare node's payload, which has no number and no path.
     pub(crate) fn opaque(from: &SignedRecord, data: Bytes) -> Self {
-        Self { id: MessageId([0; 16]), source: RemoteNode::from(from), data, broadcast: false, path: Vec::new(), more: false }
+        Self {
+            id: MessageId([0; 16]),
+            source: RemoteNode::from(from),
+            data,
+            level: KeyLevel::Proven,
+            broadcast: false,
+            path: Vec::new(),
+            more: false,
+        }
     }
 }
 
@@ -86,6 +96,7 @@ impl From<Delivery> for Message {
             id: delivery.message,
             source: RemoteNode::from(&delivery.origin),
             data: delivery.payload,
+            level: delivery.level,
             broadcast: delivery.broadcast,
             path: delivery.path,
             more: false,

@@ -10,7 +10,12 @@ use cicada_proto::{
     Refusals,
     lists::{Ban, Who},
 };
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 impl SwarmPeer {
     /// What this peer has done so far and how it stands, also as text for Prometheus.
@@ -27,7 +32,20 @@ impl SwarmPeer {
     /// # Errors
     /// When the address cannot be had.
     pub async fn serve_metrics(&self, address: SocketAddr) -> io::Result<MetricsServer> {
-        MetricsServer::start(&self.0, address).await
+        let peer = Arc::downgrade(&self.0);
+        let text = move || {
+            let peer = Weak::clone(&peer);
+            async move {
+                let peer = peer.upgrade()?;
+                peer.ask(|done| Wish::Metrics { done }).await.ok().map(|metrics| metrics.text)
+            }
+        };
+        let mut closed = self.0.closed.clone();
+        MetricsServer::start(address, text, async move {
+            // It errs when the peer is gone, which is as good.
+            let _ = closed.wait_for(|closed| *closed).await;
+        })
+        .await
     }
 
     /// What went over links, by peer, in the order of their ids: those linked now and the last thousand that were.

@@ -8,6 +8,7 @@ use crate::{
     hello::Terms,
     hook_thread::HookThread,
     hooks::Hooks,
+    keys::Keys,
     link,
     network::{Network, Parts},
     peer::{Handle, Taken},
@@ -18,7 +19,9 @@ use crate::{
     trusted::TrustedKeys,
 };
 use cicada_proto::{Config, Me, Node, Route, lists::AccessList};
-use cicada_wire::{Address, Capabilities, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
+use cicada_wire::{
+    Address, Capabilities, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SealingSecret, SignedRecord, SwarmKeys, UnixTime,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::{
@@ -64,7 +67,9 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
     let identity = identity(settings.identity.take(), state.as_ref())?;
     let memory = state.map(|state| memory(state, &settings)).transpose()?;
     let record = record(&settings, &identity, addresses)?;
-    let me = Me { record, boot: u64::from_be_bytes(random::bytes()?) };
+    let keys = Keys { identity, sealing: SealingSecret::from_seed(&random::bytes()?) };
+    let boot = u64::from_be_bytes(random::bytes()?);
+    let me = Me { record, boot, credential: Some(keys.credential(boot)) };
     if let Some(keys) = settings.trusted.take() {
         settings.config.trusted = keys.keyring(me.id(), &memory.as_ref().map(Memory::members).unwrap_or_default()).await?;
     }
@@ -79,7 +84,7 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
     let (identified, me_now) = watch::channel(me.clone());
     let (news_in, news) = mpsc::channel(NEWS);
     let network = Network::open(Parts {
-        identity: &identity,
+        identity: &keys.identity,
         socket,
         local: bound.local,
         terms: terms(&settings),
@@ -114,8 +119,7 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
         untold: Arc::new(Semaphore::new(settings.config.limits.in_flight)),
     };
     let inlets = Inlets { wishes, news, datagrams, verdicts };
-    let driver =
-        Driver::new(node, identity, network, identified, delivered, events, peers_known, taken, memory, Linger::new(settings.linger));
+    let driver = Driver::new(node, keys, network, identified, delivered, events, peers_known, taken, memory, Linger::new(settings.linger));
     tokio::spawn(driver.run(inlets, ended, freed, hooks_ended));
     Ok(Arc::new(handle))
 }

@@ -1,7 +1,7 @@
 //! Peers that agreed on keys beforehand: nobody on the way reads or changes what they say to each other.
 
 use cicada::{
-    Builder, Event, Hash, Hooks, Limits, OverlayKind, Refusal, RemoteNode, Route, SendError, SendOptions, SwarmPeer, TrustedKeys,
+    Builder, Event, Hash, Hooks, Limits, OverlayKind, Refusal, RemoteNode, Route, Security, SendError, SendOptions, SwarmPeer, TrustedKeys,
 };
 use std::{
     collections::BTreeSet,
@@ -65,14 +65,14 @@ struct Relayed {
 }
 
 impl Relayed {
-    async fn swarm(overlay: OverlayKind) -> Self {
+    async fn swarm(overlay: OverlayKind, security: Security) -> Self {
         let addresses = free_addresses(16);
         let (mut peers, mut taps) = (Vec::<SwarmPeer>::new(), Vec::new());
         for (at, address) in addresses.iter().enumerate() {
             let others = if at == 0 { &addresses[1..] } else { &addresses[..1] };
             let keys = key_file(*address, others, "", |other| (at + other) % 2 == 0);
             let tap = Tap::default();
-            let peer = builder(overlay).trusted_keys(keys).hooks(tap.clone()).bind(*address).await.expect("a free port");
+            let peer = builder(overlay).security(security).trusted_keys(keys).hooks(tap.clone()).bind(*address).await.expect("a free port");
             if let Some(entry) = peers.last() {
                 peer.connect(entry).await.expect("a member");
             }
@@ -80,6 +80,12 @@ impl Relayed {
             taps.push(tap);
         }
         Self { peers, taps }
+    }
+
+    async fn close(self) {
+        for peer in self.peers {
+            peer.close().await;
+        }
     }
 
     /// Somebody to whom messages of `from` go over relays.
@@ -110,21 +116,31 @@ impl Relayed {
 }
 
 async fn relays_see_nothing(overlay: OverlayKind) {
-    let swarm = Relayed::swarm(overlay).await;
-    let far = swarm.far_from(0).await;
-    for (number, (from, to)) in [(0, far), (far, 0)].into_iter().enumerate() {
-        for length in [64, 100_000] {
-            let secret = secret(length, number);
-            assert_eq!(swarm.spied(from, to, &secret).await, 0, "{length} bytes");
+    let swarm = Relayed::swarm(overlay, Security::Full).await;
+    // Two that trust each other, and two that have no keys for each other.
+    for from in [0, 1] {
+        let far = swarm.far_from(from).await;
+        for (number, (from, to)) in [(from, far), (far, from)].into_iter().enumerate() {
+            for length in [64, 100_000] {
+                let secret = secret(length, number);
+                assert_eq!(swarm.spied(from, to, &secret).await, 0, "{length} bytes");
+            }
         }
     }
-    // The control: two of the others, who have no keys for each other.
-    let from = if far == 1 { 2 } else { 1 };
-    let to = swarm.far_from(from).await;
-    assert!(swarm.spied(from, to, &secret(64, 7)).await > 0, "the taps work");
-    for peer in swarm.peers {
-        peer.close().await;
-    }
+    swarm.close().await;
+}
+
+async fn the_taps_work(overlay: OverlayKind) {
+    let swarm = Relayed::swarm(overlay, Security::Plain).await;
+    let far = swarm.far_from(1).await;
+    assert!(swarm.spied(1, far, &secret(64, 7)).await > 0);
+    swarm.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_protection_relays_see_everything_which_is_the_control() {
+    the_taps_work(OverlayKind::Ring).await;
+    the_taps_work(OverlayKind::Tree).await;
 }
 
 fn secret(length: usize, number: usize) -> Vec<u8> {
@@ -132,12 +148,12 @@ fn secret(length: usize, number: usize) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn relays_of_the_ring_see_nothing_of_what_trusted_peers_say() {
+async fn relays_of_the_ring_see_nothing_of_what_others_say() {
     relays_see_nothing(OverlayKind::Ring).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn relays_of_the_tree_see_nothing_of_what_trusted_peers_say() {
+async fn relays_of_the_tree_see_nothing_of_what_others_say() {
     relays_see_nothing(OverlayKind::Tree).await;
 }
 

@@ -12,6 +12,7 @@ mod client;
 mod demo;
 mod failure;
 mod interrupt;
+mod kadcast;
 mod keygen;
 mod log;
 mod output;
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
 fn perform(settings: Settings) -> Result<(), Failure> {
     let reporting = &settings.program.reporting;
     // A peer tells its operator what happens; the other commands answer and are quiet.
-    let otherwise = if settings.program.action.is_none() { "info" } else { "warn" };
+    let is_peer = matches!(settings.program.action, None | Some(Action::Kadcast(_)));
+    let otherwise = if is_peer { "info" } else { "warn" };
     log::start(settings.log.as_deref(), otherwise, reporting.stdout, reporting.json)?;
     let json = reporting.json;
     let effective = settings.describe(json);
@@ -50,6 +52,7 @@ fn perform(settings: Settings) -> Result<(), Failure> {
         Some(Action::Send(send)) => wait_for(client::send(&send, secret, json)),
         Some(Action::Cast(cast)) => wait_for(client::cast(&cast, secret, json)),
         Some(Action::Sim(sim)) => wait_for(sim::perform(&sim, &plan, json)),
+        Some(Action::Kadcast(kadcast)) => wait_for(kadcast::perform(&kadcast, json)),
         Some(Action::Keygen(keygen)) => keygen::perform(&keygen, json),
         Some(Action::Settings(_)) => Ok(effective.iter().try_for_each(|line| output::line(line))?),
         Some(Action::Completions(Completions { shell })) => completions(shell),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
-use cicada::{Event, MetricsServer, Refusal, SwarmPeer, TrustedKeys};
+use cicada::{Event, KnownPeers, MetricsServer, Refusal, SwarmPeer, TrustedKeys};
 use serde_json::json;
 use tokio::{
     net::lookup_host,
@@ -32,6 +32,10 @@ pub(crate) async fn perform(run: &Run, secret: Option<Vec<u8>>, as_json: bool) -
     if let Some(path) = &run.keys {
         builder = builder.trusted_keys(trusted(path)?);
     }
+    if let Some(path) = &run.known_peers {
+        let known = KnownPeers::load(path).map_err(|error| Failure::refused(format!("--known-peers: {error}")))?;
+        builder = builder.known_peers(&known);
+    }
     if let Some(directory) = &run.state {
         builder = builder.state(directory);
     }
@@ -44,7 +48,7 @@ pub(crate) async fn perform(run: &Run, secret: Option<Vec<u8>>, as_json: bool) -
 /// All that happens between binding and leaving.
 async fn live(peer: &SwarmPeer, run: &Run, script: Option<&Script>, as_json: bool, interrupt: &mut Interrupt) -> Result<(), Failure> {
     announce(peer, as_json)?;
-    let _watch = run.keys.as_ref().map(|_| AbortOnDrop(tokio::spawn(tell_of_wrong_keys(peer.events()))));
+    let _watch = AbortOnDrop(tokio::spawn(tell_of_wrong_keys(peer.events())));
     let _metrics = serve_metrics(peer, run, as_json).await?;
     tell_about_mapping(peer, run);
     if !run.swarm.join.is_empty() {
@@ -117,7 +121,10 @@ async fn tell_of_wrong_keys(mut events: Receiver<Event>) {
             Ok(Event::Refused { from: Some(peer), reason })
                 if is_about_keys(reason) && told.len() < MOST_TOLD && told.insert((peer, reason)) =>
             {
-                tracing::warn!("a message of {peer} was refused: {reason}");
+                tracing::warn!("a message of {peer}, or a link to it, was refused: {reason}");
+            }
+            Ok(Event::KeyChanged { peer, now, .. }) if told.len() < MOST_TOLD => {
+                tracing::warn!("{peer} has another key than before: {now}");
             }
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
@@ -126,7 +133,16 @@ async fn tell_of_wrong_keys(mut events: Receiver<Event>) {
 }
 
 fn is_about_keys(reason: Refusal) -> bool {
-    matches!(reason, Refusal::OtherPairKey | Refusal::NoPairKey | Refusal::InTheClear)
+    matches!(
+        reason,
+        Refusal::OtherPairKey
+            | Refusal::NoPairKey
+            | Refusal::InTheClear
+            | Refusal::PinnedKey
+            | Refusal::UnknownKey
+            | Refusal::BadSignature
+            | Refusal::OtherKey
+    )
 }
 
 /// A task that ends with its owner.

@@ -18,6 +18,7 @@ use toml::Value;
 use crate::failure::Failure;
 
 pub(crate) mod flags;
+pub(crate) mod kadcast;
 pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
@@ -412,7 +413,7 @@ impl Program {
             Some(Action::Lookup(lookup)) => Some(&lookup.swarm),
             Some(Action::Send(send)) => Some(&send.swarm),
             Some(Action::Cast(cast)) => Some(&cast.swarm),
-            Some(Action::Demo(_) | Action::Sim(_) | Action::Keygen(_) | Action::Completions(_)) => None,
+            Some(Action::Demo(_) | Action::Sim(_) | Action::Kadcast(_) | Action::Keygen(_) | Action::Completions(_)) => None,
         }
     }
 }

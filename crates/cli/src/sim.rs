@@ -92,6 +92,7 @@ fn plan(sim: &Sim) -> Result<Plan, String> {
         network,
         links: Some(sim.links.into()),
         churn: sim.churn.map(sessions),
+        warm_up: sim.warm_up.unwrap_or_default(),
         crashed_per_million: sim.crash.per_million,
         adversaries: sim.adversaries.iter().map(|ill| Ill { per_million: ill.share.per_million, does: ill.kind }).collect(),
         workload,

@@ -9,7 +9,7 @@
 //!
 //! What is bounded: bodies are kept for [`KEPT`] and up to `in_flight_bytes` (beyond that a task is refused, unless older ones
 //! that are settled can go); [`FIRST_COPIES`] bodies leave for one message, [`ALL_COPIES`] with those for replaced delegates;
-//! [`MAX_PARKED`] extends wait for their bodies.
+//! [`MAX_PARKED`] extends wait for their bodies. Whose a task's message is, is known before it comes here.
 //!
 //! Who gets which part is `geometry/shares`; one message here is `recent`; handing over and replacing is `hand`, for others
 //! `favour`, what is told and fetched afterwards `repair`.
@@ -23,21 +23,24 @@ mod repair;
 
 use crate::{
     body::{Body, StreamId},
-    config::Families,
+    config::{Families, KeyLevel},
     context::Context,
     deliver::Deliveries,
     event::{Event, SendError},
     geometry::{Geometry, Growth, Heir},
     input::Operation,
     links::{Link, LinkId},
-    outbox::Transmit,
+    outbox::{Job, JobId, Transmit},
     overlay::Overlay,
     seen::{MessageKey, Window, check_time, remember_until},
+    sessions::Sessions,
     time::Instant,
     trusted::{self, Draft},
 };
 use bytes::Bytes;
-use cicada_wire::{Frame, Hash, IdKind, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Refusal, Role, Task, TaskVerdict, Ticket};
+use cicada_wire::{
+    Frame, Hash, IdKind, Immutable, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Refusal, Role, Signature, Task, TaskVerdict, Ticket,
+};
 use favour::Favour;
 use hand::Errand;
 use recent::{Flow, Part, Recent};
@@ -63,7 +66,18 @@ pub(crate) struct Broadcaster {
     timers: BTreeSet<(Instant, Timer)>,
     parked: VecDeque<Parked>,
     repair: Repair,
+    /// Broadcasts of our application that are being signed.
+    unsigned: BTreeMap<JobId, Unsigned>,
     bytes: usize,
+}
+
+/// A broadcast of our application until it is signed.
+#[derive(Debug)]
+struct Unsigned {
+    operation: Operation,
+    fixed: Immutable,
+    payload: Bytes,
+    excluded: BTreeSet<Hash>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -92,7 +106,15 @@ impl Broadcaster {
     // --- The application's broadcasts
 
     /// The application sends to everybody. Ends with `BroadcastSent` or `BroadcastFailed`, always.
-    pub(crate) fn send(&mut self, cx: &mut Context<'_>, overlay: &Overlay, operation: Operation, payload: Bytes, excluded: Vec<Hash>) {
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        overlay: &Overlay,
+        sessions: &Sessions,
+        operation: Operation,
+        payload: Bytes,
+        excluded: Vec<Hash>,
+    ) {
         let limit = cx.config.limits.message_bytes;
         let error = if payload.len() > limit {
             Some(SendError::TooLarge { length: payload.len(), limit })
@@ -106,10 +128,27 @@ impl Broadcaster {
         if let Some(error) = error {
             return cx.out.event(Event::BroadcastFailed { operation, error });
         }
-        let (fixed, payload) = trusted::make(cx, &Draft::broadcast(), payload);
+        let (fixed, payload) = trusted::make(cx, sessions, &Draft::broadcast(), payload);
+        let unsigned = Unsigned { operation, fixed, payload, excluded: excluded.into_iter().collect() };
+        if unsigned.fixed.signer().is_none() {
+            return self.begin(cx, overlay, unsigned);
+        }
+        let job = cx.job(Job::Sign(unsigned.fixed.hash()));
+        self.unsigned.insert(job, unsigned);
+    }
+
+    /// A broadcast of ours is signed.
+    pub(crate) fn on_signed(&mut self, cx: &mut Context<'_>, overlay: &Overlay, job: JobId, signature: Signature) {
+        if let Some(unsigned) = self.unsigned.remove(&job) {
+            self.begin(cx, overlay, Unsigned { fixed: unsigned.fixed.signed(signature), ..unsigned });
+        }
+    }
+
+    fn begin(&mut self, cx: &mut Context<'_>, overlay: &Overlay, unsigned: Unsigned) {
+        let Unsigned { operation, fixed, payload, excluded } = unsigned;
         let key = MessageKey::of(&fixed);
         let hop = Mutable { hop_limit: MAX_HOPS, ..Mutable::default() };
-        let mut recent = Recent::new(fixed, hop, Body::Whole(payload), excluded.into_iter().collect());
+        let mut recent = Recent::new(fixed, KeyLevel::Proven, hop, Body::Whole(payload), excluded);
         recent.operation = Some(operation);
         self.keep(cx, key, recent);
         self.timers.insert((cx.now + TELL, Timer::Tell(key)));
@@ -151,6 +190,7 @@ impl Broadcaster {
         link: LinkId,
         task: Task,
         payload: Body,
+        level: KeyLevel,
     ) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         let (ticket, key) = (task.ticket, MessageKey::of(&task.header.fixed));
@@ -160,7 +200,7 @@ impl Broadcaster {
             } else if task.extend {
                 self.take_extend(cx, overlay, link, task, reach)
             } else {
-                self.take_body(cx, overlay, deliveries, &Given { from, task: &task, reach }, payload)
+                self.take_body(cx, overlay, deliveries, &Given { from, task: &task, reach, level }, payload)
             }
         });
         let refusal = match result {
@@ -185,7 +225,7 @@ impl Broadcaster {
         given: &Given<'_>,
         payload: Body,
     ) -> Result<Answer, Refusal> {
-        let Given { from, task, reach } = *given;
+        let Given { from, task, reach, level } = *given;
         let key = MessageKey::of(&task.header.fixed);
         self.go_on(cx, from, task, &payload)?;
         let covered = self.covered.get(cx.now, &key).copied();
@@ -201,7 +241,7 @@ impl Broadcaster {
             self.make_room(cx, payload.len())?;
             let mut hop = task.header.hop.clone();
             hop.hop_limit = hop.hop_limit.saturating_sub(1);
-            let mut recent = Recent::new(task.header.fixed.clone(), hop, payload.clone(), BTreeSet::new());
+            let mut recent = Recent::new(task.header.fixed.clone(), level, hop, payload.clone(), BTreeSet::new());
             recent.exclude(task);
             recent.flow = payload.arriving().map(|_| Flow::Comes { from, since: 0, tail: None });
             self.keep(cx, key, recent);
@@ -262,7 +302,7 @@ impl Broadcaster {
 
     /// This peer leaves: whether tasks still wait.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.errands.is_empty() || !self.favours.is_empty() || !self.streams.is_empty()
+        !self.unsigned.is_empty() || !self.errands.is_empty() || !self.favours.is_empty() || !self.streams.is_empty()
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>, overlay: &Overlay) {
@@ -414,6 +454,7 @@ struct Given<'a> {
     from: Hash,
     task: &'a Task,
     reach: Reach,
+    level: KeyLevel,
 }
 
 /// What the sender of a task hears.

@@ -114,9 +114,13 @@ impl Budgets {
 
     /// Whether something may be sent towards an address that a record claims.
     pub(crate) fn probe(&mut self, cx: &Context<'_>, record: &SignedRecord) -> bool {
+        cx.address(record).is_none_or(|address| self.probe_at(cx, record.id(), address.ip()))
+    }
+
+    /// The same, of whom only the address is known.
+    pub(crate) fn probe_at(&mut self, cx: &Context<'_>, peer: Hash, ip: IpAddr) -> bool {
         let (now, limits) = (cx.now, &cx.config.limits);
-        let Some(ip) = cx.address(record).map(cicada_wire::Address::ip) else { return true };
-        if self.answered.contains(now, &record.id()) {
+        if self.answered.contains(now, &peer) {
             return true;
         }
         (limits.is_exempt(ip) || self.probes_of_ips.take(now, ip, limits.probes_per_ip, 1)) && self.probes.take(now, (), limits.probes, 1)

@@ -6,8 +6,8 @@ use crate::{
     scope::Scope,
     trusted::Keyring,
 };
-use cicada_wire::{Address, Capabilities, IdKind, OverlayKind, Purpose, SignedRecord};
-use std::{net::IpAddr, time::Duration};
+use cicada_wire::{Address, Capabilities, Hash, IdKind, OverlayKind, PublicKey, Purpose, SignedRecord};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// How a node behaves.
 #[derive(Clone, Debug)]
@@ -31,6 +31,12 @@ pub struct Config {
     pub deny: Vec<Who>,
     /// Peers with whom keys are agreed: what goes to them is sealed.
     pub trusted: Keyring,
+    /// How messages are protected. Default: as well as can be.
+    pub security: Security,
+    /// How well the key of a message's origin must be known before the message is taken. Default: witnessed.
+    pub least_level: KeyLevel,
+    /// Keys that the user has chosen, by the ids of their peers: no other key is accepted for these.
+    pub pins: BTreeMap<Hash, PublicKey>,
     /// What is bounded.
     pub limits: Limits,
     /// How the overlay is kept.
@@ -38,6 +44,43 @@ pub struct Config {
     /// What this node does wrong, so that others can be tried against it.
     #[doc(hidden)]
     pub faults: Faults,
+}
+
+/// How messages are protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Security {
+    /// Origins prove that messages are theirs, and what is for one peer is sealed for it. What does not prove its origin is refused.
+    #[default]
+    Full,
+    /// Messages prove nothing and are not sealed, unless keys were agreed with their target. For measuring what protection costs.
+    Plain,
+}
+
+/// How well it is known that a key belongs to an id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum KeyLevel {
+    /// Its owner says so.
+    Claimed,
+    /// Members near the id have proven it, and none of them contradicts.
+    Witnessed,
+    /// This peer has proven it itself: by an answer from the announced address. An id that is the hash of a key proves itself.
+    Proven,
+    /// The user has chosen it: keys were agreed in a key file, or the key stands among the known peers.
+    Pinned,
+}
+
+impl KeyLevel {
+    /// In lower case, as in documents.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Witnessed => "witnessed",
+            Self::Proven => "proven",
+            Self::Pinned => "pinned",
+        }
+    }
 }
 
 /// What a node does wrong on purpose.
@@ -62,6 +105,9 @@ impl Default for Config {
             allow: Vec::new(),
             deny: Vec::new(),
             trusted: Keyring::default(),
+            security: Security::default(),
+            least_level: KeyLevel::Witnessed,
+            pins: BTreeMap::new(),
             limits: Limits::default(),
             upkeep: Upkeep::default(),
             faults: Faults::default(),
@@ -354,7 +400,7 @@ pub struct Upkeep {
     pub batch: Duration,
     /// The longest wait for an answer to a small question.
     pub answer_timeout: Duration,
-    /// Between two liveness checks of a quiet neighbour; twice as long while all is quiet; four times for
+    /// Between two liveness checks of a quiet neighbour; twice as long while all is quiet; eight times for
     /// a link that is only useful, sixteen times for a spare one.
     pub liveness: Duration,
     /// How long a record of ours is worth something; a new one is made at half of that.

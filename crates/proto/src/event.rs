@@ -1,8 +1,8 @@
 //! What a node tells: one closed list for application, log, trace and tests.
 
-use crate::{input::Operation, peer::Proven};
+use crate::{config::KeyLevel, input::Operation, peer::Proven};
 use bytes::Bytes;
-use cicada_wire::{Address, Hash, MessageId, Origin, Refusal, Role, SignedRecord};
+use cicada_wire::{Address, Hash, MessageId, Origin, PublicKey, Refusal, Role, SignedRecord};
 use std::time::Duration;
 
 /// Something worth telling.
@@ -108,6 +108,15 @@ pub enum Event {
         /// Why.
         reason: Refusal,
     },
+    /// Another key than before was met at a peer's address: it has started anew without its identity, or somebody else is there now.
+    KeyChanged {
+        /// Which peer.
+        peer: Hash,
+        /// The key that was met before.
+        before: PublicKey,
+        /// The key that it has now.
+        now: PublicKey,
+    },
     /// The node has left.
     Left {
         /// Of which operation.
@@ -120,10 +129,12 @@ pub enum Event {
 pub struct Delivery {
     /// Its number.
     pub message: MessageId,
-    /// Who made it, as it says of itself.
+    /// Who made it.
     pub origin: Origin,
     /// What it says.
     pub payload: Bytes,
+    /// How well the key is known that proves it.
+    pub level: KeyLevel,
     /// Whether it was for everybody.
     pub broadcast: bool,
     /// The relays that it visited, as they themselves say.
@@ -153,6 +164,8 @@ pub struct Receipt {
     pub paths: Vec<PathReport>,
     /// From sending to the first receipt.
     pub round_trip: Option<Duration>,
+    /// How well the key is known that proves the receipt; `None` without one.
+    pub level: Option<KeyLevel>,
 }
 
 impl Receipt {

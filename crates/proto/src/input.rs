@@ -7,7 +7,9 @@ use crate::{
     outbox::JobId,
 };
 use bytes::Bytes;
-use cicada_wire::{Address, Answer, Capabilities, Datagram, Frame, Hash, LinkSide, Refusal, SignedRecord, UnixTime};
+use cicada_wire::{
+    Address, Answer, Capabilities, Datagram, Frame, Hash, LinkSide, Refusal, Session, Share, Signature, SignedRecord, UnixTime,
+};
 use std::{net::SocketAddr, time::Duration};
 
 /// Something that happened.
@@ -138,6 +140,14 @@ pub enum JobResult {
     Verified(bool),
     /// Of [`crate::Job::Renew`].
     Renewed(SignedRecord),
+    /// Of [`crate::Job::Sign`].
+    Signed(Signature),
+    /// Of [`crate::Job::VerifyMessage`]: whether the signature holds.
+    MessageVerified(bool),
+    /// Of [`crate::Job::OpenSession`].
+    SessionOpened(Result<(Share, Session), Refusal>),
+    /// Of [`crate::Job::AcceptSession`].
+    SessionAccepted(Result<Session, Refusal>),
     /// Of [`crate::Job::Admit`].
     Admitted(bool),
 }

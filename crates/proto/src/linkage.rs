@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, time::Duration};
 pub(crate) struct Linkage {
     next: Option<Instant>,
     pauses: BTreeMap<Hash, Pause>,
+    credit: Credit,
 }
 
 #[derive(Debug)]
@@ -27,6 +28,8 @@ struct Pause {
     since: Instant,
     until: Instant,
     times: u32,
+    /// How often it was dialled before the pause was over, since it was essential.
+    urgent: u32,
 }
 
 impl Linkage {
@@ -53,6 +56,21 @@ impl Linkage {
         }
     }
 
+    /// The other end has no room for a link: a handshake costs as much as ten minutes of a link.
+    pub(crate) fn on_no_room(&mut self, cx: &Context<'_>, peer: Hash) {
+        self.pause(cx, peer);
+        // Where everybody looks for links at once there may be room in a moment.
+        if let Some(pause) = self.pauses.get_mut(&peer).filter(|pause| pause.times > 2) {
+            pause.times = pause.times.max(NO_ROOM_DOUBLINGS);
+            pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(MOST_DOUBLINGS));
+        }
+    }
+
+    /// A member has died or left: where members come and go, links do not last, and fewer are worth their handshakes.
+    pub(crate) fn on_gone(&mut self, cx: &Context<'_>) {
+        self.credit.shrink(cx);
+    }
+
     /// A link was closed by the other end, or a dial failed: the peer is left alone for a while.
     pub(crate) fn pause(&mut self, cx: &Context<'_>, peer: Hash) {
         if self.pauses.len() >= MAX_PAUSES {
@@ -61,9 +79,9 @@ impl Linkage {
                 self.pauses.pop_first();
             }
         }
-        let pause = self.pauses.entry(peer).or_insert(Pause { since: cx.now, until: cx.now, times: 0 });
+        let pause = self.pauses.entry(peer).or_insert(Pause { since: cx.now, until: cx.now, times: 0, urgent: 0 });
         if cx.now.since(pause.since) > FORGOTTEN {
-            pause.times = 0;
+            (pause.times, pause.urgent) = (0, 0);
         }
         pause.since = cx.now;
         pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(MOST_DOUBLINGS));
@@ -114,7 +132,8 @@ impl Linkage {
         // Dialling changes neither of them.
         let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
         let bridges = bridge(cx, overlay, &paused);
-        for wanted in bridges.iter().chain(overlay.wanted_links(&linked, &paused)) {
+        let mut credit = self.credit;
+        for wanted in bridges.iter().chain(overlay.wanted_links(cx.now, &linked, &paused)) {
             let peer = wanted.id();
             if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
                 continue;
@@ -122,11 +141,16 @@ impl Linkage {
             let ours = made + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
-            if !room && overlay.rank(peer, others.iter().copied()) != Rank::Essential && !is_bridge(cx, wanted) {
+            if overlay.rank(peer, others.iter().copied()) != Rank::Essential && !is_bridge(cx, wanted) && !(room && credit.take(cx)) {
                 continue;
+            }
+            if let Some(pause) = self.pauses.get_mut(&peer).filter(|pause| pause.until > cx.now) {
+                pause.urgent += 1;
             }
             self.dial(cx, wanted);
         }
+        self.credit = credit;
+        self.next = self.next.map(|next| credit.next(cx).map_or(next, |credit| next.min(credit)));
     }
 
     /// Whom to leave alone now. Who has become essential since is not left alone for long, however often it had no room before.
@@ -135,7 +159,7 @@ impl Linkage {
             return Vec::new();
         }
         let is_paused = |peer: Hash, pause: &Pause| {
-            let short = pause.until.min(pause.since + FIRST_PAUSE * 2);
+            let short = pause.until.min(pause.since + FIRST_PAUSE * 2u32.pow((pause.urgent + 1).min(URGENT_DOUBLINGS)));
             let others = || cx.links.members().map(Link::peer);
             short > cx.now || (pause.until > cx.now && overlay.rank(peer, others()) != Rank::Essential)
         };
@@ -154,6 +178,51 @@ impl Linkage {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.next
     }
+}
+
+/// Handshakes for links that routes can do without: as many as we dial at all, soon, while nobody goes; where members come and go, one now and
+/// then, so that what links cost is bounded however short their lives are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Credit {
+    /// All dials so far are paid for by then.
+    paid: Instant,
+    /// How many there were.
+    dials: u32,
+    /// The last was then.
+    last: Instant,
+}
+
+impl Credit {
+    fn ready(self, cx: &Context<'_>) -> Instant {
+        let burst = u32::try_from(cx.config.limits.links / 2).unwrap_or(u32::MAX).saturating_sub(1);
+        // Whether members come and go shows in some seconds.
+        let spaced = if self.dials < FIRST_DIALS { Instant(0) } else { self.last + BETWEEN_DIALS };
+        spaced.max(Instant(self.paid.0.saturating_sub(micros(CREDIT * burst))))
+    }
+
+    fn take(&mut self, cx: &Context<'_>) -> bool {
+        let is_ready = self.ready(cx) <= cx.now;
+        if is_ready {
+            self.last = cx.now;
+            self.dials = self.dials.saturating_add(1);
+            self.paid = self.paid.max(cx.now) + CREDIT;
+        }
+        is_ready
+    }
+
+    fn shrink(&mut self, cx: &Context<'_>) {
+        let burst = u32::try_from(cx.config.limits.links / 2).unwrap_or(u32::MAX).saturating_sub(LEFT);
+        self.paid = self.paid.max(cx.now + CREDIT * burst);
+    }
+
+    /// When it may be time for the next dial, if not now.
+    fn next(self, cx: &Context<'_>) -> Option<Instant> {
+        Some(self.ready(cx)).filter(|ready| *ready > cx.now)
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Whether the other end reaches a family that we do not.
@@ -254,11 +323,27 @@ const BRIDGES: usize = 3; // guess: two may be gone, or have had the copy alread
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
 
+/// One link that is not essential for each such time. A handshake is 4 KB, so that is 100 B/s.
+const CREDIT: Duration = Duration::from_secs(40); // guess
+
+/// So many such links are made at once, and after them one in a while.
+const FIRST_DIALS: u32 = 4; // guess
+const BETWEEN_DIALS: Duration = Duration::from_millis(800); // guess
+
+/// So many may be dialled at once when somebody has gone.
+const LEFT: u32 = 1; // guess
+
 /// A dial that takes longer does not keep another from being made.
 const DIAL_PATIENCE: Duration = Duration::from_millis(300); // guess: two round trips of the internet
 
-/// The longest pause is 256 s; for a peer that is essential, 2 s.
+/// The longest pause is 256 s.
 const MOST_DOUBLINGS: u32 = 8;
+
+/// For a peer that is essential it is 2 s at first and 16 s in the end.
+const URGENT_DOUBLINGS: u32 = 4; // guess: with eight links for fourteen members, all essential, every 2 s were 14 kB/s
+
+/// Who had no room three times is tried again after 32 s, doubled each time.
+const NO_ROOM_DOUBLINGS: u32 = 5; // measured: of a thousand members on a ring every second link was dialled in vain
 
 /// After that long without trouble a peer's pauses start anew.
 const FORGOTTEN: Duration = Duration::from_secs(600); // guess: above the longest pause, 256 s

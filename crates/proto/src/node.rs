@@ -7,6 +7,7 @@ mod bodies;
 mod commands;
 mod limits;
 mod network;
+mod origins;
 mod steps;
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     lists::{AccessList, Ban},
     liveness::Liveness,
     lookup::Lookups,
+    notary::Notary,
     outbox::{Job, JobId, Outbox},
     overlay::Overlay,
     pace::Pace,
@@ -32,6 +34,7 @@ use crate::{
     questions::Questions,
     refusals::Refusals,
     route::{Map, Router},
+    sessions::{Mind, Sessions},
     step::Step,
     time::{Instant, Wake},
     unhurried::Unhurried,
@@ -74,6 +77,8 @@ struct Machines {
     linkage: Linkage,
     budgets: Budgets,
     lists: AccessList,
+    notary: Notary,
+    sessions: Sessions,
 }
 
 /// How far a peer is on its way out.
@@ -248,6 +253,8 @@ impl Machines {
             linkage: Linkage::default(),
             budgets: Budgets::default(),
             lists: AccessList::new(config.allow.clone(), config.deny.clone()),
+            notary: Notary::default(),
+            sessions: Sessions::default(),
         }
     }
 
@@ -280,6 +287,17 @@ impl Machines {
             // The node has taken it over already.
             JobResult::Renewed(_) => {}
             JobResult::Admitted(admitted) => self.prover.on_admitted(cx, job, admitted),
+            JobResult::Signed(signature) => self.broadcaster.on_signed(cx, &self.overlay, job, signature),
+            JobResult::SessionOpened(result) => self.sessions.on_opened(cx, job, result),
+            JobResult::SessionAccepted(result) => self.sessions.on_accepted(cx, job, result),
+            JobResult::MessageVerified(holds) => {
+                let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
+                if self.sessions.on_verified(cx, &mut mind, job, holds) {
+                    return;
+                }
+                let released = self.notary.on_verified(cx, job, holds);
+                self.take_released(cx, released);
+            }
         }
     }
 
@@ -310,10 +328,13 @@ impl Machines {
         self.lookups.on_wake(cx, &self.overlay);
         self.attachments.on_wake(cx, &self.overlay);
         self.joins.on_wake(cx);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_wake(cx, &map, &mut self.deliveries);
         self.broadcaster.on_wake(cx, &self.overlay);
         self.linkage.on_wake(cx, &self.overlay);
+        self.sessions.on_wake(cx);
+        let released = self.notary.on_wake(cx);
+        self.take_released(cx, released);
         self.go_on_leaving(cx);
     }
 
@@ -333,6 +354,8 @@ impl Machines {
             (self.joins.next_timeout(), Wake::Join),
             (self.router.next_timeout(), Wake::Route),
             (self.broadcaster.next_timeout(), Wake::Broadcast),
+            (self.notary.next_timeout(), Wake::Broadcast),
+            (self.sessions.next_timeout(), Wake::Route),
             (self.linkage.next_timeout(), Wake::Links),
             (leaving, Wake::Leave),
         ]

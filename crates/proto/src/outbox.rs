@@ -5,7 +5,10 @@ use crate::{
     event::Event,
     links::{DialId, LinkId},
 };
-use cicada_wire::{Address, Answer, Challenge, Datagram, Frame, PublicKey, Record, Refusal, SignedRecord};
+use cicada_wire::{
+    Address, Answer, Challenge, Datagram, Frame, PublicKey, Record, Refusal, SealingKey, Share, Signature, SignedRecord, StatementHash,
+    Terms,
+};
 use std::collections::VecDeque;
 
 /// Something for the network.
@@ -98,6 +101,35 @@ pub enum Job {
     VerifyAnswer(Answer),
     /// Sign a new record of our own.
     Renew(Record),
+    /// Sign a message of ours.
+    Sign(StatementHash),
+    /// Check the signature of a message.
+    VerifyMessage {
+        /// What it is over.
+        hash: StatementHash,
+        /// Whose it should be.
+        key: PublicKey,
+        /// The signature.
+        signature: Signature,
+    },
+    /// Open a session, see [`cicada_wire::SealingSecret::open`].
+    OpenSession {
+        /// With whose key.
+        to: SealingKey,
+        /// What both ends know of each other.
+        terms: Terms,
+        /// Fresh randomness.
+        random: [u8; 32],
+    },
+    /// Take part in a session, see [`cicada_wire::SealingSecret::accept`].
+    AcceptSession {
+        /// With whose key.
+        from: SealingKey,
+        /// What its opener has sent.
+        share: Share,
+        /// What both ends know of each other.
+        terms: Terms,
+    },
     /// Ask the application whether the (proven) peer may enter the tables.
     Admit(SignedRecord),
 }

@@ -1,6 +1,6 @@
 //! Who is known, and how well.
 
-use cicada_wire::{Hash, Identity, Origin, PublicKey, SignedRecord};
+use cicada_wire::{Credential, Hash, Identity, Origin, PublicKey, SignedRecord};
 
 /// The peer that this machine is.
 #[derive(Clone, Debug)]
@@ -9,6 +9,8 @@ pub struct Me {
     pub record: SignedRecord,
     /// Drawn anew at each start.
     pub boot: u64,
+    /// What others need to seal to it, signed by its identity. Without it nobody can; then no unicast is protected either way.
+    pub credential: Option<Credential>,
 }
 
 impl Me {

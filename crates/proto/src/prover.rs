@@ -23,7 +23,7 @@ use std::{
 pub(crate) struct Prover {
     open: BTreeMap<Challenge, Open>,
     /// Candidates that wait for an open place, oldest first.
-    waiting: VecDeque<SignedRecord>,
+    waiting: VecDeque<(Hash, Address)>,
     verifying: BTreeMap<JobId, Answer>,
     admitting: BTreeMap<JobId, Proven>,
     answering: BTreeMap<JobId, Address>,
@@ -35,7 +35,7 @@ pub(crate) struct Prover {
 
 #[derive(Debug)]
 struct Open {
-    record: SignedRecord,
+    peer: Hash,
     address: Address,
     deadline: Instant,
     tries: u32,
@@ -66,6 +66,18 @@ impl Prover {
         if peer == cx.me.id() || !record.is_current(cx.clock) {
             return cx.step(Step::Unproven(peer, Refusal::ExpiredRecord));
         }
+        self.begin(cx, peer, address);
+    }
+
+    /// Proves who answers from an address, of whom no more is known than the id that follows from it. Ends like [`Self::prove`].
+    pub(crate) fn prove_at(&mut self, cx: &mut Context<'_>, address: Address) {
+        let peer = address.id();
+        if !self.is_under_way(peer) {
+            self.begin(cx, peer, address);
+        }
+    }
+
+    fn begin(&mut self, cx: &mut Context<'_>, peer: Hash, address: Address) {
         if self.failed.get(&peer).is_some_and(|until| *until > cx.now) {
             return cx.step(Step::Unproven(peer, Refusal::Silent));
         }
@@ -73,25 +85,24 @@ impl Prover {
             if self.waiting.len() >= cx.config.limits.candidates {
                 return cx.step(Step::Unproven(peer, Refusal::OverBudget));
             }
-            self.waiting.push_back(record);
+            self.waiting.push_back((peer, address));
             return;
         }
         let mut nonce = [0; 16];
         cx.rng.fill_bytes(&mut nonce);
-        self.challenge(cx, Challenge(nonce), Open { record, address, deadline: cx.now, tries: 0 });
+        self.challenge(cx, Challenge(nonce), Open { peer, address, deadline: cx.now, tries: 0 });
     }
 
-    /// Whether proving this candidate now would send it something.
-    pub(crate) fn would_challenge(&self, cx: &Context<'_>, record: &SignedRecord) -> bool {
-        let peer = record.id();
+    /// Whether proving this peer now would send it something.
+    pub(crate) fn would_challenge(&self, cx: &Context<'_>, peer: Hash) -> bool {
         let failed = self.failed.get(&peer).is_some_and(|until| *until > cx.now);
         let linked = cx.links.to_peer(peer).is_some_and(|link| link.proven.is_some());
         !failed && !linked && !self.is_under_way(peer)
     }
 
     fn is_under_way(&self, peer: Hash) -> bool {
-        self.open.values().any(|open| open.record.id() == peer)
-            || self.waiting.iter().any(|record| record.id() == peer)
+        self.open.values().any(|open| open.peer == peer)
+            || self.waiting.iter().any(|(waiting, _)| *waiting == peer)
             || self.verifying.values().any(|answer| answer.record.id() == peer)
             || self.admitting.values().any(|proven| proven.id() == peer)
     }
@@ -138,7 +149,7 @@ impl Prover {
         if open.tries > 1 {
             self.repeated.insert(cx.now, answer.challenge, open.address, cx.now + LATE, MAX_REPEATED);
         }
-        let peer = open.record.id();
+        let peer = open.peer;
         let same = answer.record.id() == peer
             && cx.address(&answer.record) == Some(open.address)
             && answer.record.record().role == Role::Member
@@ -166,6 +177,9 @@ impl Prover {
 
     /// A peer is proven; the application has the last word. Ends with `Proven` or `Unproven`.
     pub(crate) fn admit(&mut self, cx: &mut Context<'_>, proven: Proven) {
+        if cx.config.pins.get(&proven.id()).is_some_and(|pinned| *pinned != proven.record().key()) {
+            return self.fail(cx, proven.id(), Refusal::PinnedKey);
+        }
         self.failed.remove(&proven.id());
         if cx.config.ask_admission {
             let job = cx.job(Job::Admit(proven.record().clone()));
@@ -197,8 +211,11 @@ impl Prover {
 
     fn next(&mut self, cx: &mut Context<'_>) {
         while self.open.len() < cx.config.limits.challenges {
-            let Some(record) = self.waiting.pop_front() else { return };
-            self.prove(cx, record);
+            let Some((peer, address)) = self.waiting.pop_front() else { return };
+            match cx.links.to_peer(peer).and_then(|link| link.proven.clone()) {
+                Some(proven) => cx.step(Step::Proven(proven)),
+                None => self.begin(cx, peer, address),
+            }
         }
     }
 
@@ -209,7 +226,7 @@ impl Prover {
             if open.tries < MAX_TRIES {
                 self.challenge(cx, challenge, open);
             } else {
-                self.fail(cx, open.record.id(), Refusal::Silent);
+                self.fail(cx, open.peer, Refusal::Silent);
             }
         }
         self.next(cx);

@@ -263,7 +263,8 @@ impl Open {
         let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
         let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();
         let wanted = match self.query {
-            Query::Find(_) => FIND_BYTES,
+            Query::Find(ref find) => FIND_BYTES.min(usize::from(find.count) * FIND_BYTES_EACH),
+            Query::Witness(_) => WITNESS_BYTES,
             Query::Ping | Query::Neighbours(_) | Query::Attach(_) => 0,
         };
         // The subtraction is below 2^16: no datagram is longer than 1200 bytes.
@@ -275,13 +276,19 @@ impl Open {
 /// Neighbourhoods and attachments are a matter between linked peers.
 fn by_datagram(query: &Query) -> bool {
     match query {
-        Query::Ping | Query::Find(_) => true,
+        Query::Ping | Query::Find(_) | Query::Witness(_) => true,
         Query::Neighbours(_) | Query::Attach(_) => false,
     }
 }
 
 /// A lookup's question by datagram has this length, so that three times as much comes to a full answer.
 const FIND_BYTES: usize = 360;
+
+/// The same for each record asked for: an answer names as many on either side, of some 130 bytes each.
+const FIND_BYTES_EACH: usize = 100;
+
+/// A question for a witness: a third of this is more than its answer.
+const WITNESS_BYTES: usize = 180;
 
 /// Below that a busy peer looks dead.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(250); // guess

@@ -16,11 +16,13 @@ mod copy;
 mod custody;
 mod direct;
 mod next;
+mod sealing;
 mod sending;
 
 use crate::{
     attach::Attachments,
     body::{Body, BodyId, LONG_BYTES},
+    config::KeyLevel,
     context::Context,
     deliver::Deliveries,
     event::{Delivery, Event, HopOutcome, PathReport, Receipt, SendError},
@@ -29,15 +31,18 @@ use crate::{
     outbox::Transmit,
     overlay::Overlay,
     seen::{MessageKey, Window},
+    sessions::{Acquaintance, Purpose, Sessions},
+    step::Step,
     time::Instant,
     trusted::{self, Boots, Draft},
 };
 use arriving::Arrival;
 use bytes::Bytes;
-use cicada_wire::{Address, Frame, Hash, Header, HopVerdict, MAX_HOPS, MessageId, Mutable, Refusal, Status};
+use cicada_wire::{Address, Authentication, Frame, Hash, Header, HopVerdict, MAX_HOPS, MessageId, Mutable, Refusal};
 use copy::{Choice, Copy, CopyKey, Previous};
 pub(crate) use custody::{AHEAD_BYTES, LEAST_PATIENCE, MOST_PATIENCE, at_slowest};
 use custody::{Custody, News};
+use sealing::{Unopened, read_status};
 use sending::{Sending, Verdict};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,6 +53,7 @@ use std::{
 pub(crate) struct Map<'a> {
     pub(crate) overlay: &'a Overlay,
     pub(crate) attachments: &'a Attachments,
+    pub(crate) sessions: &'a Sessions,
 }
 
 /// A message that the application wants to send.
@@ -72,6 +78,8 @@ pub(crate) struct Router {
     /// Long messages for this peer's application that are not whole yet.
     arriving: BTreeMap<BodyId, Arrival>,
     boots: Boots,
+    /// Messages for this peer's application that wait for their session.
+    unopened: Unopened,
     /// From a message to its receipt, whoever the target.
     journey: RoundTrip,
 }
@@ -90,7 +98,7 @@ impl Router {
             return cx.out.event(Event::SendFailed { operation, error: SendError::Full });
         }
         let draft = Draft::unicast(outgoing.target, self.boots.of(cx, outgoing.target));
-        let (fixed, sealed) = trusted::make(cx, &draft, outgoing.payload.clone());
+        let (fixed, sealed) = trusted::make(cx, map.sessions, &draft, outgoing.payload.clone());
         let message = fixed.message();
         let sending = Sending::new(cx.now, outgoing, fixed, sealed);
         self.timers.insert((sending.due, message));
@@ -100,11 +108,17 @@ impl Router {
     }
 
     fn first_attempts(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, message: MessageId) {
+        match self.sendings.get(&message) {
+            Some(sending) if sending.target == cx.me.id() => self.deliver_to_self(cx, deliveries, message),
+            Some(_) => self.launch(cx, map, message),
+            None => {}
+        }
+    }
+
+    /// Sends as many copies as were asked for.
+    fn launch(&mut self, cx: &mut Context<'_>, map: &Map<'_>, message: MessageId) {
         let Some(sending) = self.sendings.get(&message) else { return };
         let (target, route, copies) = (sending.target, sending.options.route, sending.options.duplicates.min(MAX_DUPLICATES));
-        if target == cx.me.id() {
-            return self.deliver_to_self(cx, deliveries, message);
-        }
         match route {
             Route::Direct => return self.attempt_directly(cx, map, message),
             Route::Auto => self.wish_link(cx, map, target),
@@ -170,6 +184,9 @@ impl Router {
             let end = sending.end();
             return self.finish(cx, message, end);
         }
+        if !sending.launched {
+            return self.launch(cx, map, message);
+        }
         match sending.options.route {
             Route::Direct => self.attempt_directly(cx, map, message),
             Route::Auto | Route::Overlay => {
@@ -184,17 +201,9 @@ impl Router {
     }
 
     /// What the target, or the member responsible for it, says of a message of ours.
-    fn on_receipt(&mut self, cx: &mut Context<'_>, header: &Header, payload: &Bytes) {
+    fn on_receipt(&mut self, cx: &mut Context<'_>, map: &Map<'_>, hop: Hash, header: &Header, payload: &Bytes) {
         let from = header.fixed.origin.id();
-        let status = match trusted::open(cx, &header.fixed, payload.clone()) {
-            Ok(opened) => Status::parse(&opened).map_err(|_| Refusal::Malformed),
-            // Whoever has no keys for us, or others, can say so in no other way.
-            Err(Refusal::InTheClear) => {
-                Status::parse(payload).ok().filter(|status| status.refusal.is_some_and(trusted::is_about_keys)).ok_or(Refusal::InTheClear)
-            }
-            Err(refusal) => Err(refusal),
-        };
-        let status = match status {
+        let (status, level) = match read_status(cx, map.sessions, header, payload) {
             Ok(status) => status,
             Err(refusal) => return cx.refuse(Some(from), refusal),
         };
@@ -208,27 +217,31 @@ impl Router {
         }
         if let (true, Some(Refusal::OtherBoot), Some(boot)) = (from_target, status.refusal, status.boot) {
             self.boots.note(cx, from, boot);
-            return self.seal_again(cx, message, boot);
+            return self.make_again(cx, map.sessions, message, Some(boot));
         }
-        let (verdict, took) = sending.on_receipt(cx.now, from_target, status);
+        match (&sending.fixed.authentication, status.refusal, status.credential.as_ref()) {
+            (Authentication::Asks(_), Some(Refusal::KeyWanted), Some(credential)) if from_target => {
+                sending.on_introduced(cx.now);
+                let informer = cx.links.to_peer(hop).map(|link| link.remote);
+                let who = informer.map(|informer| Acquaintance { origin: header.fixed.origin, credential: credential.clone(), informer });
+                who.into_iter().for_each(|who| cx.step(Step::Introduced { who, purpose: Purpose::Ours }));
+                return self.update_timer(message);
+            }
+            (Authentication::Sealed { session, .. }, Some(Refusal::NoSession), _) if from_target => {
+                let session = *session;
+                cx.step(Step::SessionOver { peer: from, session });
+                return self.ask_again(cx, map.sessions, message);
+            }
+            _ => {}
+        }
+        if let Authentication::Sealed { session, .. } = header.fixed.authentication {
+            cx.step(Step::SessionAnswered { peer: from, session });
+        }
+        let (verdict, took) = sending.on_receipt(cx.now, from_target, status, level);
         if let Some(took) = took.filter(|_| sending.payload.len() <= LONG_BYTES) {
             self.journey.measured(took);
         }
         self.act(cx, message, verdict);
-    }
-
-    /// The target has started anew, or for the first time: what was sealed for another start is sealed for this one, as a message
-    /// of its own. No start has delivered it: that one would have said so.
-    fn seal_again(&mut self, cx: &mut Context<'_>, message: MessageId, boot: u64) {
-        let Some(mut sending) = self.sendings.remove(&message) else { return };
-        self.timers.remove(&(sending.timer, message));
-        self.custody.release(cx.me.id(), message, false);
-        let draft = Draft::unicast(sending.target, Some(boot));
-        let (fixed, sealed) = trusted::make(cx, &draft, sending.plain.clone());
-        sending.begin_again(cx.now, fixed, sealed);
-        let message = sending.message();
-        self.timers.insert((sending.timer, message));
-        self.sendings.insert(message, sending);
     }
 
     fn act(&mut self, cx: &mut Context<'_>, message: MessageId, verdict: Verdict) {
@@ -264,7 +277,7 @@ impl Router {
     fn end_unattended(&mut self, cx: &mut Context<'_>, message: MessageId, reached: Ack) {
         let Some(sending) = self.sendings.get(&message) else { return };
         let handed = !sending.first_hops().is_empty();
-        // Whoever seals for a start that it does not know has to hear which it is.
+        // Whoever seals for a start that it does not know, or asks, has to hear of the target first.
         if sending.launched && handed && sending.options.ack == reached && !trusted::is_unaddressed(&sending.fixed) {
             let receipt = sending.receipt();
             self.finish(cx, message, Ok(receipt));
@@ -321,9 +334,22 @@ impl Router {
             sending.on_busy(cx.now);
             return self.update_timer(message);
         }
-        let delivery = Delivery { message, origin: cx.me.origin(), payload: sending.plain.clone(), broadcast: false, path: Vec::new() };
+        let delivery = Delivery {
+            message,
+            origin: cx.me.origin(),
+            payload: sending.plain.clone(),
+            level: KeyLevel::Proven,
+            broadcast: false,
+            path: Vec::new(),
+        };
         let path = PathReport { first_hop: cx.me.id(), relays: Vec::new(), outcome: HopOutcome::Acked };
-        let receipt = Receipt { message, acked: true, paths: vec![path], round_trip: Some(cx.now.since(sending.started)) };
+        let receipt = Receipt {
+            message,
+            acked: true,
+            paths: vec![path],
+            round_trip: Some(cx.now.since(sending.started)),
+            level: Some(KeyLevel::Proven),
+        };
         deliveries.deliver(cx, delivery);
         self.finish(cx, message, Ok(receipt));
     }
@@ -367,7 +393,7 @@ impl Router {
 
     /// This peer leaves: whether messages of ours or receipts still wait, so that leaving should wait a moment.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.sendings.is_empty() || !self.arriving.is_empty() || self.custody.is_busy()
+        !self.sendings.is_empty() || !self.arriving.is_empty() || !self.unopened.is_empty() || self.custody.is_busy()
     }
 
     /// This peer has left: every send fails.
@@ -376,6 +402,7 @@ impl Router {
             cx.out.event(Event::SendFailed { operation: sending.operation, error: SendError::Closing });
         }
         self.timers.clear();
+        self.unopened = Unopened::default();
         self.arriving.clear();
         self.custody.clear();
     }

@@ -4,8 +4,10 @@ use crate::{
     event::{Lookup, LookupError},
     input::Operation,
     peer::Proven,
+    sessions::{Acquaintance, Purpose},
 };
-use cicada_wire::{Hash, Query, Refusal, Reply, SignedRecord};
+use cicada_wire::{Address, Hash, Query, Refusal, Reply, SessionId, SignedRecord};
+use std::net::SocketAddr;
 
 /// Whose question it is, and so who gets the answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -18,6 +20,8 @@ pub(crate) enum Asker {
     Liveness,
     /// A client's attachment.
     Attach,
+    /// The notary's, about who is at this address.
+    Notary(Address),
 }
 
 /// How hard to ask a linked peer whether it is there.
@@ -49,6 +53,22 @@ pub(crate) enum Finder {
 pub(crate) enum Step {
     /// Wish: prove this candidate (to the prover).
     Prove(SignedRecord),
+    /// Wish: prove who answers from this address, of which a message came from `informer` (to the prover).
+    ProveOrigin { address: Address, informer: SocketAddr },
+    /// Finding: somebody has shown a credential (to the sessions).
+    Introduced { who: Acquaintance, purpose: Purpose },
+    /// Finding: a session for what we have for this peer stands (to the router).
+    SessionReady(Hash),
+    /// Finding: there is none, and why.
+    NoSession { peer: Hash, refusal: Refusal },
+    /// Finding: a session that another has opened stands (to the router).
+    SessionAccepted(SessionId),
+    /// Finding: it does not, and why.
+    SessionRefused { session: SessionId, refusal: Refusal },
+    /// Finding: a peer answered with a session (to the sessions).
+    SessionAnswered { peer: Hash, session: SessionId },
+    /// Finding: a peer knows nothing of a session of ours (to the sessions).
+    SessionOver { peer: Hash, session: SessionId },
     /// Finding: it answered from its announced address with its key, and the application admits it.
     Proven(Proven),
     /// Finding: it did not answer, or not so, or is not admitted.

@@ -211,7 +211,7 @@ impl World {
         match reply {
             Reply::Found(found) if self.lies(who) => Reply::Found(self.twist_found(who, &found)),
             Reply::Neighbours(neighbours) => Reply::Neighbours(self.twist_neighbours(who, neighbours)),
-            Reply::Found(_) | Reply::Pong | Reply::Attached(_) | Reply::Refused(_) => reply,
+            Reply::Found(_) | Reply::Pong | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_) => reply,
         }
     }
 

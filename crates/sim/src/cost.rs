@@ -57,6 +57,8 @@ kinds! {
     Found = "found",
     NeighboursReply = "neighbours reply",
     Attached = "attached",
+    Witness = "witness",
+    Witnessed = "witnessed",
     RefusedReply = "refused reply",
     Changed = "changed",
     Hint = "hint",
@@ -92,6 +94,8 @@ impl Kind {
             | Self::Found
             | Self::NeighboursReply
             | Self::Attached
+            | Self::Witness
+            | Self::Witnessed
             | Self::RefusedReply
             | Self::Changed
             | Self::Hint
@@ -203,6 +207,7 @@ fn kind_of_query(query: &Query) -> Kind {
         Query::Find(_) => Kind::Find,
         Query::Neighbours(_) => Kind::Neighbours,
         Query::Attach(_) => Kind::Attach,
+        Query::Witness(_) => Kind::Witness,
     }
 }
 
@@ -212,6 +217,7 @@ fn kind_of_reply(reply: &Reply) -> Kind {
         Reply::Found(_) => Kind::Found,
         Reply::Neighbours(_) => Kind::NeighboursReply,
         Reply::Attached(_) => Kind::Attached,
+        Reply::Witnessed(_) => Kind::Witnessed,
         Reply::Refused(_) => Kind::RefusedReply,
     }
 }

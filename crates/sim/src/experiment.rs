@@ -42,6 +42,8 @@ pub struct Experiment {
     stage: Stage,
     assembling: Assembling,
     settled: Option<Result<Duration, String>>,
+    /// When members that come and go have done so for long enough.
+    warm: Instant,
     crashed: usize,
     adversaries: usize,
     load: Option<Load>,
@@ -99,6 +101,7 @@ impl Experiment {
             stage: Stage::Joining,
             assembling,
             settled: None,
+            warm: Instant(0),
             crashed: 0,
             adversaries: 0,
             load: None,
@@ -119,13 +122,7 @@ impl Experiment {
                     self.healing = Some(Settling::of(&self.world, &self.assembling.assembly.joined, SETTLING));
                 }
             }
-            Stage::Settling => {
-                self.world.run_for(PAUSE);
-                self.settled = self.look();
-                if self.settled.is_some() {
-                    self.try_it();
-                }
-            }
+            Stage::Settling => self.settle(),
             Stage::Working => self.work(),
             Stage::Healing => {
                 self.world.run_for(PAUSE);
@@ -140,6 +137,21 @@ impl Experiment {
         self.stage != Stage::Ended
     }
 
+    fn settle(&mut self) {
+        self.world.run_for(PAUSE);
+        if self.settled.is_none() {
+            self.settled = self.look();
+            if let (Some(_), Some(churn)) = (&self.settled, self.plan.churn) {
+                let members = self.assembling.assembly.joined.clone();
+                self.world.start_churn(&members, churn).expect("the plan was checked");
+                self.warm = self.world.now + self.plan.warm_up;
+            }
+        }
+        if self.settled.is_some() && self.warm <= self.world.now {
+            self.try_it();
+        }
+    }
+
     /// Looks whether the tables are right, if anybody waits for that.
     fn look(&mut self) -> Option<Result<Duration, String>> {
         let found = self.healing.as_mut()?.look(&self.world);
@@ -149,9 +161,9 @@ impl Experiment {
         found
     }
 
-    /// The swarm has settled: what it is tried with begins, and its work in the same instant.
+    /// The swarm has settled: what else it is tried with begins, and its work in the same instant.
     fn try_it(&mut self) {
-        let mut members = self.assembling.assembly.joined.clone();
+        let mut members = if self.plan.churn.is_some() { self.world.live_members() } else { self.assembling.assembly.joined.clone() };
         members.shuffle(&mut self.world.rng);
         let mut rest = members.as_slice();
         for ill in &self.plan.adversaries {
@@ -159,9 +171,6 @@ impl Experiment {
             doing.iter().for_each(|who| self.world.set_adversary(*who, &[ill.does]));
             self.adversaries += doing.len();
             rest = others;
-        }
-        if let Some(churn) = self.plan.churn {
-            self.world.start_churn(&members, churn).expect("the plan was checked");
         }
         members.shuffle(&mut self.world.rng);
         let (crashing, left) = members.split_at(share_of(self.plan.peers, self.plan.crashed_per_million).min(members.len()));

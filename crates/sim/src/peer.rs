@@ -3,7 +3,8 @@
 use crate::{adversary::Adversary, cost::Cost, faults::Remembered, links::LinkKey, passage::Access};
 use cicada_proto::{Config, Input, Instant, Me, Node, event::Delivery};
 use cicada_wire::{
-    Address, Answer, Challenge, Hash, IdKind, Identity, PublicKey, Record, Refusal, Role, Signature, SignedRecord, UnixTime,
+    Address, Answer, Challenge, Credential, Hash, IdKind, Identity, PublicKey, Record, Refusal, Role, SealingKey, Session, SessionId,
+    Share, Signature, SignedRecord, StatementHash, Terms, UnixTime,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -126,7 +127,14 @@ impl SimPeer {
 
     pub(crate) fn me(&self, seed: u64) -> Me {
         let boot = self.boot(seed);
-        Me { record: self.record.clone(), boot }
+        let (key, seal) = (self.record.key(), self.sealing_key());
+        let signature = message_signature(key, Credential::hash(key, seal, boot));
+        Me { record: self.record.clone(), boot, credential: Some(Credential { key, seal, boot, signature }) }
+    }
+
+    /// Others seal to this. No secret belongs to it: see [`opened`].
+    pub(crate) fn sealing_key(&self) -> SealingKey {
+        SealingKey(Hash::of(format!("seal {} {}", self.key_name, self.start)).to_bytes())
     }
 
     /// The number of this start.
@@ -214,6 +222,33 @@ pub(crate) fn answer(challenge: Challenge, record: SignedRecord) -> Answer {
 pub(crate) fn answer_holds(answer: &Answer, expected: Option<&SignedRecord>) -> bool {
     let honest = expected == Some(&answer.record) || answer.record.verify();
     honest && answer.signature == token(answer.record.key(), answer.challenge)
+}
+
+/// The same for messages.
+pub(crate) fn message_signature(key: PublicKey, hash: StatementHash) -> Signature {
+    let mut bytes = [0; 64];
+    bytes[..32].copy_from_slice(&key.0);
+    bytes[32..].copy_from_slice(&hash.0);
+    Signature(bytes)
+}
+
+/// The session that the owner of `from` opens with that of `to`. Its secrets follow from what both know: in this world the
+/// adversaries are those of a list, and none of them computes secrets.
+pub(crate) fn opened(from: SealingKey, to: SealingKey, terms: &Terms, random: [u8; 32]) -> (Share, Session) {
+    let share = Share(random);
+    let [there, back] = session_secrets(from, to, terms, share);
+    (share, Session::from_secrets(SessionId::of(share, from, to), there, back))
+}
+
+/// The other end of [`opened`].
+pub(crate) fn accepted(from: SealingKey, to: SealingKey, terms: &Terms, share: Share) -> Session {
+    let [there, back] = session_secrets(from, to, terms, share);
+    Session::from_secrets(SessionId::of(share, from, to), back, there)
+}
+
+fn session_secrets(from: SealingKey, to: SealingKey, terms: &Terms, share: Share) -> [[u8; 32]; 2] {
+    let both = [from.0.as_slice(), &to.0, &share.0, terms.as_bytes()].concat();
+    [b"there".as_slice(), b"back"].map(|direction| Hash::of([direction, &both].concat()).to_bytes())
 }
 
 /// Stands for "this challenge, signed by `key`".

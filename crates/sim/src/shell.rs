@@ -98,6 +98,14 @@ impl World {
                 JobResult::Renewed(renewed)
             }
             Job::Admit(_) => JobResult::Admitted(self.peers[who.0].admits),
+            Job::OpenSession { to, terms, random } => {
+                JobResult::SessionOpened(Ok(peer::opened(self.peers[who.0].sealing_key(), to, &terms, random)))
+            }
+            Job::AcceptSession { from, share, terms } => {
+                JobResult::SessionAccepted(Ok(peer::accepted(from, self.peers[who.0].sealing_key(), &terms, share)))
+            }
+            Job::Sign(hash) => JobResult::Signed(peer::message_signature(self.peers[who.0].record.key(), hash)),
+            Job::VerifyMessage { hash, key, signature } => JobResult::MessageVerified(signature == peer::message_signature(key, hash)),
         }
     }
 
@@ -151,6 +159,7 @@ impl World {
             | Event::PeerJoined(_)
             | Event::PeerLeft { .. }
             | Event::NeighboursChanged { .. }
+            | Event::KeyChanged { .. }
             | Event::Opaque { .. } => {}
         }
         None

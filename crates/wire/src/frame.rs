@@ -3,9 +3,11 @@
 //! A frame is a CBOR value, its head, followed by the payload where it carries one. The link gives frames their boundaries.
 
 use crate::{
+    address::Address,
     codec::{ParseError, encode},
     hash::Hash,
     header::{Header, MAX_EXCLUDED, ShortId},
+    identity::PublicKey,
     record::SignedRecord,
     refusal::Refusal,
     statement::MessageId,
@@ -89,6 +91,9 @@ pub enum Query {
     /// A client or leaf asks to be attached.
     #[n(3)]
     Attach(#[n(0)] Attachment),
+    /// "Whose key have you met at this address?" Who has met nobody there goes and looks.
+    #[n(4)]
+    Witness(#[n(0)] Address),
 }
 
 /// An answer.
@@ -109,6 +114,9 @@ pub enum Reply {
     /// "No", and why.
     #[n(4)]
     Refused(#[n(0)] Refusal),
+    /// To [`Query::Witness`]; `None`: nobody's yet.
+    #[n(5)]
+    Witnessed(#[n(0)] Option<PublicKey>),
 }
 
 /// Records that the receiver may want to know: candidates to it.
@@ -466,7 +474,7 @@ impl Query {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         match self {
             Self::Find(find) if usize::from(find.count) > MAX_RECORDS => Err("asks for too many records"),
-            Self::Find(_) | Self::Ping | Self::Neighbours(_) | Self::Attach(_) => Ok(()),
+            Self::Find(_) | Self::Ping | Self::Neighbours(_) | Self::Attach(_) | Self::Witness(_) => Ok(()),
         }
     }
 }
@@ -476,7 +484,7 @@ impl Reply {
         match self {
             Self::Found(found) if found.closer.len() > MAX_RECORDS || found.responsible.len() > MAX_RECORDS => Err("too many records"),
             Self::Neighbours(neighbours) => neighbours.check(),
-            Self::Found(_) | Self::Pong | Self::Attached(_) | Self::Refused(_) => Ok(()),
+            Self::Found(_) | Self::Pong | Self::Attached(_) | Self::Witnessed(_) | Self::Refused(_) => Ok(()),
         }
     }
 }

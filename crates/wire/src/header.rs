@@ -10,7 +10,8 @@ use crate::{
     identity::PublicKey,
     record::{IdKind, PeerId},
     refusal::Refusal,
-    statement::{Immutable, MessageId, Statement},
+    session::Credential,
+    statement::{Authentication, Immutable, MessageId, Statement},
 };
 use minicbor::{
     CborLen, Decode, Decoder, Encode, Encoder,
@@ -135,6 +136,12 @@ impl Origin {
         self.address
     }
 
+    /// The origin's key, if its id is made of that.
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        self.key
+    }
+
     fn form(&self) -> OriginForm {
         match (self.id.kind, self.key, self.address) {
             (IdKind::Address, _, Some(address)) => OriginForm::Address(address),
@@ -229,6 +236,10 @@ impl Header {
         if self.hop.path.len() > usize::from(MAX_HOPS) || self.hop.hop_limit > MAX_HOPS {
             return Err("a path over the limit");
         }
+        let signs = matches!(self.fixed.authentication, Authentication::Signed { .. });
+        if signs != self.fixed.signature().is_some() || signs != self.fixed.signer().is_some() {
+            return Err("a signature where there should be none, or the reverse, or nobody's");
+        }
         if self.fixed.target.is_none() != (self.fixed.kind == Kind::Broadcast) {
             return Err("a target where there should be none, or the reverse");
         }
@@ -254,6 +265,9 @@ pub struct Status {
     /// With [`Refusal::OtherBoot`]: the target's boot number.
     #[cbor(n(3), default)]
     pub boot: Option<u64>,
+    /// With [`Refusal::KeyWanted`]: what is needed to seal to the target.
+    #[cbor(n(4), default)]
+    pub credential: Option<Credential>,
 }
 
 impl Status {

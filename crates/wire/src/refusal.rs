@@ -129,6 +129,18 @@ refusals! {
     InTheClear = 77, "in the clear, where keys are agreed";
     /// A message is sealed for an earlier start of its target.
     OtherBoot = 78, "sealed for another start of this peer";
+    /// The signature of a message does not hold.
+    BadSignature = 79, "a signature that does not hold";
+    /// A message does not prove who made it.
+    Unsigned = 80, "nothing proves who made it";
+    /// Nobody could be found who knows the key that a message's origin names as its own.
+    UnknownKey = 81, "its origin's key is not known here";
+    /// A pinned peer shows another key than the one that was pinned.
+    PinnedKey = 82, "another key than the known one; if its owner has changed it, change it in the known-peers file too";
+    /// A message is sealed with a session that its target does not have, or no longer.
+    NoSession = 83, "sealed with a session that is over";
+    /// Whoever sends this wants to seal it, and asks for the key that it needs for that.
+    KeyWanted = 84, "the sender asks for a key to seal with";
     /// A Kadcast nonce proves less work than every peer must.
     TooLittleWork = 96, "too little work in the nonce";
     /// A Kadcast id is not the one of the address it comes from.

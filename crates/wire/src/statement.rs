@@ -3,13 +3,19 @@
 //! A message's id is a digest of all that its origin says, the payload's digest and the proof of authorship included. So whoever
 //! changes anything on the way makes another message: what peers remember of messages, they remember by id, and a forged one never
 //! stands in the way of the honest one. Each hop checks the payload against its digest before it hands it on.
+//!
+//! A signature is over that digest, and is not part of it: the id is known before the message is signed. Nobody remembers a signed
+//! message before its signature was checked, and there is one signature only that holds (RFC 8032 is deterministic, and who checks
+//! is strict), so that this leaves no second message with the same id.
 
 use crate::{
     codec::{as_bytes, encode},
     hash::Hash,
     header::{Kind, Origin},
+    identity::{Identity, PublicKey, Signature},
     pair::PairKeys,
     record::UnixTime,
+    session::{Credential, Opening, SessionId},
 };
 use minicbor::{
     CborLen, Decode, Decoder, Encode, Encoder,
@@ -22,6 +28,14 @@ use std::{fmt, ops::Deref};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub [u8; 16]);
 as_bytes!(MessageId, 16, |id| id.0, |bytes| MessageId(bytes));
+
+impl MessageId {
+    fn of(hash: &StatementHash) -> Self {
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.0[..16]);
+        Self(id)
+    }
+}
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +84,26 @@ pub enum Authentication {
         #[n(1)]
         boot: Option<u64>,
     },
+    /// By a signature, see [`Immutable::signature`].
+    #[n(2)]
+    Signed {
+        /// Whose; `None` when the origin's id is that of its key.
+        #[n(0)]
+        key: Option<PublicKey>,
+    },
+    /// By a session: the payload is sealed with it.
+    #[n(3)]
+    Sealed {
+        /// Which.
+        #[n(0)]
+        session: SessionId,
+        /// What the target needs to take part in it, as long as it is not known to have that.
+        #[n(1)]
+        opening: Option<Opening>,
+    },
+    /// Not at all: it says nothing, and asks its target for what is needed to seal to it. Tells the same of its origin.
+    #[n(4)]
+    Asks(#[n(0)] Credential),
 }
 
 /// What an origin says of its message; relays pass it on as it is.
@@ -124,26 +158,84 @@ impl Statement {
     /// The id that follows from it.
     #[must_use]
     pub fn id(&self) -> MessageId {
+        MessageId::of(&self.hash())
+    }
+
+    /// The key that the origin says is its own, if it signs.
+    #[must_use]
+    pub fn signer(&self) -> Option<PublicKey> {
+        match &self.authentication {
+            Authentication::Signed { key } => key.or(self.origin.key()),
+            Authentication::None | Authentication::Keyed { .. } | Authentication::Sealed { .. } | Authentication::Asks(_) => None,
+        }
+    }
+
+    fn hash(&self) -> StatementHash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"cicada message id v2\0").update(&encode(self));
-        let mut id = [0; 16];
-        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        MessageId(id)
+        StatementHash(*hasher.finalize().as_bytes())
     }
 }
 
-/// A statement that cannot be changed any more, with its id.
+/// What a signature of a statement is over: 32 bytes that stand for all of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct StatementHash(pub [u8; 32]);
+
+impl StatementHash {
+    /// Signs it.
+    #[must_use]
+    pub fn sign(&self, identity: &Identity) -> Signature {
+        identity.sign(&self.signed_message())
+    }
+
+    /// Whether this is the key's signature.
+    #[must_use]
+    pub fn is_signed_by(&self, key: PublicKey, signature: &Signature) -> bool {
+        key.verify(&self.signed_message(), signature)
+    }
+
+    fn signed_message(&self) -> [u8; SIGNATURE_CONTEXT.len() + 32] {
+        let mut message = [0; SIGNATURE_CONTEXT.len() + 32];
+        message[..SIGNATURE_CONTEXT.len()].copy_from_slice(SIGNATURE_CONTEXT);
+        message[SIGNATURE_CONTEXT.len()..].copy_from_slice(&self.0);
+        message
+    }
+}
+
+/// Separates signatures of messages from every other signature of the same key.
+const SIGNATURE_CONTEXT: &[u8] = b"cicada message v2\0";
+
+/// A statement that cannot be changed any more, with its id, and with its signature if it has one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Immutable {
     statement: Statement,
-    message: MessageId,
+    hash: StatementHash,
+    signature: Option<Signature>,
 }
 
 impl Immutable {
     /// The message's id.
     #[must_use]
     pub fn message(&self) -> MessageId {
-        self.message
+        MessageId::of(&self.hash)
+    }
+
+    /// What its signature is over.
+    #[must_use]
+    pub fn hash(&self) -> StatementHash {
+        self.hash
+    }
+
+    /// The signature, of a signed statement. Whether it holds is for whoever takes the message to check.
+    #[must_use]
+    pub fn signature(&self) -> Option<Signature> {
+        self.signature
+    }
+
+    /// The same with this signature.
+    #[must_use]
+    pub fn signed(self, signature: Signature) -> Self {
+        Self { signature: Some(signature), ..self }
     }
 
     /// Whether this payload is the one that the origin speaks of.
@@ -155,8 +247,8 @@ impl Immutable {
 
 impl From<Statement> for Immutable {
     fn from(statement: Statement) -> Self {
-        let message = statement.id();
-        Self { statement, message }
+        let hash = statement.hash();
+        Self { statement, hash, signature: None }
     }
 }
 
@@ -176,19 +268,20 @@ impl Deref for Immutable {
 
 impl<C> Encode<C> for Immutable {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, context: &mut C) -> Result<(), EncodeError<W::Error>> {
-        self.statement.encode(e, context)
+        (&self.statement, &self.signature).encode(e, context)
     }
 }
 
 impl<'b, C> Decode<'b, C> for Immutable {
     fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, DecodeError> {
-        Statement::decode(d, context).map(Self::from)
+        let (statement, signature) = <(Statement, Option<Signature>)>::decode(d, context)?;
+        Ok(Self { signature, ..Self::from(statement) })
     }
 }
 
 impl<C> CborLen<C> for Immutable {
     fn cbor_len(&self, context: &mut C) -> usize {
-        self.statement.cbor_len(context)
+        (&self.statement, &self.signature).cbor_len(context)
     }
 }
 
@@ -252,5 +345,26 @@ mod tests {
         let fixed = Immutable::from(statement());
         assert!(fixed.is_of(b"hello"));
         assert!(!fixed.is_of(b"hellO") && !fixed.is_of(b"hell") && !fixed.is_of(b""));
+    }
+
+    #[test]
+    fn a_signature_is_of_one_statement_by_one_key() {
+        let (identity, other) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
+        let said = Statement { authentication: Authentication::Signed { key: Some(identity.public()) }, ..statement() };
+        let fixed = Immutable::from(said.clone());
+        let signature = fixed.hash().sign(&identity);
+        assert_eq!(fixed.signer(), Some(identity.public()));
+        assert!(fixed.hash().is_signed_by(identity.public(), &signature));
+        assert!(!fixed.hash().is_signed_by(other.public(), &signature));
+        let changed = Immutable::from(Statement { number: said.number + 1, ..said });
+        assert!(!changed.hash().is_signed_by(identity.public(), &signature));
+        assert_eq!(fixed.clone().signed(signature).message(), fixed.message(), "the id is known before");
+    }
+
+    #[test]
+    fn an_origin_whose_id_is_its_key_need_not_name_it() {
+        let key = Identity::from_seed(&[1; 32]).public();
+        let said = Statement { origin: Origin::of_key(key, None), authentication: Authentication::Signed { key: None }, ..statement() };
+        assert_eq!(said.signer(), Some(key));
     }
 }

@@ -46,6 +46,7 @@ fn of_query(query: &Query) -> &'static str {
         Query::Find(_) => "find",
         Query::Neighbours(_) => "neighbours",
         Query::Attach(_) => "attach",
+        Query::Witness(_) => "witness",
     }
 }
 
@@ -55,6 +56,7 @@ fn of_reply(reply: &Reply) -> &'static str {
         Reply::Found(_) => "found",
         Reply::Neighbours(_) => "neighbours_reply",
         Reply::Attached(_) => "attached",
+        Reply::Witnessed(_) => "witnessed",
         Reply::Refused(_) => "refused",
     }
 }

@@ -3,16 +3,11 @@
 //! Bounded: a few connections at once, a short head, a few seconds for everything.
 
 use super::SCRAPE_TIMEOUT;
-use crate::{peer::Handle, wish::Wish};
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, Weak},
-};
+use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::Semaphore,
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
@@ -25,10 +20,21 @@ pub struct MetricsServer {
 }
 
 impl MetricsServer {
-    pub(crate) async fn start(peer: &Arc<Handle>, address: SocketAddr) -> io::Result<Self> {
+    /// `text` gives the figures as long as there are any, `closed` comes when there will be none any more.
+    pub(crate) async fn start<T, F>(address: SocketAddr, text: T, closed: impl Future<Output = ()> + Send + 'static) -> io::Result<Self>
+    where
+        T: Fn() -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Option<String>> + Send + 'static,
+    {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let task = tokio::spawn(serve(listener, Arc::downgrade(peer), peer.closed.clone()));
+        let serving = serve(listener, text);
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = serving => {}
+                () = closed => {}
+            }
+        });
         Ok(Self { address, task })
     }
 
@@ -45,14 +51,17 @@ impl Drop for MetricsServer {
     }
 }
 
-async fn serve(listener: TcpListener, peer: Weak<Handle>, mut closed: watch::Receiver<bool>) {
+async fn serve<T, F>(listener: TcpListener, text: T)
+where
+    T: Fn() -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Option<String>> + Send + 'static,
+{
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     // Aborted with this task.
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = closed.wait_for(|closed| *closed) => return,
             Some(_) = connections.join_next() => continue,
         };
         let stream = match accepted {
@@ -69,9 +78,9 @@ async fn serve(listener: TcpListener, peer: Weak<Handle>, mut closed: watch::Rec
             tracing::debug!("metrics: too many connections");
             continue;
         };
-        let peer = Weak::clone(&peer);
+        let text = text.clone();
         connections.spawn(async move {
-            if timeout(SCRAPE_TIMEOUT, answer(stream, &peer)).await.is_err() {
+            if timeout(SCRAPE_TIMEOUT, answer(stream, text)).await.is_err() {
                 tracing::debug!("metrics: a scraper took too long");
             }
             drop(place);
@@ -79,9 +88,9 @@ async fn serve(listener: TcpListener, peer: Weak<Handle>, mut closed: watch::Rec
     }
 }
 
-async fn answer(mut stream: TcpStream, peer: &Weak<Handle>) {
+async fn answer<F: Future<Output = Option<String>>>(mut stream: TcpStream, text: impl Fn() -> F) {
     let response = match read_head(&mut stream).await {
-        Ok(Some(head)) => respond(&head, peer).await,
+        Ok(Some(head)) => respond(&head, text).await,
         Ok(None) => plain("431 Request Header Fields Too Large", "", "the head of the request is too long\n"),
         Err(error) => {
             tracing::debug!(%error, "metrics: no request");
@@ -118,7 +127,7 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-async fn respond(head: &[u8], peer: &Weak<Handle>) -> Vec<u8> {
+async fn respond<F: Future<Output = Option<String>>>(head: &[u8], text: impl Fn() -> F) -> Vec<u8> {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let mut words = line.split(' ');
@@ -135,12 +144,8 @@ async fn respond(head: &[u8], peer: &Weak<Handle>) -> Vec<u8> {
     if path != "/metrics" {
         return plain("404 Not Found", "", "the figures are at /metrics\n");
     }
-    let metrics = match peer.upgrade() {
-        Some(peer) => peer.ask(|done| Wish::Metrics { done }).await.ok(),
-        None => None,
-    };
-    match metrics {
-        Some(metrics) => response("200 OK", "", CONTENT_TYPE, &metrics.text, with_body),
+    match text().await {
+        Some(text) => response("200 OK", "", CONTENT_TYPE, &text, with_body),
         None => plain("503 Service Unavailable", "", "the peer is closed\n"),
     }
 }

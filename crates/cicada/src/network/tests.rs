@@ -496,7 +496,7 @@ impl End {
             expires: setup.expires,
             data: None,
         };
-        let me = Me { record: SignedRecord::sign(record, &identity(seed)).expect("consistent"), boot: u64::from(seed) };
+        let me = Me { record: SignedRecord::sign(record, &identity(seed)).expect("consistent"), boot: u64::from(seed), credential: None };
         let (socket, datagrams, _) = SharedSocket::new(socket).expect("a fresh socket");
         let (news_in, news) = mpsc::channel(4096);
         let terms = Terms {

@@ -7,9 +7,9 @@ use crate::PATIENCE;
 use bytes::Bytes;
 use cicada_proto::Geometry;
 use cicada_wire::{
-    Address, Authentication, Capabilities, Datagram, Frame, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Identity, Introduction,
-    Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, Mutable, Neighbours, Origin, OverlayKind, PayloadDigest, Purpose, Query, Reach, Record,
-    Refusal, Reply, Role, SignedRecord, Statement, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
+    Address, Authentication, Capabilities, Datagram, Frame, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Identity, Immutable,
+    Introduction, Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, Mutable, Neighbours, Origin, OverlayKind, PayloadDigest, Purpose, Query,
+    Reach, Record, Refusal, Reply, Role, SignedRecord, Statement, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
 };
 use quinn::{ConnectError, Connecting, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use std::{
@@ -30,6 +30,7 @@ pub(crate) struct Attacker {
     /// Of the swarm that it attacks; the ring unless it is changed.
     pub(crate) overlay: OverlayKind,
     keys: SwarmKeys,
+    pub(crate) identity: Identity,
 }
 
 impl Attacker {
@@ -51,7 +52,7 @@ impl Attacker {
         let mut client = quinn::ClientConfig::new(Arc::new(client));
         client.transport_config(Arc::new(transport));
         endpoint.set_default_client_config(client);
-        Self { endpoint, record: record_of(&identity, address), overlay: OverlayKind::Ring, keys: swarm_keys() }
+        Self { endpoint, record: record_of(&identity, address), overlay: OverlayKind::Ring, keys: swarm_keys(), identity }
     }
 
     pub(crate) fn dial(&self, to: SocketAddr) -> Result<Connecting, ConnectError> {
@@ -103,11 +104,17 @@ impl Attacker {
             length: length as u64,
             made_at: now(),
             boot: 1,
-            authentication: Authentication::None,
+            authentication: match target {
+                Some(_) => Authentication::None,
+                None => Authentication::Signed { key: Some(self.record.key()) },
+            },
             digest: PayloadDigest::of(&vec![b'!'; length.min(MOST_SENT)]),
             about: None,
         };
-        Header { fixed: fixed.into(), hop: Mutable { hop_limit: MAX_HOPS, ..Mutable::default() } }
+        let fixed = Immutable::from(fixed);
+        let signature = fixed.hash().sign(&self.identity);
+        let fixed = if target.is_some() { fixed } else { fixed.signed(signature) };
+        Header { fixed, hop: Mutable { hop_limit: MAX_HOPS, ..Mutable::default() } }
     }
 
     /// A broadcast's share for `to` on the ring, as large as an honest sender could hand over.
@@ -144,7 +151,7 @@ impl Answers for Honest {
             Query::Ping => Reply::Pong,
             Query::Neighbours(_) => Reply::Neighbours(Neighbours::default()),
             Query::Find(_) => Reply::Found(cicada_wire::Found::default()),
-            Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
+            Query::Attach(_) | Query::Witness(_) => Reply::Refused(Refusal::Unexpected),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod attacker;
 mod door;
 mod floods;
+mod forgery;
 mod pause;
 mod pressure;
 mod strangers;

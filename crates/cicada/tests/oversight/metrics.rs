@@ -44,7 +44,7 @@ async fn what_a_peer_does_is_counted_for_its_application_and_for_a_scraper() {
     }
     b.lookup(a.id()).await.expect("found");
     let after = b.metrics().await.expect("open");
-    assert_eq!(after.sent.payload_bytes - before.sent.payload_bytes, 30_003);
+    assert_eq!(after.sent.payload_bytes - before.sent.payload_bytes, 30_003 + 3 * 16, "with their seals");
     assert!(after.sent.bytes - before.sent.bytes > 30_003);
     assert_eq!(after.levels.member_links, 1);
     assert_eq!((after.broadcasts.copies_sent, after.broadcasts.delivered), (1, 0));
@@ -57,8 +57,8 @@ async fn what_a_peer_does_is_counted_for_its_application_and_for_a_scraper() {
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("application/openmetrics-text"), "{head}");
     assert!(head.contains(&format!("Content-Length: {}", text.len())), "{head}");
     assert!(text.ends_with("# EOF\n"), "{text}");
-    assert_eq!(value(text, "cicada_messages_total{direction=\"sent\",kind=\"unicast\"} "), 3.0);
-    assert_eq!(value(text, "cicada_payload_bytes_total{direction=\"sent\",kind=\"unicast\"} "), 30_000.0);
+    assert_eq!(value(text, "cicada_messages_total{direction=\"sent\",kind=\"unicast\"} "), 4.0, "one asked for the key");
+    assert_eq!(value(text, "cicada_payload_bytes_total{direction=\"sent\",kind=\"unicast\"} "), 30_048.0, "with their seals");
     assert_eq!(value(text, "cicada_send_round_trip_seconds_count "), 3.0);
     assert_eq!(value(text, "cicada_lookup_seconds_count "), 1.0);
     assert!(value(text, "cicada_hop_seconds_count ") >= 3.0);
@@ -77,7 +77,7 @@ async fn traffic_is_told_by_peer_and_agrees_on_both_ends() {
         all.into_iter().find(|traffic| traffic.peer.id() == peer.id()).expect("they are linked")
     };
     let (from_b, to_a) = (of(a.traffic().await.expect("open"), &b), of(b.traffic().await.expect("open"), &a));
-    assert_eq!((from_b.received.payload_bytes, to_a.sent.payload_bytes), (5000, 5000));
+    assert_eq!((from_b.received.payload_bytes, to_a.sent.payload_bytes), (5016, 5016), "with its seal");
     assert!(from_b.linked && to_a.linked);
     b.close().await;
     crate::until("the link is gone", async || !of(a.traffic().await.expect("open"), &b).linked).await;

@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::kadcast::{EXAMPLES as KADCAST_EXAMPLES, Kadcast};
 use super::simulation::{EXAMPLES as SIM_EXAMPLES, Sim, time};
 use crate::address::HostPort;
 use crate::keygen::pair::Party;
@@ -44,6 +45,9 @@ pub(crate) enum Action {
     /// Try a swarm in a simulated world: faults, churn, adversaries, and what they cost
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
+    /// Be a peer of a Kadcast network, as the published crate speaks it, and print what is broadcast there
+    #[command(after_help = KADCAST_EXAMPLES)]
+    Kadcast(Kadcast),
     /// Make an identity, keys for a pair of peers that trust each other, or a secret for a swarm
     #[command(after_help = KEYGEN_EXAMPLES)]
     Keygen(Keygen),
@@ -115,6 +119,10 @@ pub(crate) struct Run {
     /// to them is sealed, what comes from them must be
     #[arg(long, value_name = "FILE", env = "CICADA_KEYS", help_heading = "Swarm")]
     pub(crate) keys: Option<PathBuf>,
+    /// Peers whose public keys are known: lines of ADDRESS (or id) and KEY. One of them that shows
+    /// another key is refused until its line is changed
+    #[arg(long, value_name = "FILE", env = "CICADA_KNOWN_PEERS", help_heading = "Swarm")]
+    pub(crate) known_peers: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) swarm: Swarm,
 }

@@ -50,6 +50,9 @@ pub(crate) struct Sim {
     /// Once settled, members come and go; half of them stay for less than this
     #[arg(long, value_name = "MEDIAN", env = "CICADA_CHURN", value_parser = super::flags::seconds, help_heading = "Trials")]
     pub(crate) churn: Option<Duration>,
+    /// For how long they do before the work begins
+    #[arg(long, value_name = "TIME", env = "CICADA_WARM_UP", value_parser = super::flags::seconds, help_heading = "Trials")]
+    pub(crate) warm_up: Option<Duration>,
     /// Once settled, this share of the members crashes in one instant: that in which the work begins
     #[arg(long, value_name = "SHARE", env = "CICADA_CRASH", default_value = "0", value_parser = share, help_heading = "Trials")]
     pub(crate) crash: Share,

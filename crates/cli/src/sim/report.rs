@@ -67,7 +67,8 @@ pub(super) fn rows(plan: &Plan, outcome: &Outcome) -> Vec<(&'static str, String)
     }
     rows.extend(work(plan, outcome));
     let (messages, bytes) = outcome.sent_a_peer_and_second();
-    rows.push(("sent", format!("{messages:.1} messages, {bytes:.0} B a peer and second")));
+    let upkeep = outcome.upkeep_a_peer_and_second();
+    rows.push(("sent", format!("{messages:.1} messages, {bytes:.0} B a peer and second, of which {upkeep:.0} B of upkeep")));
     let busiest = format!("the busiest sent {} B of upkeep in a second", outcome.busiest);
     rows.push(("bounds", outcome.broken.as_ref().map_or_else(|| format!("kept; {busiest}"), |what| format!("BROKEN: {what}; {busiest}"))));
     let events = format!("{} in {:.1} virtual s", outcome.events, outcome.virtual_time.as_secs_f64());

@@ -3,6 +3,7 @@
 mod demo;
 mod harness;
 mod identities;
+mod kadcast;
 mod keys;
 mod operating;
 mod pair;

@@ -20,7 +20,10 @@ fn figures_are_served_where_the_flag_says() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers and closes");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.contains("cicada_payload_bytes_total{direction=\"received\",kind=\"unicast\"} 9\n"), "{answer}");
+    assert!(
+        answer.contains("cicada_payload_bytes_total{direction=\"received\",kind=\"unicast\"} 25\n"),
+        "nine bytes and their seal: {answer}"
+    );
     assert!(answer.ends_with("# EOF\n"), "{answer}");
     peer.signal("INT");
     peer.finish().succeeded();

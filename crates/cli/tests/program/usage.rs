@@ -19,7 +19,7 @@ fn help_shows_examples_the_script_language_and_the_exit_status() {
 
 #[test]
 fn every_command_has_help() {
-    for command in ["demo", "sim", "keygen", "status", "lookup", "send", "cast", "settings", "completions"] {
+    for command in ["demo", "sim", "kadcast", "keygen", "status", "lookup", "send", "cast", "settings", "completions"] {
         let by_flag = Cicada::new(&format!("{command} --help")).finish().succeeded();
         let by_command = Cicada::new(&format!("help {command}")).finish().succeeded();
         assert_eq!(by_flag.stdout, by_command.stdout);

@@ -39,7 +39,9 @@ impl Broadcaster {
             return if whole { Ok(()) } else { Err(if known { Refusal::Seen } else { Refusal::Unexpected }) };
         };
         let offset = usize::try_from(task.offset).ok().filter(|offset| *offset <= arrived);
-        let Some(offset) = offset.filter(|_| task.header.fixed == recent.fixed) else { return Err(Refusal::Unexpected) };
+        let Some(offset) = offset.filter(|_| task.header.fixed.message() == recent.fixed.message()) else {
+            return Err(Refusal::Unexpected);
+        };
         recent.flow = Some(Flow::Comes { from, since: arrived, tail: rest.arriving() });
         self.repair.goes_on(cx, key, &recent.fixed);
         cx.out.transmits.push_back(Transmit::Append { body, offset, tail: rest.clone() });
@@ -64,8 +66,8 @@ impl Broadcaster {
 
     pub(super) fn deliver(&mut self, cx: &mut Context<'_>, deliveries: &mut Deliveries, key: MessageKey, payload: Bytes) {
         let Some(recent) = self.recent.get(&key) else { return };
-        let (origin, path) = (recent.fixed.origin, recent.path().to_vec());
-        deliveries.deliver(cx, Delivery { message: key.message, origin, payload, broadcast: true, path });
+        let (origin, level, path) = (recent.fixed.origin, recent.level, recent.path().to_vec());
+        deliveries.deliver(cx, Delivery { message: key.message, origin, payload, level, broadcast: true, path });
     }
 
     /// A body arrives no longer. The rest of it is wanted; if nothing is here, all of it, as if the message had not been heard of,

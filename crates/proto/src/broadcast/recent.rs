@@ -2,6 +2,7 @@
 
 use crate::{
     body::{Body, BodyId},
+    config::KeyLevel,
     context::Context,
     geometry::{Candidates, Share},
     input::Operation,
@@ -16,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(super) struct Recent {
     pub(super) fixed: Immutable,
+    /// How well its origin's key is known.
+    pub(super) level: KeyLevel,
     hop: Mutable,
     pub(super) payload: Body,
     /// How it comes, until it is whole.
@@ -97,11 +100,12 @@ pub(super) enum Fault {
 }
 
 impl Recent {
-    pub(super) fn new(fixed: Immutable, mut hop: Mutable, payload: Body, excluded: BTreeSet<Hash>) -> Self {
+    pub(super) fn new(fixed: Immutable, level: KeyLevel, mut hop: Mutable, payload: Body, excluded: BTreeSet<Hash>) -> Self {
         // Routes are for favours only, and those end here.
         hop.route.clear();
         Self {
             fixed,
+            level,
             hop,
             payload,
             flow: None,

@@ -20,6 +20,7 @@ use super::{Broadcaster, bodies::LEAST_PROGRESS, hand::usable, recent::Recent};
 use crate::{
     context::Context,
     links::{Link, LinkId},
+    notary::SET_ASIDE,
     seen::{MessageKey, Window, remember_until},
     time::Instant,
 };
@@ -58,6 +59,14 @@ impl Repair {
                 self.offers.arrived(cx.now, id);
             }
         }
+    }
+
+    /// A body is here, but waits until it is known whose it is. Meanwhile it is not asked for.
+    fn set_aside(&mut self, cx: &mut Context<'_>, key: MessageKey) {
+        let id = short(key);
+        self.known.insert(cx.now, id, (), cx.now + SET_ASIDE, cx.config.limits.seen);
+        let (_, questions) = self.wants.got(cx, id);
+        ask(cx, questions);
     }
 
     /// All of a body that was arriving is here.
@@ -174,6 +183,14 @@ impl Repair {
 }
 
 impl Broadcaster {
+    /// A broadcast waits until it is known whose it is; for so long nobody is asked for it.
+    pub(crate) fn set_aside(&mut self, cx: &mut Context<'_>, fixed: &Immutable) {
+        let key = MessageKey::of(fixed);
+        if !self.recent.contains_key(&key) {
+            self.repair.set_aside(cx, key);
+        }
+    }
+
     /// A digest arrived on a link.
     pub(crate) fn on_digest(&mut self, cx: &mut Context<'_>, link: LinkId, digest: &Digest) {
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };

@@ -65,6 +65,15 @@ pub(crate) enum Brought {
     TooMany,
 }
 
+/// What becomes of symbols that came with several contents.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Contested {
+    /// The first one counts.
+    First,
+    /// None counts.
+    LeftOut,
+}
+
 /// How near an object is to being whole.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Readiness {
@@ -196,11 +205,17 @@ impl Assembly {
     /// The next symbols to try, if there are any to try, for at most so many tries in all.
     pub(crate) fn next_selection(&mut self, most_tries: u32) -> Option<Selection> {
         self.known.failed |= self.known.trying;
-        self.known.trying = self.may_try_known(most_tries);
-        if self.known.trying {
+        if std::mem::take(&mut self.known.trying)
+            && let Some(selection) = self.all_but(Contested::LeftOut, |held| held.known, None)
+        {
+            self.known.tries += 1;
+            return Some(selection);
+        }
+        if self.may_try_known(most_tries) {
+            self.known.trying = true;
             self.known.tries += 1;
             self.known.tried = self.known_symbols();
-            return self.all_but(|held| held.known, None);
+            return self.all_but(Contested::First, |held| held.known, None);
         }
         while self.tries < most_tries {
             let selection = self.selection(self.step)?;
@@ -255,12 +270,14 @@ impl Assembly {
 
     /// `None`: there are no more tries. `Some(None)`: this one has too few symbols.
     fn selection(&self, step: usize) -> Option<Option<Selection>> {
-        if step == 0 {
-            return Some(self.all_but(|_| true, None));
-        }
-        let by_sender = step - 1;
+        let by_sender = match step {
+            0 => return Some(self.all_but(Contested::First, |_| true, None)),
+            1 if self.symbols.values().any(|held| held.len() > 1) => return Some(self.all_but(Contested::LeftOut, |_| true, None)),
+            1 => return Some(None),
+            later => later - 2,
+        };
         if let Some(sender) = self.senders.get(by_sender) {
-            return Some(self.all_but(|held| held.sender != by_sender, Some(*sender)));
+            return Some(self.all_but(Contested::First, |held| held.sender != by_sender, Some(*sender)));
         }
         // A piece no longer than what can be spared.
         let spare = (0..).zip(&self.counts).map(|(block, count)| count.symbols.saturating_sub(self.layout.block_symbols(block) + 1));
@@ -269,12 +286,16 @@ impl Assembly {
         if start >= self.arrived {
             return None;
         }
-        Some(self.all_but(|held| !(start..start + piece).contains(&held.order), None))
+        Some(self.all_but(Contested::First, |held| !(start..start + piece).contains(&held.order), None))
     }
 
-    fn all_but(&self, keep: impl Fn(&Held) -> bool, without: Option<SocketAddr>) -> Option<Selection> {
+    fn all_but(&self, contested: Contested, keep: impl Fn(&Held) -> bool, without: Option<SocketAddr>) -> Option<Selection> {
         let kept = |(id, held): (&SymbolId, &Vec<Held>)| {
-            let data = held.iter().find(|held| keep(held))?.data.clone();
+            let mut contents = held.iter().filter(|held| keep(held));
+            let data = contents.next()?.data.clone();
+            if contested == Contested::LeftOut && contents.next().is_some() {
+                return None;
+            }
             Some(Symbol { id: *id, data })
         };
         let symbols: Vec<Symbol> = self.symbols.iter().filter_map(kept).collect();

@@ -86,6 +86,15 @@ pub enum Redundancy {
         /// At least.
         least: usize,
     },
+    /// The larger of both.
+    Larger {
+        /// As of `ForLoss`.
+        loss: f32,
+        /// As of `Share`.
+        share: f32,
+        /// As of `Share`.
+        least: usize,
+    },
 }
 
 impl Default for Redundancy {
@@ -102,12 +111,17 @@ impl Redundancy {
         match self {
             // The normal approximation of the binomial: of (K + z sqrt(K p)) / (1 - p) symbols K arrive but once in ten thousand
             // times. 27 for K = 80, 157 for K = 810 at 12 %. Two more make up for what the code itself needs.
+            Self::ForLoss(0.0) => 0,
             Self::ForLoss(loss) => {
                 let loss = f64::from(loss);
                 let needed = (count + QUANTILE * (count * loss).sqrt()) / (1.0 - loss);
                 (needed - count).ceil() as usize + CODE_OVERHEAD
             }
             Self::Share { share, least } => ((count * f64::from(share)) as usize).max(least),
+            Self::Larger { loss, share, least } => {
+                let for_loss = Self::ForLoss(loss).repair_symbols(source_symbols);
+                Self::Share { share, least }.repair_symbols(source_symbols).max(for_loss)
+            }
         }
     }
 }
@@ -209,7 +223,12 @@ impl Settings {
         let share = match self.redundancy {
             Redundancy::ForLoss(loss) if (0.0..=0.5).contains(&loss) => Ok(()),
             Redundancy::Share { share, least } if (0.0..=4.0).contains(&share) && least <= 256 => Ok(()),
-            Redundancy::ForLoss(_) | Redundancy::Share { .. } => Err("a loss up to 0.5, or a share up to 4 and at least 256"),
+            Redundancy::Larger { loss, share, least } if (0.0..=0.5).contains(&loss) && (0.0..=4.0).contains(&share) && least <= 256 => {
+                Ok(())
+            }
+            Redundancy::ForLoss(_) | Redundancy::Share { .. } | Redundancy::Larger { .. } => {
+                Err("a loss up to 0.5, or a share up to 4 and at least 256")
+            }
         };
         share.map_err(|why| SettingsError { field: "redundancy", why: why.to_owned() })?;
         for (field, span) in [("node_ttl", self.node_ttl), ("bucket_ttl", self.bucket_ttl), ("retry_first", self.retry_first)] {

@@ -121,7 +121,7 @@ impl Search {
     /// Upkeep that refreshes a cell, or looks into another tree, wants to hear of somebody there; it need not hear all.
     pub(super) fn be_content(&mut self, cx: &Context<'_>, seeded: bool) {
         if self.finder == Finder::Overlay && (seeded || self.target != cx.me.id()) {
-            self.witnesses = self.witnesses.min(self.alpha);
+            self.witnesses = self.witnesses.min(WITNESSES);
             self.width = self.width.min(FEW);
             if self.witnesses == 1 {
                 // One member is looked for, and nobody waits for it: one hop after the other.
@@ -527,7 +527,9 @@ const REPEATS: u32 = 5; // guess: 3 s in all
 /// How often a silent contact is asked again while its neighbour names it.
 const CHANCES: u32 = 2; // guess: 1.5 s in all, about the time in which its neighbour would notice its death
 /// How many records an answer holds that need not be complete.
-const FEW: usize = 8; // guess: what a datagram holds, about
-const FEWEST: usize = 3; // the next hop, and others should it be dead
+const FEW: usize = 6; // guess: most of what a datagram holds
+/// How many of the nearest must have answered one that is content with less.
+const WITNESSES: usize = 2; // guess: one may be wrong
+const FEWEST: usize = 2; // the next hop, and another should it be dead; of owners as many
 /// The longest shortlist.
 const CONTACTS: usize = 128; // guess: six answers full of news

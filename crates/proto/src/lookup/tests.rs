@@ -259,7 +259,7 @@ struct Bench {
 
 impl Bench {
     fn new(kind: OverlayKind) -> Self {
-        let me = Me { record: member(0), boot: 1 };
+        let me = Me { record: member(0), boot: 1, credential: None };
         Self {
             now: START,
             config: Config { overlay: kind, ..Config::default() },

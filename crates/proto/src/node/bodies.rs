@@ -19,9 +19,14 @@ impl Machines {
         } else {
             cx.refuse(cx.links.link(link).map(Link::peer), Refusal::Unexpected);
         }
-        if !self.router.holds_body(body) && !self.broadcaster.holds_body(body) {
+        if !self.holds_body(body) {
             cx.out.transmits.push_back(Transmit::Discard { body });
         }
+    }
+
+    /// Whether a body that is arriving is needed.
+    pub(super) fn holds_body(&self, body: BodyId) -> bool {
+        self.router.holds_body(body) || self.broadcaster.holds_body(body) || self.notary.holds_body(body)
     }
 
     /// A link announces more than its share: its other end may try somebody else.
@@ -35,7 +40,7 @@ impl Machines {
         if self.broadcaster.holds_body(body) {
             self.broadcaster.on_arrived(cx, &mut self.deliveries, body, payload);
         } else {
-            let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+            let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
             self.router.on_arrived(cx, &map, &mut self.deliveries, body, payload);
         }
         self.go_on_leaving(cx);
@@ -43,19 +48,20 @@ impl Machines {
 
     pub(super) fn on_broken(&mut self, cx: &mut Context<'_>, body: BodyId, arrived: usize) {
         let broadcast = self.broadcaster.holds_body(body);
+        self.notary.on_broken(body);
         self.broadcaster.on_broken(cx, body, arrived);
         // That of a unicast is not gone on with: its origin sends all of it another way.
         if arrived > 0 && !broadcast {
             cx.out.transmits.push_back(Transmit::Discard { body });
         }
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_broken(cx, &map, body);
         self.go_on_leaving(cx);
     }
 
     pub(super) fn on_streamed(&mut self, cx: &mut Context<'_>, stream: StreamId, complete: bool) {
         self.broadcaster.on_streamed(stream, complete);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_streamed(cx, &map, stream, complete);
         self.go_on_leaving(cx);
     }

@@ -22,13 +22,13 @@ impl Machines {
         match command {
             Command::Connect { operation, addresses, timeout } => self.joins.start(cx, operation, addresses, timeout),
             Command::Send { operation, target, address, payload, options } => {
-                let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+                let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
                 let outgoing = Outgoing { operation, target, address, payload, options };
                 self.router.send(cx, &map, &mut self.deliveries, outgoing);
             }
             Command::Broadcast { operation, payload, excluded } => {
                 if self.budgets.own_broadcast(cx, payload.len()) {
-                    self.broadcaster.send(cx, &self.overlay, operation, payload, excluded);
+                    self.broadcaster.send(cx, &self.overlay, &self.sessions, operation, payload, excluded);
                 } else {
                     cx.out.event(Event::BroadcastFailed { operation, error: SendError::Full });
                 }
@@ -85,12 +85,11 @@ impl Machines {
     }
 
     fn say_goodbye(&mut self, cx: &mut Context<'_>) {
-        let goodbye = self.overlay.goodbye();
-        let links: Vec<(LinkId, bool)> =
-            cx.links.iter().filter(|link| link.is_open()).map(|link| (link.id, link.proven.is_some())).collect();
+        let links: Vec<(LinkId, Option<Hash>)> =
+            cx.links.iter().filter(|link| link.is_open()).map(|link| (link.id, link.proven.as_ref().map(|member| member.id()))).collect();
         for (link, member) in links {
-            if member {
-                cx.out.frame(link, goodbye.clone());
+            if let Some(member) = member {
+                cx.out.frame(link, self.overlay.goodbye(member));
             }
             linkage::close(cx, link, Refusal::Closing);
         }

@@ -26,13 +26,13 @@ use std::net::SocketAddr;
 impl Machines {
     pub(super) fn on_link_up(&mut self, cx: &mut Context<'_>, up: LinkUp) {
         let (id, record, remote, dial) = (up.link, up.record.clone(), up.remote, up.dial);
-        if let Some(dial) = dial {
-            cx.links.dial_ended(dial);
-        }
+        let dialled = dial.and_then(|dial| cx.links.dial_ended(dial)).map(|dial| dial.to);
         let refusal = if record.key() == cx.me.key() || record.id() == cx.me.id() {
             Some(Refusal::SelfDial)
         } else if self.is_denied(cx, remote, &record) {
             Some(Refusal::Denied)
+        } else if cx.config.pins.get(&record.id()).is_some_and(|pinned| *pinned != record.key()) {
+            Some(Refusal::PinnedKey)
         } else if self.phase != Phase::Running {
             Some(Refusal::Closing)
         } else {
@@ -40,6 +40,9 @@ impl Machines {
         };
         if let Some(reason) = refusal {
             cx.refuse(Some(record.id()), reason);
+            if let Some(to) = dialled {
+                self.joins.on_dial_failed(cx, to, DialError::Refused(reason));
+            }
             // Not in the list of links: nothing else hears of it.
             return cx.out.transmits.push_back(Transmit::Close { link: id, reason });
         }
@@ -64,7 +67,7 @@ impl Machines {
             self.attachments.on_link(cx, &record, true);
         }
         self.linkage.on_link_up(cx, &self.overlay, id);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_link_up(cx, &map, id);
         self.broadcaster.on_link_up(cx, &self.overlay, id);
     }
@@ -74,7 +77,7 @@ impl Machines {
         let Some(link) = cx.links.remove(id) else { return };
         let peer = link.peer();
         self.questions.on_link_down(cx, id);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_link_down(cx, &map, id, peer);
         self.broadcaster.on_link_down(cx, &self.overlay, id, peer, reason);
         if cx.links.to_peer(peer).is_none() {
@@ -92,9 +95,8 @@ impl Machines {
         let peer = record.id();
         match reason {
             // It lives, but wants no link now.
-            Refusal::TooManyLinks | Refusal::MadeRoom | Refusal::Idle | Refusal::NotAdmitted | Refusal::OverBudget | Refusal::Denied => {
-                self.linkage.pause(cx, peer);
-            }
+            Refusal::TooManyLinks | Refusal::MadeRoom => self.linkage.on_no_room(cx, peer),
+            Refusal::Idle | Refusal::NotAdmitted | Refusal::OverBudget | Refusal::Denied => self.linkage.pause(cx, peer),
             _ if self.overlay.member(peer).is_some() => cx.step(Step::Suspect(peer)),
             _ => {}
         }
@@ -103,7 +105,7 @@ impl Machines {
     pub(super) fn on_dial_failed(&mut self, cx: &mut Context<'_>, dial: DialId, error: DialError) {
         let Some(dial) = cx.links.dial_ended(dial) else { return };
         self.joins.on_dial_failed(cx, dial.to, error);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_dial_failed(cx, &map, dial.to, error);
         self.broadcaster.on_dial_failed(cx, &self.overlay, dial.to);
         let known = self.overlay.members_that(|member| cx.address(member.record()) == Some(dial.to));
@@ -158,16 +160,16 @@ impl Machines {
             Frame::Alarm => cx.refuse(Some(record.id()), Refusal::Unexpected),
             Frame::Data(header, _) => {
                 self.mark_used(cx, id);
-                let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+                let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
                 self.router.on_data(cx, &map, &mut self.deliveries, id, header, body);
             }
             Frame::HopVerdict(verdict) => {
-                let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+                let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
                 self.router.on_verdict(cx, &map, id, &verdict);
             }
             Frame::Task(task, _) => {
                 self.mark_used(cx, id);
-                self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, id, task, body);
+                self.on_task(cx, id, task, body);
             }
             Frame::TaskVerdict(verdict) => self.broadcaster.on_verdict(cx, &self.overlay, id, &verdict),
             Frame::Digest(digest) => self.broadcaster.on_digest(cx, id, &digest),
@@ -202,6 +204,7 @@ impl Machines {
             (Query::Find(find), _) => Reply::Found(self.find(find, view_of(Some(from), remote))),
             (Query::Attach(attachment), _) if from.record().role != Role::Member => self.attachments.on_query(cx, from, attachment),
             (Query::Neighbours(_), Some(member)) => self.overlay.on_query(cx, member, query),
+            (Query::Witness(about), _) => self.bear_witness(cx, *about, remote),
             (Query::Neighbours(_), None) | (Query::Attach(_), _) => Reply::Refused(Refusal::Unexpected),
         }
     }
@@ -271,6 +274,7 @@ impl Machines {
                 Reply::Pong
             }
             Query::Find(find) => Reply::Found(self.find(find, view_of(name.as_ref(), from))),
+            Query::Witness(about) => self.bear_witness(cx, *about, from),
             Query::Neighbours(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
         };
         let room = if name.is_some() && member.is_some() { MAX_DATAGRAM_BYTES } else { MAX_DATAGRAM_BYTES.min(3 * length) }

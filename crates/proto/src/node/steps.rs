@@ -3,10 +3,12 @@
 use super::{Machines, Phase};
 use crate::{
     context::Context,
+    deliver::Deliveries,
     event::{Event, Lookup, LookupError},
     linkage,
     peer::Proven,
-    route::Map,
+    route::{Map, Router},
+    sessions::Mind,
     step::{Asker, Finder, Step},
 };
 use cicada_wire::{Hash, Refusal, Reply, Role, SignedRecord};
@@ -23,6 +25,24 @@ impl Machines {
     fn pass(&mut self, cx: &mut Context<'_>, step: Step) {
         match step {
             Step::Prove(record) => self.prove(cx, record),
+            Step::Introduced { who, purpose } => {
+                let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
+                self.sessions.introduce(cx, &mut mind, who, purpose);
+            }
+            Step::SessionAnswered { peer, session } => {
+                let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
+                self.sessions.on_answered(cx, &mut mind, peer, session);
+            }
+            Step::SessionOver { peer, session } => self.sessions.forget(peer, session),
+            Step::SessionReady(peer) => self.on_session(cx, |router, cx, map, _| router.on_session(cx, map, peer)),
+            Step::NoSession { peer, refusal } => self.on_session(cx, |router, cx, _, _| router.on_no_session(cx, peer, refusal)),
+            Step::SessionAccepted(session) => {
+                self.on_session(cx, |router, cx, map, deliveries| router.on_opened(cx, map, deliveries, session, None));
+            }
+            Step::SessionRefused { session, refusal } => {
+                self.on_session(cx, |router, cx, map, deliveries| router.on_opened(cx, map, deliveries, session, Some(refusal)));
+            }
+            Step::ProveOrigin { address, informer } => self.prove_origin(cx, address, informer),
             Step::Proven(proven) => self.on_proven(cx, &proven),
             Step::Unproven(peer, reason) => self.on_unproven(cx, peer, reason),
             Step::Ask { to, query, asker } => self.ask(cx, to, query, asker),
@@ -45,6 +65,12 @@ impl Machines {
         }
     }
 
+    /// The router hears of a session.
+    fn on_session(&mut self, cx: &mut Context<'_>, tell: impl FnOnce(&mut Router, &mut Context<'_>, &Map<'_>, &mut Deliveries)) {
+        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
+        tell(&mut self.router, cx, &map, &mut self.deliveries);
+    }
+
     fn on_proven(&mut self, cx: &mut Context<'_>, proven: &Proven) {
         let record = proven.record();
         if let Some(link) = cx.links.prove(proven) {
@@ -53,7 +79,7 @@ impl Machines {
                 self.overlay.on_proven(cx, proven);
             }
             self.linkage.on_link_up(cx, &self.overlay, link);
-            let map = Map { overlay: &self.overlay, attachments: &self.attachments };
+            let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
             self.router.on_link_up(cx, &map, link);
             self.broadcaster.on_link_up(cx, &self.overlay, link);
         } else if cx.me.record.record().role == Role::Member {
@@ -61,12 +87,19 @@ impl Machines {
         }
         self.attachments.on_link(cx, record, true);
         cx.step(Step::TablesChanged);
+        let released = self.notary.on_proven(cx, record);
+        self.take_released(cx, released);
     }
 
     fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash, reason: Refusal) {
         self.overlay.on_unproven(cx, peer);
+        let released = self.notary.on_unproven(cx, &self.overlay, peer);
+        self.take_released(cx, released);
         let Some(link) = cx.links.to_peer(peer).filter(|link| link.is_open() && link.proven.is_none()) else { return };
-        let reason = if reason == Refusal::NotAdmitted { reason } else { Refusal::UnprovenAddress };
+        let reason = match reason {
+            Refusal::NotAdmitted | Refusal::PinnedKey => reason,
+            _ => Refusal::UnprovenAddress,
+        };
         let link = link.id;
         cx.refuse(Some(peer), reason);
         linkage::close(cx, link, reason);
@@ -77,6 +110,7 @@ impl Machines {
             Asker::Lookup(number) => self.lookups.on_answer(cx, &self.overlay, number, from, reply),
             Asker::Overlay => self.overlay.on_answer(cx, from, reply),
             Asker::Liveness => self.liveness.on_answer(cx, &self.overlay, from.id(), reply.is_some()),
+            Asker::Notary(about) => self.on_testimony(cx, from.id(), about, reply.as_ref()),
             Asker::Attach => {
                 self.attachments.on_answer(cx, from, reply.as_ref());
                 cx.step(Step::TablesChanged);
@@ -121,6 +155,9 @@ impl Machines {
 
     fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
         self.liveness.forget(peer);
+        if self.overlay.member(peer).is_some() {
+            self.linkage.on_gone(cx);
+        }
         self.overlay.on_gone(cx, peer, politely);
         if let Some(link) = cx.links.to_peer(peer).map(|link| link.id) {
             linkage::close(cx, link, if politely { Refusal::Closing } else { Refusal::Silent });

@@ -128,19 +128,19 @@ impl Overlay {
     /// Members that a link should stand to, the most wanted first. Links to those in `linked` stand or are being made; those in
     /// `avoided` should be left alone for now.
     #[must_use]
-    pub fn wanted_links(&self, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
+    pub fn wanted_links(&self, now: Instant, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
         match self {
-            // The ring wants certain members and nobody in their place.
-            Self::Ring(ring) => ring.wanted_links(),
-            Self::Tree(tree) => tree.wanted_links(linked, avoided),
+            // The ring wants certain members, and others in their place only where members come and go.
+            Self::Ring(ring) => ring.wanted_links(now, linked),
+            Self::Tree(tree) => tree.wanted_links(now, linked, avoided),
         }
     }
 
-    /// What a link to `peer` is worth when links to `others` stand as well. The ring does not look at them.
+    /// What a link to `peer` is worth when links to `others` stand as well.
     #[must_use]
     pub fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
         match self {
-            Self::Ring(ring) => ring.rank(peer),
+            Self::Ring(ring) => ring.rank(peer, others),
             Self::Tree(tree) => tree.rank(peer, others),
         }
     }
@@ -207,9 +207,9 @@ impl Overlay {
         both!(self, overlay => overlay.on_found(cx, target, result));
     }
 
-    /// This peer leaves: what to tell the peer at the other end of each link before it is closed.
-    pub(crate) fn goodbye(&self) -> Frame {
-        both!(self, overlay => overlay.goodbye())
+    /// This peer leaves: what to tell the peer at the other end of a link before it is closed.
+    pub(crate) fn goodbye(&self, to: Hash) -> Frame {
+        both!(self, overlay => overlay.goodbye(to))
     }
 
     /// The time named by [`Self::next_timeout`] has come.

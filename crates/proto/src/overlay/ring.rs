@@ -64,6 +64,8 @@ pub struct Ring {
     refresh: Refresh,
     merge: Merge,
     lost: Lost,
+    /// Whether members come and go.
+    restless: bool,
 }
 
 /// A member of the ring that this peer has proven.
@@ -90,6 +92,7 @@ impl Ring {
             refresh: Refresh::default(),
             merge: Merge::default(),
             lost: Lost::default(),
+            restless: false,
         }
     }
 
@@ -146,12 +149,20 @@ impl Ring {
         Found { closer, responsible, attached: None }
     }
 
-    pub(crate) fn wanted_links(&self) -> Vec<&SignedRecord> {
-        self.wanted.iter().filter_map(|id| self.record(*id)).collect()
+    pub(crate) fn wanted_links(&self, now: Instant, linked: &[Hash]) -> Vec<&SignedRecord> {
+        let me = self.id();
+        let hopeful: Vec<Hash> = self.candidates.hopeful(now).collect();
+        let wanted = self.wanted.iter().filter(|id| !self.shape.may_be_supplanted(me, **id, &hopeful));
+        let wanted = wanted.filter(|id| !self.restless || !self.shape.is_dispensable(me, **id, linked));
+        wanted.filter_map(|id| self.record(*id)).collect()
     }
 
-    pub(crate) fn rank(&self, peer: Hash) -> Rank {
-        self.shape.rank(self.id(), peer, self.known.contains_key(&peer))
+    pub(crate) fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
+        let rank = self.shape.rank(self.id(), peer, self.known.contains_key(&peer));
+        match rank {
+            Rank::Spare(_) if self.restless => self.shape.rank_in_place_of_a_finger(self.id(), peer, others).unwrap_or(rank),
+            Rank::Spare(_) | Rank::Useful(_) | Rank::Essential => rank,
+        }
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -216,6 +227,8 @@ impl Ring {
         self.candidates.failed(cx.now, peer);
         self.lost.failed(cx.now, cx.rng, peer);
         self.prove_candidates(cx);
+        // Whom it would have supplanted may be worth a link now.
+        cx.step(Step::TablesChanged);
     }
 
     pub(crate) fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
@@ -228,6 +241,7 @@ impl Ring {
         }
         cx.out.event(Event::PeerLeft { peer, politely });
         self.refresh.on_gone(cx, &self.shape, peer);
+        self.restless = true;
         let was_near = self.shape.neighbours().contains(&peer);
         self.reshape(cx);
         if was_near && !politely {
@@ -292,7 +306,7 @@ impl Ring {
     pub(crate) fn on_query(&mut self, cx: &mut Context<'_>, from: &Proven, query: &Query) -> Reply {
         match query {
             Query::Neighbours(rectify) => Reply::Neighbours(self.neighbours_for(cx, from, *rectify)),
-            Query::Ping | Query::Find(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
+            Query::Ping | Query::Find(_) | Query::Attach(_) | Query::Witness(_) => Reply::Refused(Refusal::Unexpected),
         }
     }
 
@@ -309,7 +323,7 @@ impl Ring {
                 }
             }
             Some(Reply::Pong) => self.is_alive(cx, id),
-            Some(Reply::Found(_) | Reply::Attached(_)) => cx.refuse(Some(id), Refusal::Unexpected),
+            Some(Reply::Found(_) | Reply::Attached(_) | Reply::Witnessed(_)) => cx.refuse(Some(id), Refusal::Unexpected),
             Some(Reply::Refused(_)) => self.stabilise.unanswered(id),
             None => {
                 self.stabilise.unanswered(id);
@@ -335,10 +349,16 @@ impl Ring {
             }
             self.prove_candidates(cx);
         }
-        self.refresh.on_found(cx, &self.shape, self.me.id(), target, news.is_some());
+        let owner = responsible.first().map(SignedRecord::id).filter(|owner| *owner != self.id());
+        self.refresh.on_found(cx, target, owner, news.is_some());
+        self.refresh_if_due(cx);
     }
 
-    pub(crate) fn goodbye(&self) -> Frame {
+    /// Those next to us hear whom they stand between then; to others it does not matter.
+    pub(crate) fn goodbye(&self, to: Hash) -> Frame {
+        if !self.shape.neighbours().contains(&to) && !self.shape.before.contains(&to) {
+            return Frame::Goodbye(Goodbye { neighbours: Neighbours::default() });
+        }
         let neighbours = Neighbours {
             predecessor: self.shape.predecessor,
             successors: self.shape.successors.clone(),
@@ -354,12 +374,18 @@ impl Ring {
         if let Some(record) = self.lost.due(cx.now) {
             cx.step(Step::Prove(record));
         }
+        self.restless = self.refresh.is_unrest(cx);
         self.merge.forget(cx.now);
         self.settle_doubts(cx);
         self.prove_candidates(cx);
         self.tell(cx);
         self.stabilise_if_due(cx);
-        self.refresh.on_wake(cx, &self.shape, self.me.id());
+        self.refresh_if_due(cx);
+    }
+
+    fn refresh_if_due(&mut self, cx: &mut Context<'_>) {
+        let record = |id| self.known.get(&id).map(|known| known.peer.record());
+        self.refresh.on_wake(cx, &self.shape, self.me.id(), record);
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {

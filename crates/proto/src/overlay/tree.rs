@@ -25,7 +25,7 @@ use crate::{
     step::{Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
+use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
 use merge::Merge;
 use rand::seq::IndexedRandom;
 use std::{collections::BTreeMap, time::Duration};
@@ -44,6 +44,8 @@ pub struct Tree {
     schedule: Schedule,
     merge: Option<Merge>,
     lost: Lost,
+    /// Members are taken to come and go until then.
+    restless: Instant,
 }
 
 impl Tree {
@@ -56,6 +58,7 @@ impl Tree {
             schedule: Schedule::default(),
             merge: None,
             lost: Lost::default(),
+            restless: Instant(0),
         }
     }
 
@@ -109,8 +112,8 @@ impl Tree {
     }
 
     /// Those to `linked` stand; those to `avoided` should not be tried now.
-    pub(crate) fn wanted_links(&self, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
-        self.buckets.wanted_links(linked, avoided, self.id())
+    pub(crate) fn wanted_links(&self, now: Instant, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
+        self.buckets.wanted_links(linked, avoided, self.id(), now < self.restless)
     }
 
     pub(crate) fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
@@ -123,8 +126,9 @@ impl Tree {
         Table { entries: entries.collect(), attached: Vec::new() }
     }
 
-    pub(crate) fn goodbye(&self) -> Frame {
-        let records = self.buckets.nearest(self.id(), MAX_NEIGHBOURS).into_iter().map(|member| member.record().clone()).collect();
+    /// Who takes our place at the other end are those nearest to us, if anybody has to.
+    pub(crate) fn goodbye(&self, _to: Hash) -> Frame {
+        let records = self.buckets.nearest(self.id(), HEIRS).into_iter().map(|member| member.record().clone()).collect();
         Frame::Goodbye(Goodbye { neighbours: Neighbours { records, ..Neighbours::default() } })
     }
 
@@ -188,8 +192,10 @@ impl Tree {
         cx.step(Step::TablesChanged);
         let nearest: Vec<Hash> = self.buckets.nearest(self.id(), cx.config.upkeep.successors).into_iter().map(Proven::id).collect();
         if nearest != self.nearest {
+            if nearest.iter().take(NEAR).ne(self.nearest.iter().take(NEAR)) {
+                self.schedule.changed(cx.now, cx.now < self.restless);
+            }
             self.nearest.clone_from(&nearest);
-            self.schedule.changed(cx.now);
             cx.out.event(Event::NeighboursChanged { predecessor: None, nearest });
         }
     }
@@ -242,6 +248,7 @@ impl Tree {
 
     pub(crate) fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
         let Some(member) = self.buckets.remove(peer) else { return };
+        self.restless = cx.now + RESTLESS;
         if !politely {
             self.lost.remember(cx.now, cx.rng, member.record().clone(), cx.config.limits.lost);
             self.suspect_others(cx, peer);
@@ -254,9 +261,22 @@ impl Tree {
         self.fill(cx, peer);
         match self.buckets.cell(peer) {
             Some(cell) if self.buckets.bucket(cell).is_none() => self.schedule.emptied(cx.now, cell),
-            Some(cell) if !politely => self.schedule.bereaved(cx.now, cell, cx.config.upkeep.refresh),
+            Some(cell) if !politely && self.is_thin(cx, cell) => self.schedule.bereaved(cx.now, cell, cx.config.upkeep.refresh),
             Some(_) | None => {}
         }
+    }
+
+    /// Of a far cell of which many are known nobody more is needed. Those in the nearest are found when we look around us.
+    fn is_worth_a_look(&self, cx: &Context<'_>, cell: u32) -> bool {
+        let below = self.buckets.below(cell);
+        let known = self.buckets.bucket(cell).map_or(0, |bucket| bucket.members().len());
+        let is_around_us = known > 0 && below + known <= NEAR;
+        !is_around_us && (below < cx.config.upkeep.bucket || self.is_thin(cx, cell))
+    }
+
+    /// Whether so few members of a cell are known that one death more matters. Others take the place of one of many.
+    fn is_thin(&self, cx: &Context<'_>, cell: u32) -> bool {
+        self.buckets.bucket(cell).map_or(0, |bucket| bucket.members().len()) < cx.config.upkeep.bucket / 2
     }
 
     /// Where one died, others may have: one near the dead, who was silent for longest in its cell and a few anywhere are checked.
@@ -359,16 +379,17 @@ impl Tree {
             cx.step(Step::Prove(record));
         }
         let refresh = cx.config.upkeep.refresh;
-        let own = self.schedule.own_due(cx.now, cx.rng, refresh);
+        let own = self.schedule.own_due(cx.now, cx.rng, refresh, cx.now < self.restless);
         let own = own.map(|look| match look {
             Look::Thorough => self.id(),
             Look::Brief { turn } => self.near_point(turn),
         });
         let cells = self.schedule.cells_due(cx.now, cx.rng, refresh, &self.buckets.filled_cells());
-        for cell in &cells {
+        for (cell, _) in &cells {
             self.suspect_oldest(cx, *cell);
         }
-        let cells = cells.into_iter().map(|cell| Geometry::Tree.cell_start(self.id(), cell));
+        let cells = cells.into_iter().filter(|(cell, is_known)| !is_known || self.is_worth_a_look(cx, *cell));
+        let cells: Vec<Hash> = cells.map(|(cell, _)| Geometry::Tree.cell_start(self.id(), cell)).collect();
         for target in own.into_iter().chain(cells) {
             cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Overlay });
         }
@@ -392,8 +413,14 @@ impl Tree {
 /// Who answers for a key must know about as many around it.
 const NEAR: usize = 8; // guess
 
-/// Members anywhere that are checked when one died: more than one of them dead is the rule once a third is.
-const SUSPECTS: usize = 3; // guess
+/// How many members who leaves names in its place.
+const HEIRS: usize = 4; // guess: who is near knows most of the others
+
+/// Members anywhere that are checked when one died: with the two others more than one of them is dead once a third is.
+const SUSPECTS: usize = 2; // guess
+
+/// For so long after somebody has gone members are taken to come and go.
+const RESTLESS: Duration = Duration::from_secs(60); // guess: with sessions of ten minutes one of fifty goes every 17 s
 
 /// A bucket that is full is not a reason to keep checking its members.
 const BETWEEN_SUSPICIONS: Duration = Duration::from_secs(30); // guess

@@ -4,6 +4,7 @@ use super::{
     Map, Router,
     copy::{Copy, CopyKey, Previous},
     custody::relayed,
+    sealing::Parcel,
 };
 use crate::{
     body::Body,
@@ -15,7 +16,7 @@ use crate::{
     trusted::{self, Draft},
 };
 use bytes::Bytes;
-use cicada_wire::{Frame, Hash, Header, Kind, MAX_HOPS, Mutable, Refusal, Role, Status};
+use cicada_wire::{Authentication, Frame, Hash, Header, Kind, MAX_HOPS, Mutable, Refusal, Role, Status};
 
 impl Router {
     /// A unicast or a receipt arrived on a link.
@@ -42,7 +43,7 @@ impl Router {
         } else if header.fixed.target == Some(cx.me.id()) {
             match payload {
                 Body::Whole(payload) => {
-                    let receipt_to = self.arrive(cx, map, deliveries, from, &header, payload);
+                    let receipt_to = self.arrive(cx, map, deliveries, from, header, payload);
                     // A receipt says all that a verdict would, if it goes to whoever waits for that; one at its end needs none.
                     if receipt_to != Some(from) && !key.receipt {
                         cx.acknowledge(link, patient, Frame::HopVerdict(key.verdict(None)));
@@ -104,10 +105,10 @@ impl Router {
         map: &Map<'_>,
         deliveries: &mut Deliveries,
         from: Hash,
-        header: &Header,
+        header: Header,
         payload: Bytes,
     ) -> Option<Hash> {
-        let key = CopyKey::of(header);
+        let key = CopyKey::of(&header);
         match self.custody.previous(cx, key) {
             // By the same hop again: the receipt was lost, perhaps with its link, unless it is here still.
             Some(Previous::Hop(previous)) if previous == from && !self.custody.holds_receipt(cx.me.id(), key) => {}
@@ -118,12 +119,9 @@ impl Router {
             None => self.custody.note(cx, key, Previous::Hop(from)),
         }
         match header.fixed.kind {
-            Kind::Unicast => {
-                let refusal = self.accept(cx, deliveries, header, payload).err();
-                self.answer(cx, map, from, header, refusal)
-            }
+            Kind::Unicast => self.take_in(cx, map, deliveries, Parcel { from, header, payload }).0,
             Kind::Receipt => {
-                self.on_receipt(cx, header, &payload);
+                self.on_receipt(cx, map, from, &header, &payload);
                 None
             }
             Kind::Broadcast => {
@@ -137,6 +135,7 @@ impl Router {
     pub(super) fn accept(
         &mut self,
         cx: &mut Context<'_>,
+        map: &Map<'_>,
         deliveries: &mut Deliveries,
         header: &Header,
         payload: Bytes,
@@ -146,14 +145,19 @@ impl Router {
         if self.seen.contains(cx.now, &key) {
             return Ok(());
         }
-        check_time(cx, fixed.made_at)?;
-        let payload = trusted::open(cx, fixed, payload).inspect_err(|refusal| cx.refuse(Some(fixed.origin.id()), *refusal))?;
+        check_time(cx, fixed.made_at).inspect_err(|refusal| cx.refuse(Some(fixed.origin.id()), *refusal))?;
+        let (payload, level) = trusted::open(cx, map.sessions, fixed, payload).inspect_err(|refusal| {
+            // To be asked is no fault.
+            if *refusal != Refusal::KeyWanted {
+                cx.refuse(Some(fixed.origin.id()), *refusal);
+            }
+        })?;
         if !deliveries.has_room(cx) {
             return Err(Refusal::Busy);
         }
         self.seen.insert(cx.now, key, (), remember_until(cx, fixed.made_at), cx.config.limits.seen);
         let path = header.hop.path.clone();
-        deliveries.deliver(cx, Delivery { message: fixed.message(), origin: fixed.origin, payload, broadcast: false, path });
+        deliveries.deliver(cx, Delivery { message: fixed.message(), origin: fixed.origin, payload, level, broadcast: false, path });
         Ok(())
     }
 
@@ -168,16 +172,21 @@ impl Router {
         refusal: Option<Refusal>,
     ) -> Option<Hash> {
         let boot = (refusal == Some(Refusal::OtherBoot)).then_some(cx.me.boot);
-        let status = Status { copy: about.hop.copy, refusal, path: about.hop.path.clone(), boot };
+        let credential = cx.me.credential.clone().filter(|_| refusal == Some(Refusal::KeyWanted));
+        let status = Status { copy: about.hop.copy, refusal, path: about.hop.path.clone(), boot, credential };
         let origin = about.fixed.origin.id();
         let draft = Draft {
             kind: Kind::Receipt,
             target: Some(origin),
             about: Some(about.fixed.message()),
             boot: Some(about.fixed.boot),
+            sealed_with: match about.fixed.authentication {
+                Authentication::Sealed { session, .. } => Some(session),
+                Authentication::None | Authentication::Keyed { .. } | Authentication::Signed { .. } | Authentication::Asks(_) => None,
+            },
             clear: refusal.is_some_and(trusted::is_about_keys),
         };
-        let (fixed, payload) = trusted::make(cx, &draft, Bytes::from(status.to_bytes()));
+        let (fixed, payload) = trusted::make(cx, map.sessions, &draft, Bytes::from(status.to_bytes()));
         let hop =
             Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, patient: about.hop.patient && refusal.is_none(), ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);

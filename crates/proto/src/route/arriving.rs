@@ -3,6 +3,7 @@
 use super::{
     Map, Router,
     copy::{CopyKey, Previous},
+    sealing::Parcel,
 };
 use crate::{
     body::{BodyId, StreamId},
@@ -45,8 +46,9 @@ impl Router {
         let answer = if self.seen.contains(cx.now, &MessageKey::of(fixed)) {
             Some(None)
         } else if let Err(refusal) = check_time(cx, fixed.made_at) {
+            cx.refuse(Some(fixed.origin.id()), refusal);
             Some(Some(refusal))
-        } else if let Err(refusal) = trusted::check(cx, fixed) {
+        } else if let Err(refusal) = trusted::check(cx, map.sessions, fixed) {
             cx.refuse(Some(fixed.origin.id()), refusal);
             Some(Some(refusal))
         } else if deliveries.has_room(cx) {
@@ -76,15 +78,14 @@ impl Router {
     pub(crate) fn on_arrived(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, body: BodyId, payload: Bytes) {
         let Some(Arrival { from, header, length }) = self.arriving.remove(&body) else { return };
         self.custody.discharge(length);
-        let result = if header.fixed.is_of(&payload) {
-            self.accept(cx, deliveries, &header, payload)
+        if header.fixed.is_of(&payload) {
+            let (_, accepted) = self.take_in(cx, map, deliveries, Parcel { from, header: header.clone(), payload });
+            if accepted {
+                self.let_go_of_copies(cx, &header);
+            }
         } else {
             cx.refuse(None, Refusal::Altered);
-            Err(Refusal::Altered)
-        };
-        self.answer(cx, map, from, &header, result.err());
-        if result.is_ok() {
-            self.let_go_of_copies(cx, &header);
+            self.answer(cx, map, from, &header, Some(Refusal::Altered));
         }
         self.hear_news(cx, map);
     }

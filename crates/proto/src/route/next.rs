@@ -48,6 +48,11 @@ pub(super) fn next(cx: &Context<'_>, map: &Map<'_>, copy: &Copy) -> Next {
         Choice::Direct => return Next::Nowhere,
         Choice::Nearer | Choice::Any => {}
     }
+    // A receipt goes back the way of its copy: those on it have handed that on, so the receipts of copies over separate routes do
+    // not all depend on one.
+    if let Some(back) = walk.back() {
+        return back;
+    }
     if copy.header.hop.last && !walk.absent.meet(walk.ours) {
         return walk.known().unwrap_or_else(|| walk.nobody());
     }

@@ -1,6 +1,7 @@
 //! A message of this peer's application until its fate is known.
 
 use crate::{
+    config::KeyLevel,
     event::{HopOutcome, PathReport, Receipt, SendError},
     input::{Operation, Route, SendOptions},
     time::Instant,
@@ -37,6 +38,8 @@ pub(super) struct Sending {
     attempts: Vec<Attempt>,
     trouble: Trouble,
     round_trip: Option<Duration>,
+    /// How well the key is known that proved the receipt.
+    level: Option<KeyLevel>,
 }
 
 #[derive(Debug)]
@@ -98,13 +101,25 @@ impl Sending {
             attempts: Vec::new(),
             trouble: Trouble::Silence(0),
             round_trip: None,
+            level: None,
         }
     }
 
-    /// The message travels as another one from now on; its first attempt is due.
+    /// The target has said who it is, which is being looked into: it need not be asked again so soon.
+    pub(super) fn on_introduced(&mut self, now: Instant) {
+        self.trouble = Trouble::Silence(0);
+        self.due = (now + LOOKED_INTO).min(self.deadline);
+    }
+
+    /// No session with the target can be had now.
+    pub(super) fn on_no_session(&mut self, now: Instant, refusal: Refusal) -> Verdict {
+        self.after_refusal(now, 0, refusal)
+    }
+
+    /// The message travels as another one from now on; its first attempts are due.
     pub(super) fn begin_again(&mut self, now: Instant, fixed: Immutable, payload: Bytes) {
         (self.fixed, self.payload) = (fixed, payload);
-        (self.attempts, self.slots, self.trouble) = (Vec::new(), 0, Trouble::Silence(0));
+        (self.attempts, self.slots, self.launched, self.trouble) = (Vec::new(), 0, false, Trouble::Silence(0));
         self.due = now.min(self.deadline);
         self.timer = self.due;
     }
@@ -207,7 +222,7 @@ impl Sending {
     }
 
     /// What the target, or the member responsible for it, says of a copy. Yields how long it took if the target accepted it.
-    pub(super) fn on_receipt(&mut self, now: Instant, from_target: bool, status: Status) -> (Verdict, Option<Duration>) {
+    pub(super) fn on_receipt(&mut self, now: Instant, from_target: bool, status: Status, level: KeyLevel) -> (Verdict, Option<Duration>) {
         let Some(attempt) = self.attempts.get_mut(usize::from(status.copy)) else { return (Verdict::Wait, None) };
         if attempt.outcome == HopOutcome::Acked {
             return (Verdict::Wait, None);
@@ -218,6 +233,7 @@ impl Sending {
                 attempt.outcome = HopOutcome::Acked;
                 attempt.relays = status.path;
                 if self.round_trip.is_none() {
+                    self.level = Some(level);
                     self.round_trip = Some(now.since(self.started));
                     self.due = (now + OTHER_COPIES).min(self.deadline);
                 }
@@ -249,7 +265,15 @@ impl Sending {
             }
             Refusal::Busy => self.on_busy(now),
             // Not sealed, so it may be somebody else's word: the target itself is given time to say better.
-            Refusal::OtherPairKey | Refusal::NoPairKey | Refusal::InTheClear => {
+            Refusal::OtherPairKey
+            | Refusal::NoPairKey
+            | Refusal::InTheClear
+            | Refusal::Unsigned
+            | Refusal::UnknownKey
+            | Refusal::OtherKey
+            | Refusal::PinnedKey
+            | Refusal::BadSignature
+            | Refusal::NoSession => {
                 let times = if let Trouble::Keys(times, _) = self.trouble { times } else { 0 };
                 let Some(pause) = ASK_AGAIN[1..].get(times as usize) else {
                     return Verdict::End(Err(SendError::Refused { target: self.target, reason: refusal }));
@@ -311,12 +335,15 @@ impl Sending {
             let attempt = handed().find(|attempt| attempt.outcome == HopOutcome::Acked).or_else(|| handed().next_back())?;
             Some(PathReport { first_hop: attempt.first_hop?, relays: attempt.relays.clone(), outcome: attempt.outcome })
         });
-        Receipt { message: self.message(), acked: self.is_acked(), paths: paths.collect(), round_trip: self.round_trip }
+        Receipt { message: self.message(), acked: self.is_acked(), paths: paths.collect(), round_trip: self.round_trip, level: self.level }
     }
 }
 
 /// Targets refuse what is older than two minutes, so there is no use in trying longer.
 const LONGEST: Duration = Duration::from_secs(110); // the window of `seen`, less the time of a journey
+
+/// A challenge, with its repetitions, and others asked.
+const LOOKED_INTO: Duration = Duration::from_secs(3); // guess
 
 /// How long a message's other copies are waited for after the first receipt.
 const OTHER_COPIES: Duration = Duration::from_millis(300); // guess: several times a usual round trip

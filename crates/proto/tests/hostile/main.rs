@@ -68,9 +68,12 @@ impl Rig {
             data: None,
         };
         let record = SignedRecord::sign(record, &identity).expect("a record that holds");
+        let (key, seal) = (identity.public(), SealingSecret::from_seed(&[8; 32]).public());
+        let credential = Credential { key, seal, boot: 1, signature: Credential::hash(key, seal, 1).sign(&identity) };
         let mut config = Config::default();
         (config.overlay, config.purpose) = (overlay, purpose);
-        let node = Node::new(Me { record, boot: 1 }, config, [3; 32], START).expect("the default configuration holds");
+        let node = Node::new(Me { record, boot: 1, credential: Some(credential) }, config, [3; 32], START)
+            .expect("the default configuration holds");
         let (links, dials, ended) = (Vec::new(), Vec::new(), BTreeMap::new());
         Self { node, now: Instant(1_000_000), links, dials, next_link: 0, next_operation: 0, ended }
     }
@@ -113,6 +116,14 @@ impl Rig {
                     JobResult::Renewed(SignedRecord::sign(record, &Identity::from_seed(&[7; 32])).expect("a node agrees with itself"))
                 }
                 Job::Admit(_) => JobResult::Admitted(true),
+                Job::OpenSession { to, terms, random } => {
+                    JobResult::SessionOpened(SealingSecret::from_seed(&[8; 32]).open(to, &terms, random))
+                }
+                Job::AcceptSession { from, share, terms } => {
+                    JobResult::SessionAccepted(SealingSecret::from_seed(&[8; 32]).accept(from, share, &terms))
+                }
+                Job::Sign(hash) => JobResult::Signed(hash.sign(&Identity::from_seed(&[7; 32]))),
+                Job::VerifyMessage { hash, key, signature } => JobResult::MessageVerified(hash.is_signed_by(key, &signature)),
             };
             downs.push(Input::JobDone { job, result });
         }

@@ -53,7 +53,9 @@ fn answer(desk: &mut Desk, keys: &PairKeys) -> (Option<Refusal>, bool) {
     let (_, header, payload) = desk.data().pop().expect("a receipt leaves");
     assert_eq!(header.fixed.kind, Kind::Receipt);
     match header.fixed.authentication {
-        Authentication::None => (status(&payload).refusal, false),
+        Authentication::None | Authentication::Signed { .. } | Authentication::Sealed { .. } | Authentication::Asks(_) => {
+            (status(&payload).refusal, false)
+        }
         Authentication::Keyed { nonce, boot } => {
             assert_eq!(boot, Some(9), "it is for the start that asked");
             let plain = keys.open(nonce, &header.fixed.associated_data(), &payload).expect("it is for us");
@@ -80,7 +82,7 @@ fn receipt(about: &Header, from: u8, refusal: Option<Refusal>) -> (Header, Vec<u
     let mut header = unicast(from, id(ME), 2);
     header.hop.copy = about.hop.copy;
     let boot = (refusal == Some(Refusal::OtherBoot)).then_some(77);
-    let said = Status { copy: about.hop.copy, refusal, path: vec![], boot }.to_bytes();
+    let said = Status { copy: about.hop.copy, refusal, path: vec![], boot, credential: None }.to_bytes();
     let about = about.fixed.message();
     amend(&mut header, |receipt| {
         (receipt.kind, receipt.about) = (Kind::Receipt, Some(about));

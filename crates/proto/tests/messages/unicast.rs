@@ -185,8 +185,8 @@ fn each_copy_has_its_receipt_and_the_application_one_message() {
         // To the hop that the receipt goes to, that says it too.
         assert_eq!(desk.verdicts(), [(id(0x40), None)]);
         let said: Vec<Status> = desk.data().iter().map(|(_, _, payload)| status(payload)).collect();
-        assert_eq!(said[0], Status { copy: 0, refusal: None, path: vec![], boot: None });
-        assert_eq!(said[1], Status { copy: 1, refusal: None, path: vec![id(0x40)], boot: None });
+        assert_eq!(said[0], Status { copy: 0, refusal: None, path: vec![], boot: None, credential: None });
+        assert_eq!(said[1], Status { copy: 1, refusal: None, path: vec![id(0x40)], boot: None, credential: None });
         assert_eq!(desk.delivered(), 1);
     }
 }
@@ -221,7 +221,7 @@ fn a_receipt_at_its_end_is_not_acknowledged_and_counts_as_the_verdict_of_the_hop
     desk.hear(id(0x10), Frame::Data(asked, hello()));
     let (to, handed, _) = desk.data().remove(0);
     assert_eq!((to, desk.verdicts()), (id(0x40), vec![(id(0x10), None)]));
-    let said = Status { copy: 3, refusal: None, path: vec![id(ME)], boot: None };
+    let said = Status { copy: 3, refusal: None, path: vec![id(ME)], boot: None, credential: None };
     let mut receipt = Header { fixed: unicast(0x40, id(0x10), 1).fixed, hop: handed.hop };
     receipt.hop.path = Vec::new();
     let said = Bytes::from(said.to_bytes());

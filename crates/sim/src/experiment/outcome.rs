@@ -165,6 +165,13 @@ impl Outcome {
         let total = self.cost.total();
         if lived > 0.0 { (total.messages as f64 / lived, total.bytes as f64 / lived) } else { (0.0, 0.0) }
     }
+
+    /// How many bytes of those it sent to be in the swarm: all but messages, their acknowledgements and repair.
+    #[must_use]
+    pub fn upkeep_a_peer_and_second(&self) -> f64 {
+        let lived = self.lived.as_secs_f64();
+        if lived > 0.0 { self.cost.upkeep().bytes as f64 / lived } else { 0.0 }
+    }
 }
 
 /// How measured values spread.

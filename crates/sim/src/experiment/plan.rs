@@ -26,6 +26,8 @@ pub struct Plan {
     pub joins_per_second: u32,
     /// How members come and go once the swarm has settled.
     pub churn: Option<ChurnPlan>,
+    /// How long they come and go before the work begins: until what follows from having joined at once is over.
+    pub warm_up: Duration,
     /// How many members of a million vanish in one instant once the swarm has settled: that in which the work begins.
     pub crashed_per_million: u32,
     /// Who means ill once the swarm has settled. Nobody does two things.
@@ -55,6 +57,7 @@ impl Default for Plan {
             links: None,
             joins_per_second: 100,
             churn: None,
+            warm_up: Duration::ZERO,
             crashed_per_million: 0,
             adversaries: Vec::new(),
             workload: Workload::Lookups,

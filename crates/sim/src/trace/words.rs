@@ -51,6 +51,7 @@ impl<'a> Words<'a> {
             Query::Neighbours(false) => "neighbours?".to_owned(),
             Query::Neighbours(true) => "neighbours? you are my successor".to_owned(),
             Query::Attach(attachment) => format!("attach for {} s", attachment.lease_s),
+            Query::Witness(about) => format!("whose key at {about}?"),
         }
     }
 
@@ -60,6 +61,8 @@ impl<'a> Words<'a> {
             Reply::Found(found) => self.found(found),
             Reply::Neighbours(neighbours) => format!("neighbours {}", self.neighbours(neighbours)),
             Reply::Attached(attachment) => format!("attached for {} s", attachment.lease_s),
+            Reply::Witnessed(Some(key)) => format!("met {key:?}"),
+            Reply::Witnessed(None) => "met nobody".to_owned(),
             Reply::Refused(refusal) => format!("refused: {refusal}"),
         }
     }
@@ -170,6 +173,7 @@ impl<'a> Words<'a> {
             Event::BroadcastFailed { error, .. } => format!("could not broadcast: {}", self.send_error(error)),
             Event::LookedUp { result: Ok(lookup), .. } => format!("has looked up {}", self.lookup(lookup)),
             Event::LookedUp { result: Err(error), .. } => format!("could not look up: {error}"),
+            Event::KeyChanged { peer, now, .. } => format!("meets another key of {}: {now:?}", self.id(*peer)),
             Event::Lagged { dropped } => format!("lags: {dropped} dropped"),
             Event::Refused { from, reason } => {
                 format!("refuses {}: {reason}", from.map_or_else(|| "a stranger".to_owned(), |id| self.id(id)))

@@ -19,6 +19,8 @@ fn unacknowledged() -> SendOptions {
 fn what_is_sent_to_a_paused_peer_waits_until_it_goes_on() {
     let (mut world, peers) = settled(OverlayKind::Ring, 1, 2);
     let (a, b) = (peers[0], peers[1]);
+    world.send(a, b, "they know each other", SendOptions::default()).expect("it arrives");
+    world.take_deliveries(b);
     world.pause(b);
     let to = world.id(b);
     world.begin_send(a, to, "later", unacknowledged());

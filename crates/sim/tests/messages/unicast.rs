@@ -240,6 +240,7 @@ fn who_waits_for_less_is_told_earlier() {
     for overlay in OVERLAYS {
         let (mut world, peers) = swarm(14, config(overlay, 16), 32);
         let mut options = over_the_overlay();
+        world.send(peers[0], peers[9], "they know each other", options.clone()).expect("it arrives");
         options.ack = Ack::None;
         let start = world.now();
         let receipt = world.send(peers[0], peers[9], "a", options.clone()).expect("it leaves");

@@ -6,7 +6,7 @@ use crate::assert_none;
 use crate::workspace::{items, packages, text};
 
 /// Everything that is allowed. What is not here needs a page in docs/decisions before its line.
-const ARROWS: [(&str, &str); 11] = [
+const ARROWS: [(&str, &str); 13] = [
     ("cicada-cli", "cicada-viz"),
     ("cicada-cli", "cicada-sim"),
     ("cicada-cli", "cicada"),
@@ -18,6 +18,8 @@ const ARROWS: [(&str, &str); 11] = [
     ("cicada-proto", "cicada-wire"),
     ("cicada-fuzz", "cicada-wire"),
     ("cicada-fuzz", "cicada-proto"),
+    ("cicada-interop", "cicada"),
+    ("cicada-interop", "cicada-wire"),
 ];
 
 /// Dependencies for tests and builds are arrows too: who reads a crate's tests reads those crates.

@@ -42,12 +42,14 @@ variants!(Query: query_name, QUERIES {
     Query::Find(_) => "find",
     Query::Neighbours(_) => "neighbours",
     Query::Attach(_) => "attach",
+    Query::Witness(_) => "witness",
 });
 variants!(Reply: reply_name, REPLIES {
     Reply::Pong => "pong",
     Reply::Found(_) => "found",
     Reply::Neighbours(_) => "neighbours",
     Reply::Attached(_) => "attached",
+    Reply::Witnessed(_) => "witnessed",
     Reply::Refused(_) => "refused",
 });
 variants!(Datagram: datagram_name, DATAGRAMS {

@@ -180,7 +180,7 @@ fn lists_are_bounded_where_their_limit_says() {
     bound(&reply(MAX_NEIGHBOURS), &reply(MAX_NEIGHBOURS + 1));
     let records = |count| Frame::Changed(Neighbours { records: vec![record(); count], ..Neighbours::default() });
     bound(&records(MAX_NEIGHBOURS + 1), &records(MAX_NEIGHBOURS + 2));
-    let status = |count| Status { copy: 0, refusal: None, path: vec![Hash::of("x"); count], boot: None };
+    let status = |count| Status { copy: 0, refusal: None, path: vec![Hash::of("x"); count], boot: None, credential: None };
     assert!(Status::parse(&status(usize::from(MAX_HOPS)).to_bytes()).is_ok());
     assert!(Status::parse(&status(usize::from(MAX_HOPS) + 1).to_bytes()).is_err());
 }

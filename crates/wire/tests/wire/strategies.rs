@@ -77,7 +77,13 @@ pub(crate) fn hello_replies() -> BoxedStrategy<HelloReply> {
 /// Any payload of a receipt.
 pub(crate) fn statuses() -> BoxedStrategy<Status> {
     (any::<u8>(), option::of(refusals()), vec(hashes(), 0..=usize::from(MAX_HOPS)))
-        .prop_map(|(copy, refusal, path)| Status { copy, refusal, path, boot: refusal.map(|reason| u64::from(reason.number())) })
+        .prop_map(|(copy, refusal, path)| Status {
+            copy,
+            refusal,
+            path,
+            boot: refusal.map(|reason| u64::from(reason.number())),
+            credential: None,
+        })
         .boxed()
 }
 
@@ -137,12 +143,17 @@ pub(crate) fn uints() -> BoxedStrategy<U256> {
     .boxed()
 }
 
+fn public_keys() -> BoxedStrategy<PublicKey> {
+    any::<[u8; 32]>().prop_map(PublicKey).boxed()
+}
+
 fn queries() -> BoxedStrategy<Query> {
     prop_oneof![
         Just(Query::Ping),
         (hashes(), 0..=MAX_RECORDS as u8).prop_map(|(target, count)| Query::Find(Find { target, count })),
         any::<bool>().prop_map(Query::Neighbours),
         any::<u32>().prop_map(|lease_s| Query::Attach(Attachment { lease_s })),
+        addresses().prop_map(Query::Witness),
     ]
     .boxed()
 }
@@ -159,6 +170,7 @@ fn replies(records_max: usize) -> BoxedStrategy<Reply> {
         neighbours().prop_map(Reply::Neighbours),
         any::<u32>().prop_map(|lease_s| Reply::Attached(Attachment { lease_s })),
         refusals().prop_map(Reply::Refused),
+        option::of(public_keys()).prop_map(Reply::Witnessed),
     ]
     .boxed()
 }
@@ -187,7 +199,7 @@ fn messages() -> BoxedStrategy<(Header, Bytes)> {
             let about = fixed.about.filter(|_| kind == Kind::Receipt).or((kind == Kind::Receipt).then_some(MessageId([2; 16])));
             let digest = PayloadDigest::of(&payload);
             let fixed = Statement { kind, target: Some(target), length: payload.len() as u64, digest, about, ..fixed };
-            (Header { fixed: fixed.into(), hop }, payload)
+            (Header { fixed: authenticated(fixed), hop }, payload)
         })
         .boxed()
 }
@@ -201,7 +213,7 @@ fn tasks() -> BoxedStrategy<(Task, Bytes)> {
             let offset = if extend { 0 } else { offset.min(u64::MAX - payload.len() as u64) };
             let (length, digest) = (offset + payload.len() as u64, PayloadDigest::of(&payload));
             let fixed = Statement { kind: Kind::Broadcast, target: None, length, digest, about: None, ..fixed };
-            let header = Header { fixed: fixed.into(), hop: Mutable { reach: Some(reach), ..hop } };
+            let header = Header { fixed: authenticated(fixed), hop: Mutable { reach: Some(reach), ..hop } };
             let payload = if extend { Bytes::new() } else { payload };
             (Task { ticket, header, excluded, extend, avoided, offset }, payload)
         })
@@ -210,7 +222,30 @@ fn tasks() -> BoxedStrategy<(Task, Bytes)> {
 
 fn authentications() -> BoxedStrategy<Authentication> {
     let keyed = (any::<[u8; 24]>(), option::of(any::<u64>())).prop_map(|(nonce, boot)| Authentication::Keyed { nonce, boot });
-    prop_oneof![Just(Authentication::None), keyed].boxed()
+    let signed = public_keys().prop_map(|key| Authentication::Signed { key: Some(key) });
+    let asks = credentials().prop_map(Authentication::Asks);
+    let opening = (any::<[u8; 32]>(), any::<[u8; 32]>(), credentials());
+    let opening = opening.prop_map(|(share, to, credential)| Opening { share: Share(share), to: SealingKey(to), credential });
+    let sealed = (any::<[u8; 16]>(), option::of(opening));
+    let sealed = sealed.prop_map(|(session, opening)| Authentication::Sealed { session: SessionId(session), opening });
+    prop_oneof![Just(Authentication::None), keyed, signed, asks, sealed].boxed()
+}
+
+fn credentials() -> BoxedStrategy<Credential> {
+    (public_keys(), any::<[u8; 32]>(), any::<u64>(), any::<[u8; 32]>())
+        .prop_map(|(key, seal, boot, half)| {
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&half);
+            Credential { key, seal: SealingKey(seal), boot, signature: Signature(signature) }
+        })
+        .boxed()
+}
+
+/// With a signature, if it speaks of one. It does not hold.
+fn authenticated(statement: Statement) -> Immutable {
+    let signs = matches!(statement.authentication, Authentication::Signed { .. });
+    let fixed = Immutable::from(statement);
+    if signs { fixed.signed(Signature([7; 64])) } else { fixed }
 }
 
 /// Kind, target, length and what a receipt is about are put right by those who know the payload.

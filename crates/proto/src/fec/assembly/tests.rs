@@ -124,6 +124,20 @@ fn strangers_who_forge_everything_first_and_in_many_names_take_nothing_from_know
 }
 
 #[test]
+fn contested_symbols_are_left_out_where_others_suffice() {
+    let sent = sent(640, 12);
+    let mut assembly = Assembly::new(sent.layout);
+    // In the name of the one who brings the honest ones.
+    for symbol in &sent.symbols[..10] {
+        assembly.bring(&forged(symbol), at(1), true);
+    }
+    for symbol in &sent.symbols {
+        assembly.bring(symbol, at(1), true);
+    }
+    assert_eq!(tries_of(&mut assembly, &sent), Some(2));
+}
+
+#[test]
 fn what_strangers_bring_completes_what_known_peers_bring() {
     let sent = sent(6400, 10);
     let mut assembly = Assembly::new(sent.layout);

@@ -2,7 +2,7 @@
 
 use crate::{
     Command, Config, Event, Input, Instant, Job, JobResult, LinkId, LinkUp, Me, Node, Operation, Outbox, Transmit,
-    config::{Limits, Rate},
+    config::{Limits, Rate, Security},
     lists::Who,
 };
 use bytes::Bytes;
@@ -77,11 +77,11 @@ impl Rig {
     fn new(change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = unlimited();
         change(&mut limits);
-        Self::with(Config { limits, overlay: OverlayKind::Tree, ..Config::default() })
+        Self::with(Config { limits, overlay: OverlayKind::Tree, security: Security::Plain, ..Config::default() })
     }
 
     fn with(config: Config) -> Self {
-        let me = Me { record: signed(9999, "9.1.1.1:5000"), boot: 1 };
+        let me = Me { record: signed(9999, "9.1.1.1:5000"), boot: 1, credential: None };
         let node = Node::new(me, config, [3; 32], START).expect("the configuration holds");
         Self {
             node,
@@ -130,6 +130,10 @@ impl Rig {
                     JobResult::Renewed(SignedRecord::sign(record, &Identity::from_seed(&[7; 32])).expect("a node agrees with itself"))
                 }
                 Job::Admit(_) => JobResult::Admitted(true),
+                Job::Sign(hash) => JobResult::Signed(hash.sign(&Identity::from_seed(&[7; 32]))),
+                Job::VerifyMessage { .. } => JobResult::MessageVerified(true),
+                Job::OpenSession { .. } => JobResult::SessionOpened(Err(Refusal::Malformed)),
+                Job::AcceptSession { .. } => JobResult::SessionAccepted(Err(Refusal::Malformed)),
             };
             self.input(Input::JobDone { job, result });
         }

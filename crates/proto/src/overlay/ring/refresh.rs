@@ -1,14 +1,17 @@
 //! Keeping far members: each cell beyond the list, and each point of a long link, is looked up, far to near; again soon while
 //! that brings news, and ever more seldom while it does not.
 
-use super::shape::Shape;
+use super::{
+    is_linked,
+    shape::{ANCHOR_LINKS, Shape},
+};
 use crate::{
     context::Context,
     geometry::{CELLS, Geometry},
     step::{Finder, Step},
     time::Instant,
 };
-use cicada_wire::Hash;
+use cicada_wire::{Hash, Offset, SignedRecord, U256};
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 /// What is to be looked up when.
@@ -18,11 +21,19 @@ pub(super) struct Refresh {
     under_way: BTreeMap<Hash, Slot>,
     /// The earliest time of a slot: it is asked for after each input, and slots are many.
     next: Option<Instant>,
+    /// Somebody has gone lately: until then fewer questions do.
+    unrest: Instant,
+    /// No long link is looked for before that.
+    paced: Instant,
+    /// The search for anchors has come to this member, in so many steps.
+    crowd: Option<(Hash, u32)>,
 }
 
 /// In the order in which they are looked up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Slot {
+    /// Somebody beyond a crowd.
+    Anchor,
     Cell(Reverse<u32>),
     Long(usize),
 }
@@ -31,6 +42,8 @@ enum Slot {
 struct Due {
     at: Instant,
     pause: Duration,
+    /// Whether it was looked up since it was needed.
+    looked: bool,
 }
 
 impl Refresh {
@@ -42,10 +55,14 @@ impl Refresh {
             return;
         }
         let cells = (shape.lowest_cell(me)..CELLS).map(|cell| Slot::Cell(Reverse(cell)));
-        let slots: Vec<Slot> = cells.chain((0..shape.points.len()).map(Slot::Long)).collect();
+        let anchor = Some(Slot::Anchor).filter(|_| shape.is_crowded);
+        let slots: Vec<Slot> = anchor.into_iter().chain(cells).chain((0..shape.points.len()).map(Slot::Long)).collect();
+        if !shape.is_crowded {
+            self.crowd = None;
+        }
         self.slots.retain(|slot, _| slots.contains(slot));
         for slot in slots {
-            self.slots.entry(slot).or_insert(Due { at: cx.now + SOON, pause: FIRST_PAUSE });
+            self.slots.entry(slot).or_insert(Due { at: cx.now + SOON, pause: FIRST_PAUSE, looked: false });
         }
         self.find_next();
     }
@@ -56,52 +73,121 @@ impl Refresh {
 
     /// A member is gone: its place is looked up again soon.
     pub(super) fn on_gone(&mut self, cx: &Context<'_>, shape: &Shape, peer: Hash) {
+        self.unrest = cx.now + UNREST;
         let cell = shape.fingers.iter().find(|(_, finger)| **finger == peer).map(|(cell, _)| Slot::Cell(Reverse(*cell)));
         if let Some(due) = cell.and_then(|slot| self.slots.get_mut(&slot)) {
-            *due = Due { at: cx.now + SOON, pause: FIRST_PAUSE };
+            *due = Due { at: cx.now + SOON, pause: FIRST_PAUSE, looked: false };
         }
         self.find_next();
     }
 
-    pub(super) fn on_wake(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash) {
+    /// `record` tells the records of known members.
+    pub(super) fn on_wake<'a>(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash, record: impl Fn(Hash) -> Option<&'a SignedRecord>) {
         if self.next.is_some_and(|next| next <= cx.now) {
-            self.look(cx, shape, me);
+            self.look(cx, shape, me, record);
             self.find_next();
         }
     }
 
-    fn look(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash) {
+    fn look<'a>(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash, record: impl Fn(Hash) -> Option<&'a SignedRecord>) {
         let due: Vec<Slot> = self.slots.iter().filter(|(_, due)| due.at <= cx.now).map(|(slot, _)| *slot).collect();
         for slot in due {
             if self.under_way.len() >= AT_ONCE {
                 return;
             }
-            let target = match slot {
-                Slot::Cell(Reverse(cell)) => Some(Geometry::Ring.cell_start(me, cell)),
-                Slot::Long(number) => shape.points.get(number).copied(),
+            if self.is_unrest(cx) && self.waits(cx, shape, slot) {
+                continue;
+            }
+            let (target, holder) = match slot {
+                Slot::Anchor => (self.beyond_the_crowd(shape), None),
+                Slot::Cell(Reverse(cell)) => (Some(Geometry::Ring.cell_start(me, cell)), shape.fingers.get(&cell)),
+                Slot::Long(number) => (shape.points.get(number).copied(), shape.long.get(number)),
             };
-            self.postpone(cx, slot);
-            if let Some(target) = target {
+            let again = self.postpone(cx, slot);
+            let holder = holder.and_then(|holder| record(*holder)).filter(|_| again);
+            let is_well_held = |target| holder.is_some_and(|holder| is_linked(cx, holder.id()) && is_near(me, target, holder.id()));
+            // Whoever has the place otherwise knows who has come before it: that is one question instead of a lookup.
+            if let Some(target) = target.filter(|target| !is_well_held(*target)) {
                 self.under_way.insert(target, slot);
-                cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Overlay });
+                cx.step(Step::Find { target, seeds: holder.into_iter().cloned().collect(), finder: Finder::Overlay });
             }
         }
     }
 
-    fn postpone(&mut self, cx: &Context<'_>, slot: Slot) {
-        if let Some(due) = self.slots.get_mut(&slot) {
-            due.at = cx.now + due.pause;
-            due.pause = (due.pause * 4).min(cx.config.upkeep.refresh * QUIET_REFRESH);
+    /// Whether somebody has gone lately.
+    pub(super) fn is_unrest(&self, cx: &Context<'_>) -> bool {
+        cx.now < self.unrest
+    }
+
+    /// Where members come and go whoever stands in a cell will do, and long links, which make routes short, are made one by one.
+    fn waits(&mut self, cx: &Context<'_>, shape: &Shape, slot: Slot) -> bool {
+        let Some(due) = self.slots.get_mut(&slot) else { return false };
+        match slot {
+            Slot::Anchor => false,
+            Slot::Cell(Reverse(cell)) => {
+                let is_held = !due.looked && shape.fingers.contains_key(&cell);
+                if is_held {
+                    (due.at, due.looked) = (cx.now + UNREST, true);
+                }
+                is_held
+            }
+            Slot::Long(_) if cx.now < self.paced => {
+                due.at = self.paced;
+                true
+            }
+            Slot::Long(_) => {
+                self.paced = cx.now + BETWEEN_LONG;
+                false
+            }
         }
     }
 
-    /// A lookup ended. `news`: it brought somebody unknown.
-    pub(super) fn on_found(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash, target: Hash, news: bool) {
+    /// Says whether this is not the first look.
+    fn postpone(&mut self, cx: &Context<'_>, slot: Slot) -> bool {
+        let longest = cx.config.upkeep.refresh * QUIET_REFRESH;
+        let least = self.first_pause(cx);
+        let Some(due) = self.slots.get_mut(&slot) else { return false };
+        due.pause = due.pause.max(least);
+        due.at = cx.now + due.pause;
+        due.pause = (due.pause * 4).min(longest);
+        std::mem::replace(&mut due.looked, true)
+    }
+
+    /// Where to look for the next member behind the crowd: behind whoever was found last, from the end of the list on, until there are
+    /// anchors enough.
+    fn beyond_the_crowd(&mut self, shape: &Shape) -> Option<Hash> {
+        if shape.anchors.len() >= ANCHOR_LINKS {
+            self.crowd = None;
+            return None;
+        }
+        self.crowd.map(|(last, _)| last).or(shape.successors.last().copied()).map(after)
+    }
+
+    fn hasten(&mut self, cx: &Context<'_>, slot: Slot) {
+        if let Some(due) = self.slots.get_mut(&slot) {
+            due.at = due.at.min(cx.now + BETWEEN_ANCHORS);
+        }
+        self.find_next();
+    }
+
+    fn first_pause(&self, cx: &Context<'_>) -> Duration {
+        if self.is_unrest(cx) { UNREST } else { FIRST_PAUSE }
+    }
+
+    /// A lookup ended with this owner. `news`: it was unknown.
+    pub(super) fn on_found(&mut self, cx: &Context<'_>, target: Hash, owner: Option<Hash>, news: bool) {
         let Some(slot) = self.under_way.remove(&target) else { return };
+        if slot == Slot::Anchor {
+            let steps = self.crowd.map_or(0, |(_, steps)| steps) + 1;
+            self.crowd = owner.filter(|_| steps < MOST_STEPS).map(|owner| (owner, steps));
+            // By then it is known who that is.
+            if self.crowd.is_some() {
+                self.hasten(cx, slot);
+            }
+        }
         if let Some(due) = self.slots.get_mut(&slot).filter(|_| news) {
             due.pause = FIRST_PAUSE;
         }
-        self.on_wake(cx, shape, me);
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
@@ -110,12 +196,38 @@ impl Refresh {
     }
 }
 
+/// The point after a member.
+fn after(member: Hash) -> Hash {
+    Geometry::Ring.at(member, Offset(U256::ONE))
+}
+
+/// Whether nobody at `target` could serve much better: routes past `holder` are as short, and a handshake costs more than a detour.
+fn is_near(me: Hash, target: Hash, holder: Hash) -> bool {
+    let way = Geometry::Ring.offset(me, target);
+    Geometry::Ring.offset(target, holder) <= Offset(way.0.shifted_right(NEAR_BITS))
+}
+
 const AT_ONCE: usize = 3; // guess
+
+/// From one step behind a crowd to the next.
+const BETWEEN_ANCHORS: Duration = Duration::from_secs(1); // guess: a proof
+
+/// How far behind a crowd anchors are sought at a time.
+const MOST_STEPS: u32 = 32; // guess: twice a list
+
+/// An eighth of the way beyond the target is near it.
+const NEAR_BITS: u32 = 3; // guess: a route through there is longer by a hop in sixteen
 
 /// From a change to the lookups that it asks for: it rarely comes alone.
 const SOON: Duration = Duration::from_millis(300); // guess
 
 const FIRST_PAUSE: Duration = Duration::from_secs(8); // guess
+
+/// For so long after somebody has gone members are taken to come and go, and no place is looked up more often.
+const UNREST: Duration = Duration::from_secs(60); // guess: with sessions of ten minutes one of fifty goes every 17 s
+
+/// From one long link to the next in such times.
+const BETWEEN_LONG: Duration = Duration::from_secs(20); // guess: about the pace at which they are dialled
 
 /// The longest pause is this many times `upkeep.refresh`: a finger that is linked and lives need not be the first of its cell.
 const QUIET_REFRESH: u32 = 16; // measured: lookups are what idling costs most

@@ -19,8 +19,10 @@ pub(super) struct Shape {
     pub(super) successors: Vec<Hash>,
     /// The first member of each cell that is not empty.
     pub(super) fingers: BTreeMap<u32, Hash>,
-    /// The next members beyond the list whose subnet has not more than its share of it.
+    /// The next known members beyond the list whose subnet has not more than its share of it; nobody while no subnet has more.
     pub(super) anchors: Vec<Hash>,
+    /// Whether some subnet has more than its share of the list, so that anchors are sought.
+    pub(super) is_crowded: bool,
     /// Points at random distances, drawn with probability 1/distance: links to the members there make greedy routes short in
     /// all directions (Kleinberg, "The small-world phenomenon", 2000).
     pub(super) points: Vec<Hash>,
@@ -51,11 +53,13 @@ impl Shape {
         let mut clockwise = Vec::with_capacity(known.len());
         clockwise.extend(known.range(me..).chain(known.range(..me)).map(|(id, known)| (*id, known.peer.record())));
         let ids = |some: &[(Hash, &SignedRecord)]| some.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+        let anchors = anchors(&clockwise, full, |record| config.families.address(record), &config.limits);
         let mut shape = Self {
             predecessor: clockwise.last().map(|(id, _)| *id),
             successors: ids(&clockwise[..full.min(clockwise.len())]),
             fingers: fingers(me, full, &clockwise, config),
-            anchors: anchors(&clockwise, full, |record| config.families.address(record), &config.limits),
+            is_crowded: anchors.is_some(),
+            anchors: anchors.unwrap_or_default(),
             points: Vec::new(),
             long: Vec::new(),
             before: clockwise.iter().rev().map(|(id, _)| *id).take(BEFORE).collect(),
@@ -177,7 +181,8 @@ impl Shape {
         let fingers = self.fingers.values().rev().copied();
         let kin = self.kin.iter().flat_map(|kin| kin.predecessor.into_iter().chain(kin.successors.iter().copied().take(ESSENTIAL)));
         let mut seen = BTreeSet::new();
-        neighbours.chain(kin).chain(fingers).chain(self.long.iter().copied()).filter(|id| seen.insert(*id)).collect()
+        let anchors = self.anchors.iter().copied().take(ANCHOR_LINKS);
+        neighbours.chain(kin).chain(anchors).chain(fingers).chain(self.long.iter().copied()).filter(|id| seen.insert(*id)).collect()
     }
 
     /// Also of peers that are not known (yet): were a new neighbour turned away because all links are taken, the ring could not
@@ -189,6 +194,9 @@ impl Shape {
         if is_next || is_before || self.is_next_of_kin(me, peer, is_known) {
             return Rank::Essential;
         }
+        if self.anchors.iter().take(ANCHOR_LINKS).any(|anchor| *anchor == peer) {
+            return Rank::Useful(ANCHOR);
+        }
         let cell = Geometry::Ring.cell(me, peer).unwrap_or_default();
         if self.fingers.get(&cell).is_none_or(|finger| *finger == peer) {
             // Cells are below 256.
@@ -199,6 +207,40 @@ impl Shape {
         }
         let theirs = Geometry::Ring.cell(peer, me).unwrap_or_default();
         if self.is_first_of_cell(peer, me, theirs) { Rank::Spare(THEIR_FINGER) } else { Rank::Spare(0) }
+    }
+
+    /// Whether a neighbour would be none if those who are being proven are there: a link to it would not last.
+    pub(super) fn may_be_supplanted(&self, me: Hash, peer: Hash, hopeful: &[Hash]) -> bool {
+        let after = |id| Geometry::Ring.offset(me, id);
+        let (mut ahead, mut behind) = (0, 0);
+        for other in self.successors.iter().chain(hopeful) {
+            ahead += usize::from(after(*other) < after(peer));
+        }
+        for other in self.before.iter().chain(hopeful) {
+            behind += usize::from(after(*other) > after(peer));
+        }
+        let is_near_now = self.rank(me, peer, true) == Rank::Essential && !self.is_next_of_kin(me, peer, true);
+        is_near_now && ahead >= ESSENTIAL && behind >= ESSENTIAL
+    }
+
+    /// Whether a link to a finger, or a long one, can be done without: another leads into the same cell.
+    pub(super) fn is_dispensable(&self, me: Hash, peer: Hash, linked: &[Hash]) -> bool {
+        let cell = Geometry::Ring.cell(me, peer);
+        let beside = linked.iter().filter(|other| **other != peer && Geometry::Ring.cell(me, **other) == cell).count();
+        match self.rank(me, peer, true) {
+            Rank::Useful(ANCHOR) => false,
+            Rank::Useful(LONG_LINK) => beside > 1,
+            Rank::Useful(_) => beside > 0,
+            Rank::Essential | Rank::Spare(_) => false,
+        }
+    }
+
+    /// What a link is worth that leads into a cell into which no other does.
+    pub(super) fn rank_in_place_of_a_finger(&self, me: Hash, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Option<Rank> {
+        let cell = Geometry::Ring.cell(me, peer)?;
+        let is_alone = others.into_iter().all(|other| other == peer || Geometry::Ring.cell(me, other) != Some(cell));
+        // Cells are below 256.
+        is_alone.then_some(Rank::Useful(FINGER + cell as u16))
     }
 
     /// Whether this peer is likely to be `peer`'s finger: nobody is known to stand between the start of the cell and us.
@@ -305,6 +347,11 @@ const KIN: usize = 4; // guess: of four in a row one lives
 
 const LONG_LINKS: u8 = 8; // guess: what 16 links leave beside neighbours and fingers
 
+/// Links to anchors.
+pub(super) const ANCHOR_LINKS: usize = 2; // guess: one, and one in reserve
+
+/// Above those of all cells: without it everything next behind a hostile run is out of reach.
+const ANCHOR: u16 = 512;
 const FINGER: u16 = 1;
 const LONG_LINK: u16 = 0;
 const THEIR_FINGER: u8 = 1;

@@ -11,12 +11,13 @@ use std::cmp::Reverse;
 
 impl Buckets {
     /// Members that a link should stand to: for each cell in turn, the lowest first, one if there is none, then second ones, then
-    /// third ones.
-    pub(super) fn wanted_links(&self, linked: &[Hash], avoided: &[Hash], me: Hash) -> Vec<&SignedRecord> {
+    /// third ones; not those where members come and go (`restless`), since links do not last then.
+    pub(super) fn wanted_links(&self, linked: &[Hash], avoided: &[Hash], me: Hash, restless: bool) -> Vec<&SignedRecord> {
+        let most = if restless { LINKS_PER_CELL - 1 } else { LINKS_PER_CELL };
         let mut wanted = Vec::new();
         for (cell, bucket) in self.filled() {
             let mut chosen: Vec<Hash> = linked.iter().copied().filter(|id| self.cell(*id) == Some(cell)).collect();
-            while chosen.len() < LINKS_PER_CELL {
+            while chosen.len() < most {
                 let free = bucket.members().iter().filter(|member| !chosen.contains(&member.id()) && !avoided.contains(&member.id()));
                 let best = free.max_by_key(|member| (apart(member.id(), &chosen), Reverse(pairing(me, member.id()))));
                 let Some(best) = best else { break };

@@ -56,28 +56,32 @@ impl Schedule {
         self.own.as_ref().is_some_and(|own| own.thorough > 0)
     }
 
-    /// The neighbourhood changed.
-    pub(super) fn changed(&mut self, now: Instant) {
+    /// The neighbourhood changed. `restless`: it will again, before long.
+    pub(super) fn changed(&mut self, now: Instant, restless: bool) {
         if let Some(own) = &mut self.own {
-            if own.pause > AFTER_CHANGE * 2 {
+            if own.pause > AFTER_CHANGE * 2 && !restless {
                 own.turn = 0;
             }
-            own.pause = AFTER_CHANGE;
+            own.pause = if restless { AFTER_CHANGE * 4 } else { AFTER_CHANGE };
             own.next = own.next.min(now + CHANGING);
         }
-        // Who has come may have come to where nobody was.
+        // Who has come may have come to where nobody was. It says so itself, and that it did not is rare enough to be found out later.
+        if restless {
+            return;
+        }
         for cell in self.cells.values_mut().filter(|cell| cell.empty.is_some_and(|empty| empty > LATE_RETRY)) {
             *cell = Cell { next: now + CHANGING, empty: Some(LATE_RETRY), quiet: 0 };
         }
     }
 
     /// Whether our own id should be looked up now; the next time is set.
-    pub(super) fn own_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, longest: Duration) -> Option<Look> {
+    pub(super) fn own_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, longest: Duration, restless: bool) -> Option<Look> {
         let own = self.own.as_mut().filter(|own| own.next <= now)?;
         own.next = now + jittered(rng, own.pause, 4);
-        own.pause = (own.pause * 2).min(longest);
+        own.pause = (own.pause * 4).min(longest);
         if own.thorough > 0 {
-            own.thorough -= 1;
+            // Where members come and go, few have joined at the same moment.
+            own.thorough = if restless { 0 } else { own.thorough - 1 };
             return Some(Look::Thorough);
         }
         let turn = own.turn;
@@ -108,17 +112,17 @@ impl Schedule {
         }
     }
 
-    /// The cells to be looked up now; the next time is set, up to twice `pause` from now, and twice as long for each time that
-    /// nobody there had died, up to [`MOST_DOUBLINGS`]. Where nobody is known, which is rarely so because nobody is there, it is
-    /// sooner.
-    pub(super) fn cells_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, pause: Duration, filled: &[u32]) -> Vec<u32> {
+    /// The cells to be looked up now, and whether each has been before; the next time is set, up to twice `pause` from now, and twice
+    /// as long for each time that nobody there had died, up to [`MOST_DOUBLINGS`]. Where nobody is known, which is rarely so because
+    /// nobody is there, it is sooner.
+    pub(super) fn cells_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, pause: Duration, filled: &[u32]) -> Vec<(u32, bool)> {
         let mut due = Vec::new();
         for (number, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.next <= now) {
             let is_filled = filled.contains(number);
             let retry = cell.empty.filter(|_| !is_filled);
             // Found meanwhile: no need to look.
             if !(is_filled && cell.empty.is_some_and(|empty| empty > FIRST_RETRY)) {
-                due.push(*number);
+                due.push((*number, cell.empty.is_none()));
             }
             cell.empty = retry.map(|empty| (empty * 2).min(pause));
             cell.next = now + jittered(rng, retry.unwrap_or(pause * 2u32.pow(cell.quiet)), 1);
@@ -142,7 +146,8 @@ fn jittered(rng: &mut ChaCha8Rng, pause: Duration, part: u32) -> Duration {
 const SETTLE: Duration = Duration::from_millis(250); // guess: a lookup's time on the internet
 /// Changes come in swarms: those within this time are followed by one look.
 const CHANGING: Duration = Duration::from_secs(1); // guess
-/// From the look after a change to the next; twice as long each time.
+/// From the look after a change to the next; four times as long each time, since what changes is mostly told of, and four times as
+/// long from the beginning where members come and go.
 const AFTER_CHANGE: Duration = Duration::from_secs(5); // guess
 /// A cell where nobody was found is looked up again after this, twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_millis(500); // guess
