@@ -121,7 +121,7 @@ async fn tell_of_wrong_keys(mut events: Receiver<Event>) {
             Ok(Event::Refused { from: Some(peer), reason })
                 if is_about_keys(reason) && told.len() < MOST_TOLD && told.insert((peer, reason)) =>
             {
-                tracing::warn!("a message of {peer} was refused: {reason}");
+                tracing::warn!("a message of {peer}, or a link to it, was refused: {reason}");
             }
             Ok(Event::KeyChanged { peer, now, .. }) if told.len() < MOST_TOLD => {
                 tracing::warn!("{peer} has another key than before: {now}");

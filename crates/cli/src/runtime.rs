@@ -121,6 +121,7 @@ pub(crate) fn print(message: &Message, index: u64, count: Option<u64>, as_json: 
             "from": source.to_string(),
             "id": source.id().to_string(),
             "broadcast": message.broadcast,
+            "level": message.level.name(),
         });
         object[key] = data;
         return output::line(&object.to_string());

@@ -400,7 +400,7 @@ pub struct Upkeep {
     pub batch: Duration,
     /// The longest wait for an answer to a small question.
     pub answer_timeout: Duration,
-    /// Between two liveness checks of a quiet neighbour; twice as long while all is quiet; four times for
+    /// Between two liveness checks of a quiet neighbour; twice as long while all is quiet; eight times for
     /// a link that is only useful, sixteen times for a spare one.
     pub liveness: Duration,
     /// How long a record of ours is worth something; a new one is made at half of that.

@@ -292,6 +292,7 @@ fn is_for_good(reason: Refusal) -> bool {
             | Refusal::OtherIdKind
             | Refusal::InvalidRecord
             | Refusal::ExpiredRecord
+            | Refusal::PinnedKey
             | Refusal::NotAdmitted
             | Refusal::Denied
             | Refusal::UnprovenAddress

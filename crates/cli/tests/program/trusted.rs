@@ -76,3 +76,18 @@ fn weak_keys_and_files_for_everybody_draw_a_warning() {
     let ended = peer.finish().succeeded();
     assert!(!ended.stderr.join("\n").contains("short\""), "no key is shown: {ended:#?}");
 }
+
+#[test]
+fn a_known_peer_with_another_key_is_not_joined_and_the_message_says_what_to_do() {
+    let folder = Folder::new();
+    let [first, second] = free_ports();
+    let address = format!("127.0.0.1:{first}");
+    let member = peer(&folder, first, "");
+    folder.write("known", &format!("# the machine in the cellar\n{address} {}\n", "7".repeat(64)));
+    let join = format!("--interface 127.0.0.1 -p {second} --no-port-mapping --join {address} --timeout 3 --known-peers known");
+    Cicada::new(&join).folder(&folder).finish().failed(1, "change it in the known-peers file too");
+    folder.write("known", "127.0.0.1 and no key\n");
+    Cicada::new(&join).folder(&folder).finish().failed(2, "known:1").in_one_line();
+    member.signal("INT");
+    member.finish().succeeded();
+}

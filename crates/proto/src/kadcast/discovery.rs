@@ -296,7 +296,10 @@ impl Discovery {
             return false;
         }
         self.due.remove(&(question.due, to, Due::Answer));
-        question.due = cx.now + PATIENCE * 2_u32.pow(question.tries.min(MOST_DOUBLINGS));
+        // Without a bootstrap peer there is nothing else to do: it is asked more often.
+        let alone = question.named && question.owed.is_none() && self.table.len() == 0;
+        let doublings = if alone { ALONE_DOUBLINGS } else { MOST_DOUBLINGS };
+        question.due = cx.now + PATIENCE * 2_u32.pow(question.tries.min(doublings));
         question.tries += 1;
         self.due.insert((question.due, to, Due::Answer));
         if !allowed {
@@ -624,6 +627,7 @@ fn tries_for(span: Duration) -> u32 {
 const PATIENCE: Duration = Duration::from_millis(500); // the specification: retries from 0.5 s
 
 const MOST_DOUBLINGS: u32 = 3; // guess
+const ALONE_DOUBLINGS: u32 = 1; // guess: a second
 
 /// How often somebody unproven that asked for peers is pinged: three times 31 bytes are less than three times its 47.
 const TRIES_FOR_QUESTION: u32 = 3;

@@ -77,8 +77,8 @@ struct Coming<'a> {
 /// A message that is not whole yet.
 #[derive(Debug)]
 pub(super) struct Arriving {
-    begun: Instant,
-    progress: Instant,
+    pub(super) begun: Instant,
+    pub(super) progress: Instant,
     due: Instant,
     owner: Owner,
     assemblies: BTreeMap<Coding, Assembly>,
@@ -96,7 +96,9 @@ pub(super) struct Arriving {
     whole: Option<(Bytes, Layout)>,
     /// The last try has failed: the next one waits for so many symbols.
     retry_at: Option<usize>,
+    /// Pulls sent, and those of them since the last symbol that came.
     pub(super) pulls: u32,
+    pub(super) in_vain: u32,
     pub(super) pull_at: Instant,
 }
 
@@ -204,6 +206,7 @@ impl Objects {
         if brought == Brought::New {
             self.owners.entry(arriving.owner).or_default().remove(&(arriving.progress, chunk.ray));
             arriving.progress = cx.now;
+            arriving.in_vain = 0;
             self.owners.entry(arriving.owner).or_default().insert((cx.now, chunk.ray));
             arriving.pull_at = arriving.pull_at.max(cx.now + arriving.patience());
         } else {
@@ -246,6 +249,7 @@ impl Objects {
             whole: None,
             retry_at: None,
             pulls: 0,
+            in_vain: 0,
             pull_at: cx.now + FIRST_PULL,
         };
         self.held += arriving.bytes();
@@ -625,7 +629,7 @@ const COMPLETED_AFTER: Duration = Duration::from_millis(30); // guess: what is o
 pub(super) const FIRST_PULL: Duration = Duration::from_millis(60); // guess: several times what symbols are apart
 
 /// Pulls for one object.
-pub(super) const MOST_PULLS: u32 = 12; // guess: twelve seconds
+pub(super) const MOST_PULLS: u32 = 40; // guess: a dozen seconds in vain, or all symbols of the longest object
 
 /// Codings of one object: the crate's relays may use another than its origin.
 const MOST_CODINGS: usize = 4; // guess

@@ -18,9 +18,11 @@ use rand::{RngExt, seq::SliceRandom};
 use std::{net::SocketAddr, time::Duration};
 
 impl Arriving {
-    /// How long to wait for the next symbol before asking.
+    /// How long to wait for the next symbol before asking: longer for what has been coming slowly, and longer each time that asking
+    /// was in vain.
     pub(super) fn patience(&self) -> Duration {
-        FIRST_PULL * 2_u32.pow(self.pulls.min(MOST_DOUBLINGS))
+        let lately = if self.pulls == 0 { self.progress.since(self.begun) / SLOW } else { Duration::ZERO };
+        (FIRST_PULL * 2_u32.pow(self.in_vain.min(MOST_DOUBLINGS))).max(lately)
     }
 }
 
@@ -29,6 +31,7 @@ impl Objects {
     pub(super) fn pull(&mut self, cx: &mut Context<'_>, table: &Table, ray: RayId) {
         let Some(arriving) = self.arriving.get_mut(&ray) else { return };
         arriving.pulls += 1;
+        arriving.in_vain += 1;
         // Not all at the same time: what one gets it can hand on.
         let pause = arriving.patience();
         arriving.pull_at = cx.now + pause + pause * cx.rng.random_range(0..=50) / 100;
@@ -134,3 +137,6 @@ const SPARE: usize = 2; // guess
 const MOST_PULLED: usize = 512; // guess: 700 KB
 
 const MOST_DOUBLINGS: u32 = 4; // guess: one second
+
+/// A pause of this part of the time since the first symbol is none.
+const SLOW: u32 = 4; // guess

@@ -26,13 +26,13 @@ use std::net::SocketAddr;
 impl Machines {
     pub(super) fn on_link_up(&mut self, cx: &mut Context<'_>, up: LinkUp) {
         let (id, record, remote, dial) = (up.link, up.record.clone(), up.remote, up.dial);
-        if let Some(dial) = dial {
-            cx.links.dial_ended(dial);
-        }
+        let dialled = dial.and_then(|dial| cx.links.dial_ended(dial)).map(|dial| dial.to);
         let refusal = if record.key() == cx.me.key() || record.id() == cx.me.id() {
             Some(Refusal::SelfDial)
         } else if self.is_denied(cx, remote, &record) {
             Some(Refusal::Denied)
+        } else if cx.config.pins.get(&record.id()).is_some_and(|pinned| *pinned != record.key()) {
+            Some(Refusal::PinnedKey)
         } else if self.phase != Phase::Running {
             Some(Refusal::Closing)
         } else {
@@ -40,6 +40,9 @@ impl Machines {
         };
         if let Some(reason) = refusal {
             cx.refuse(Some(record.id()), reason);
+            if let Some(to) = dialled {
+                self.joins.on_dial_failed(cx, to, DialError::Refused(reason));
+            }
             // Not in the list of links: nothing else hears of it.
             return cx.out.transmits.push_back(Transmit::Close { link: id, reason });
         }

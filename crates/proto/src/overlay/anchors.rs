@@ -7,9 +7,14 @@ use crate::{config::Limits, lists::Subnet};
 use cicada_wire::{Address, Hash};
 use std::net::IpAddr;
 
-/// The first [`ANCHORS`] members after the first `list` of `clockwise` whose subnets are not crowded; nobody while the list is
+/// The first [`ANCHORS`] members after the first `list` of `clockwise` whose subnets are not crowded; `None` while the list is
 /// not crowded itself.
-pub(crate) fn anchors<T>(clockwise: &[(Hash, T)], list: usize, address: impl Fn(&T) -> Option<Address>, limits: &Limits) -> Vec<Hash> {
+pub(crate) fn anchors<T>(
+    clockwise: &[(Hash, T)],
+    list: usize,
+    address: impl Fn(&T) -> Option<Address>,
+    limits: &Limits,
+) -> Option<Vec<Hash>> {
     let capped = |(_, member): &(Hash, T)| address(member).map(Address::ip).filter(|ip| !limits.is_exempt(*ip));
     let (list, beyond) = clockwise.split_at(list.min(clockwise.len()));
     let listed: Vec<IpAddr> = list.iter().filter_map(capped).collect();
@@ -19,10 +24,10 @@ pub(crate) fn anchors<T>(clockwise: &[(Hash, T)], list: usize, address: impl Fn(
         listed.iter().filter(|other| subnet.contains(**other)).count() > most
     };
     if !listed.iter().any(is_crowded) {
-        return Vec::new();
+        return None;
     }
     let outside = beyond.iter().filter(|member| !capped(member).is_some_and(|ip| is_crowded(&ip)));
-    outside.take(ANCHORS).map(|(id, _)| *id).collect()
+    Some(outside.take(ANCHORS).map(|(id, _)| *id).collect())
 }
 
 const ANCHORS: usize = 4; // guess: enough that one of them lives
@@ -54,6 +59,6 @@ mod tests {
         let by_id: BTreeMap<Hash, &'a str> = ips.iter().enumerate().map(|(place, ip)| (id(place), *ip)).collect();
         let address = |ip: &&str| Some(format!("{ip}:2000").parse().expect("an address"));
         let clockwise: Vec<(Hash, &str)> = by_id.iter().map(|(id, ip)| (*id, *ip)).collect();
-        anchors(&clockwise, list, address, &Limits::default()).iter().map(|id| by_id[id]).collect()
+        anchors(&clockwise, list, address, &Limits::default()).unwrap_or_default().iter().map(|id| by_id[id]).collect()
     }
 }

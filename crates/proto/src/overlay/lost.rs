@@ -77,7 +77,7 @@ fn pause(rng: &mut ChaCha8Rng, tries: u32) -> Duration {
 const FIRST: Duration = Duration::from_secs(1); // architecture
 const LONGEST: Duration = Duration::from_secs(300); // architecture
 /// Between two tries of whomever.
-const PACE: Duration = Duration::from_secs(30); // guess: under churn, where it is always somebody's turn, a challenge in ten seconds
+const PACE: Duration = Duration::from_secs(20); // guess: under churn, where it is always somebody's turn, 10 B/s; two halves of 1000 meet at once
 
 const MAX_TRIES: u32 = 20; // 8 doublings and 12 times 5 minutes: an hour's outage is survived
 

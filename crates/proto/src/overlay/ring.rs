@@ -349,7 +349,8 @@ impl Ring {
             }
             self.prove_candidates(cx);
         }
-        self.refresh.on_found(target, news.is_some());
+        let owner = responsible.first().map(SignedRecord::id).filter(|owner| *owner != self.id());
+        self.refresh.on_found(cx, target, owner, news.is_some());
         self.refresh_if_due(cx);
     }
 

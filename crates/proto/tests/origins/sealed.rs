@@ -166,3 +166,26 @@ fn what_is_not_sealed_is_refused() {
     }
     assert_eq!((rig.delivered.len(), rig.refusals(Refusal::Unsigned), rig.refusals(Refusal::Unexpected)), (0, 1, 1));
 }
+
+#[test]
+fn a_clock_that_is_off_by_a_minute_and_a_half_does_no_harm_and_by_ten_minutes_is_refused_by_that_name() {
+    let near = neighbours();
+    for (off_ms, delivered) in [(90_000, 2), (600_000, 0)] {
+        for early in [false, true] {
+            let mut rig = rig(&near);
+            let made_at = UnixTime(if early { rig::START.0 + off_ms } else { rig::START.0 - off_ms });
+            let talk = talk(&near[0], &somebody(7000));
+            let authentication = Authentication::Sealed { session: talk.session.id(), opening: Some(talk.opening.clone()) };
+            let mut said = Statement { authentication, made_at, length: 21, ..near[0].statement(1, Some(somebody(7000).id()), b"") };
+            let sealed = talk.session.seal(&said, b"hello");
+            said.digest = PayloadDigest::of(&sealed);
+            rig.hear(&near[0], unicast(said.into(), sealed));
+            let to_all = Immutable::from(Statement { made_at, ..near[0].statement(2, None, b"to all") });
+            let signature = to_all.hash().sign(&near[0].identity);
+            rig.hear(&near[0], rig::share(to_all.signed(signature), b"to all"));
+            assert_eq!((rig.delivered.len(), rig.refusals(Refusal::WrongTime)), (delivered, 2 - delivered));
+            let receipt = rig.data().pop().expect("the sender is told");
+            assert_eq!(talk.status(&receipt).expect("sealed").refusal, (delivered == 0).then_some(Refusal::WrongTime));
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod broadcast;
 mod clients;
 mod families;
 mod repair;
+mod sealed;
 mod stalls;
 mod swarm;
 mod unicast;

@@ -1,14 +1,17 @@
 //! Keeping far members: each cell beyond the list, and each point of a long link, is looked up, far to near; again soon while
 //! that brings news, and ever more seldom while it does not.
 
-use super::{is_linked, shape::Shape};
+use super::{
+    is_linked,
+    shape::{ANCHOR_LINKS, Shape},
+};
 use crate::{
     context::Context,
     geometry::{CELLS, Geometry},
     step::{Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Hash, Offset, SignedRecord};
+use cicada_wire::{Hash, Offset, SignedRecord, U256};
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 /// What is to be looked up when.
@@ -22,11 +25,15 @@ pub(super) struct Refresh {
     unrest: Instant,
     /// No long link is looked for before that.
     paced: Instant,
+    /// The search for anchors has come to this member, in so many steps.
+    crowd: Option<(Hash, u32)>,
 }
 
 /// In the order in which they are looked up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Slot {
+    /// Somebody beyond a crowd.
+    Anchor,
     Cell(Reverse<u32>),
     Long(usize),
 }
@@ -48,7 +55,11 @@ impl Refresh {
             return;
         }
         let cells = (shape.lowest_cell(me)..CELLS).map(|cell| Slot::Cell(Reverse(cell)));
-        let slots: Vec<Slot> = cells.chain((0..shape.points.len()).map(Slot::Long)).collect();
+        let anchor = Some(Slot::Anchor).filter(|_| shape.is_crowded);
+        let slots: Vec<Slot> = anchor.into_iter().chain(cells).chain((0..shape.points.len()).map(Slot::Long)).collect();
+        if !shape.is_crowded {
+            self.crowd = None;
+        }
         self.slots.retain(|slot, _| slots.contains(slot));
         for slot in slots {
             self.slots.entry(slot).or_insert(Due { at: cx.now + SOON, pause: FIRST_PAUSE, looked: false });
@@ -88,6 +99,7 @@ impl Refresh {
                 continue;
             }
             let (target, holder) = match slot {
+                Slot::Anchor => (self.beyond_the_crowd(shape), None),
                 Slot::Cell(Reverse(cell)) => (Some(Geometry::Ring.cell_start(me, cell)), shape.fingers.get(&cell)),
                 Slot::Long(number) => (shape.points.get(number).copied(), shape.long.get(number)),
             };
@@ -111,6 +123,7 @@ impl Refresh {
     fn waits(&mut self, cx: &Context<'_>, shape: &Shape, slot: Slot) -> bool {
         let Some(due) = self.slots.get_mut(&slot) else { return false };
         match slot {
+            Slot::Anchor => false,
             Slot::Cell(Reverse(cell)) => {
                 let is_held = !due.looked && shape.fingers.contains_key(&cell);
                 if is_held {
@@ -140,13 +153,38 @@ impl Refresh {
         std::mem::replace(&mut due.looked, true)
     }
 
+    /// Where to look for the next member behind the crowd: behind whoever was found last, from the end of the list on, until there are
+    /// anchors enough.
+    fn beyond_the_crowd(&mut self, shape: &Shape) -> Option<Hash> {
+        if shape.anchors.len() >= ANCHOR_LINKS {
+            self.crowd = None;
+            return None;
+        }
+        self.crowd.map(|(last, _)| last).or(shape.successors.last().copied()).map(after)
+    }
+
+    fn hasten(&mut self, cx: &Context<'_>, slot: Slot) {
+        if let Some(due) = self.slots.get_mut(&slot) {
+            due.at = due.at.min(cx.now + BETWEEN_ANCHORS);
+        }
+        self.find_next();
+    }
+
     fn first_pause(&self, cx: &Context<'_>) -> Duration {
         if self.is_unrest(cx) { UNREST } else { FIRST_PAUSE }
     }
 
-    /// A lookup ended. `news`: it brought somebody unknown.
-    pub(super) fn on_found(&mut self, target: Hash, news: bool) {
+    /// A lookup ended with this owner. `news`: it was unknown.
+    pub(super) fn on_found(&mut self, cx: &Context<'_>, target: Hash, owner: Option<Hash>, news: bool) {
         let Some(slot) = self.under_way.remove(&target) else { return };
+        if slot == Slot::Anchor {
+            let steps = self.crowd.map_or(0, |(_, steps)| steps) + 1;
+            self.crowd = owner.filter(|_| steps < MOST_STEPS).map(|owner| (owner, steps));
+            // By then it is known who that is.
+            if self.crowd.is_some() {
+                self.hasten(cx, slot);
+            }
+        }
         if let Some(due) = self.slots.get_mut(&slot).filter(|_| news) {
             due.pause = FIRST_PAUSE;
         }
@@ -158,6 +196,11 @@ impl Refresh {
     }
 }
 
+/// The point after a member.
+fn after(member: Hash) -> Hash {
+    Geometry::Ring.at(member, Offset(U256::ONE))
+}
+
 /// Whether nobody at `target` could serve much better: routes past `holder` are as short, and a handshake costs more than a detour.
 fn is_near(me: Hash, target: Hash, holder: Hash) -> bool {
     let way = Geometry::Ring.offset(me, target);
@@ -165,6 +208,12 @@ fn is_near(me: Hash, target: Hash, holder: Hash) -> bool {
 }
 
 const AT_ONCE: usize = 3; // guess
+
+/// From one step behind a crowd to the next.
+const BETWEEN_ANCHORS: Duration = Duration::from_secs(1); // guess: a proof
+
+/// How far behind a crowd anchors are sought at a time.
+const MOST_STEPS: u32 = 32; // guess: twice a list
 
 /// An eighth of the way beyond the target is near it.
 const NEAR_BITS: u32 = 3; // guess: a route through there is longer by a hop in sixteen

@@ -19,8 +19,10 @@ pub(super) struct Shape {
     pub(super) successors: Vec<Hash>,
     /// The first member of each cell that is not empty.
     pub(super) fingers: BTreeMap<u32, Hash>,
-    /// The next members beyond the list whose subnet has not more than its share of it.
+    /// The next known members beyond the list whose subnet has not more than its share of it; nobody while no subnet has more.
     pub(super) anchors: Vec<Hash>,
+    /// Whether some subnet has more than its share of the list, so that anchors are sought.
+    pub(super) is_crowded: bool,
     /// Points at random distances, drawn with probability 1/distance: links to the members there make greedy routes short in
     /// all directions (Kleinberg, "The small-world phenomenon", 2000).
     pub(super) points: Vec<Hash>,
@@ -51,11 +53,13 @@ impl Shape {
         let mut clockwise = Vec::with_capacity(known.len());
         clockwise.extend(known.range(me..).chain(known.range(..me)).map(|(id, known)| (*id, known.peer.record())));
         let ids = |some: &[(Hash, &SignedRecord)]| some.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+        let anchors = anchors(&clockwise, full, |record| config.families.address(record), &config.limits);
         let mut shape = Self {
             predecessor: clockwise.last().map(|(id, _)| *id),
             successors: ids(&clockwise[..full.min(clockwise.len())]),
             fingers: fingers(me, full, &clockwise, config),
-            anchors: anchors(&clockwise, full, |record| config.families.address(record), &config.limits),
+            is_crowded: anchors.is_some(),
+            anchors: anchors.unwrap_or_default(),
             points: Vec::new(),
             long: Vec::new(),
             before: clockwise.iter().rev().map(|(id, _)| *id).take(BEFORE).collect(),
@@ -177,7 +181,8 @@ impl Shape {
         let fingers = self.fingers.values().rev().copied();
         let kin = self.kin.iter().flat_map(|kin| kin.predecessor.into_iter().chain(kin.successors.iter().copied().take(ESSENTIAL)));
         let mut seen = BTreeSet::new();
-        neighbours.chain(kin).chain(fingers).chain(self.long.iter().copied()).filter(|id| seen.insert(*id)).collect()
+        let anchors = self.anchors.iter().copied().take(ANCHOR_LINKS);
+        neighbours.chain(kin).chain(anchors).chain(fingers).chain(self.long.iter().copied()).filter(|id| seen.insert(*id)).collect()
     }
 
     /// Also of peers that are not known (yet): were a new neighbour turned away because all links are taken, the ring could not
@@ -188,6 +193,9 @@ impl Shape {
         let is_before = self.before.get(ESSENTIAL - 1).is_none_or(|last| after(peer) >= after(*last));
         if is_next || is_before || self.is_next_of_kin(me, peer, is_known) {
             return Rank::Essential;
+        }
+        if self.anchors.iter().take(ANCHOR_LINKS).any(|anchor| *anchor == peer) {
+            return Rank::Useful(ANCHOR);
         }
         let cell = Geometry::Ring.cell(me, peer).unwrap_or_default();
         if self.fingers.get(&cell).is_none_or(|finger| *finger == peer) {
@@ -220,6 +228,7 @@ impl Shape {
         let cell = Geometry::Ring.cell(me, peer);
         let beside = linked.iter().filter(|other| **other != peer && Geometry::Ring.cell(me, **other) == cell).count();
         match self.rank(me, peer, true) {
+            Rank::Useful(ANCHOR) => false,
             Rank::Useful(LONG_LINK) => beside > 1,
             Rank::Useful(_) => beside > 0,
             Rank::Essential | Rank::Spare(_) => false,
@@ -338,6 +347,11 @@ const KIN: usize = 4; // guess: of four in a row one lives
 
 const LONG_LINKS: u8 = 8; // guess: what 16 links leave beside neighbours and fingers
 
+/// Links to anchors.
+pub(super) const ANCHOR_LINKS: usize = 2; // guess: one, and one in reserve
+
+/// Above those of all cells: without it everything next behind a hostile run is out of reach.
+const ANCHOR: u16 = 512;
 const FINGER: u16 = 1;
 const LONG_LINK: u16 = 0;
 const THEIR_FINGER: u8 = 1;

@@ -112,9 +112,9 @@ impl Schedule {
         }
     }
 
-    /// The cells to be looked up now, and whether each has been before; the next time is set, up to twice `pause` from now, and twice as long for each time that
-    /// nobody there had died, up to [`MOST_DOUBLINGS`]. Where nobody is known, which is rarely so because nobody is there, it is
-    /// sooner.
+    /// The cells to be looked up now, and whether each has been before; the next time is set, up to twice `pause` from now, and twice
+    /// as long for each time that nobody there had died, up to [`MOST_DOUBLINGS`]. Where nobody is known, which is rarely so because
+    /// nobody is there, it is sooner.
     pub(super) fn cells_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, pause: Duration, filled: &[u32]) -> Vec<(u32, bool)> {
         let mut due = Vec::new();
         for (number, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.next <= now) {
@@ -146,7 +146,8 @@ fn jittered(rng: &mut ChaCha8Rng, pause: Duration, part: u32) -> Duration {
 const SETTLE: Duration = Duration::from_millis(250); // guess: a lookup's time on the internet
 /// Changes come in swarms: those within this time are followed by one look.
 const CHANGING: Duration = Duration::from_secs(1); // guess
-/// From the look after a change to the next; four times as long each time, since what changes is mostly told of.
+/// From the look after a change to the next; four times as long each time, since what changes is mostly told of, and four times as
+/// long from the beginning where members come and go.
 const AFTER_CHANGE: Duration = Duration::from_secs(5); // guess
 /// A cell where nobody was found is looked up again after this, twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_millis(500); // guess
