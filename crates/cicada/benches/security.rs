@@ -11,6 +11,7 @@ use std::{
 };
 use tokio::task::JoinSet;
 
+#[allow(dead_code, reason = "the others use the rest")]
 #[path = "measure/report.rs"]
 mod report;
 

@@ -1,6 +1,8 @@
 //! The secrets of a running peer.
 
-use cicada_wire::{Credential, Identity, SealingSecret};
+use crate::{error::BindError, random};
+use cicada_proto::Me;
+use cicada_wire::{Credential, Identity, SealingSecret, SignedRecord};
 
 /// What a peer signs with, and what others seal to.
 #[derive(Clone, Debug)]
@@ -11,8 +13,19 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// Those of a start of this identity.
+    pub(crate) fn of(identity: Identity) -> Result<Self, BindError> {
+        Ok(Self { identity, sealing: SealingSecret::from_seed(&random::bytes()?) })
+    }
+
+    /// This start of the peer with this record.
+    pub(crate) fn me(&self, record: SignedRecord) -> Result<Me, BindError> {
+        let boot = u64::from_be_bytes(random::bytes()?);
+        Ok(Me { record, boot, credential: Some(self.credential(boot)) })
+    }
+
     /// What others need to seal to this start.
-    pub(crate) fn credential(&self, boot: u64) -> Credential {
+    fn credential(&self, boot: u64) -> Credential {
         let (key, seal) = (self.identity.public(), self.sealing.public());
         let signature = Credential::hash(key, seal, boot).sign(&self.identity);
         Credential { key, seal, boot, signature }

@@ -18,10 +18,8 @@ use crate::{
     target::HostPort,
     trusted::TrustedKeys,
 };
-use cicada_proto::{Config, Me, Node, Route, lists::AccessList};
-use cicada_wire::{
-    Address, Capabilities, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SealingSecret, SignedRecord, SwarmKeys, UnixTime,
-};
+use cicada_proto::{Config, Node, Route, lists::AccessList};
+use cicada_wire::{Address, Capabilities, Hash, IdKind, Identity, MAX_HEADER_BYTES, Record, Role, SignedRecord, SwarmKeys, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::{
@@ -67,9 +65,8 @@ pub(crate) async fn start(mut settings: Settings, place: &HostPort) -> Result<Ar
     let identity = identity(settings.identity.take(), state.as_ref())?;
     let memory = state.map(|state| memory(state, &settings)).transpose()?;
     let record = record(&settings, &identity, addresses)?;
-    let keys = Keys { identity, sealing: SealingSecret::from_seed(&random::bytes()?) };
-    let boot = u64::from_be_bytes(random::bytes()?);
-    let me = Me { record, boot, credential: Some(keys.credential(boot)) };
+    let keys = Keys::of(identity)?;
+    let me = keys.me(record)?;
     if let Some(keys) = settings.trusted.take() {
         settings.config.trusted = keys.keyring(me.id(), &memory.as_ref().map(Memory::members).unwrap_or_default()).await?;
     }

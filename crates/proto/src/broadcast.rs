@@ -188,10 +188,10 @@ impl Broadcaster {
         overlay: &Overlay,
         deliveries: &mut Deliveries,
         link: LinkId,
-        task: Task,
+        attested: Attested,
         payload: Body,
-        level: KeyLevel,
     ) {
+        let Attested { task, level } = attested;
         let Some(from) = cx.links.link(link).map(Link::peer) else { return };
         let (ticket, key) = (task.ticket, MessageKey::of(&task.header.fixed));
         let result = check_task(cx, overlay.geometry(), link, &task, payload.len()).and_then(|reach| {
@@ -447,6 +447,13 @@ impl Broadcaster {
             self.hand_out(cx, overlay, key, Part::Entry(entry));
         }
     }
+}
+
+/// A task of which it is known whose message it is.
+pub(crate) struct Attested {
+    pub(crate) task: Task,
+    /// How well.
+    pub(crate) level: KeyLevel,
 }
 
 /// A task that brings a body.

@@ -24,6 +24,8 @@ pub(crate) struct Liveness {
     watched: BTreeMap<Hash, Watch>,
     /// No rest ends earlier: found anew by each wake, so that nobody need look at all of them after every input.
     next: Option<Instant>,
+    /// When a link fell silent last.
+    silent: Option<Instant>,
     /// When links fell silent lately, the last one last; at most [`MANY`].
     silences: VecDeque<Instant>,
     /// Until then the others have been told.
@@ -123,13 +125,14 @@ impl Liveness {
         self.watched.remove(&peer);
     }
 
-    /// One link more is silent. Whether others are is looked at a few, and if so at all. When many are, something has happened that others will
+    /// One link more is silent. Whether others are is looked at all after a calm; where members come and go, at a few, and if so at all. When many are, something has happened that others will
     /// want to look into as well, who may not have noticed: they check their links seldom while all is quiet.
     fn fell_silent(&mut self, cx: &mut Context<'_>) {
         self.silences.retain(|since| cx.now.since(*since) < AT_ONCE);
         self.silences.push_back(cx.now);
-        let hurried = if self.silences.len() >= SEVERAL { usize::MAX } else { SOME };
-        self.hurry(cx, hurried);
+        let calm = self.silent.is_none_or(|silent| cx.now.since(silent) > CALM);
+        self.silent = Some(cx.now);
+        self.hurry(cx, if calm || self.silences.len() >= SEVERAL { usize::MAX } else { SOME });
         if self.silences.len() < MANY {
             return;
         }
@@ -250,6 +253,9 @@ const MOST_LOSSY: u32 = 4; // guess: twice as long as usual, and a bit
 /// How many others are checked when one link is silent.
 const SOME: usize = 4; // guess: a quarter of all dead is found out by nearly everybody
 
+/// After so long without a silent link one is news.
+const CALM: Duration = Duration::from_secs(60); // guess: with 48 links and sessions of ten minutes one falls silent every 18 s
+
 /// So many silent links within [`AT_ONCE`] are seldom a coincidence: where members come and go one falls silent now and then.
 const SEVERAL: usize = 2; // measured: with sessions of ten minutes in a thousand members, half of all checks were made for one death
 
@@ -263,5 +269,5 @@ const ALARMED: Duration = Duration::from_secs(5); // guess: a round of checks is
 
 /// How often the pause between two checks doubles while all is quiet.
 const ESSENTIAL_DOUBLINGS: u32 = 1;
-const USEFUL_DOUBLINGS: u32 = 3;
+const USEFUL_DOUBLINGS: u32 = 2;
 const SPARE_DOUBLINGS: u32 = 4;

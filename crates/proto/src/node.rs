@@ -315,7 +315,7 @@ impl Machines {
         }
         let stale = |member: &Proven| ends_within(member.record().record().expires, lifetime_ms / 4);
         for member in self.overlay.members().into_iter().filter(stale).take(REFRESHED_AT_ONCE) {
-            self.prover.refresh(cx, member.record().clone());
+            self.prover.refresh(cx, member.record());
         }
     }
 

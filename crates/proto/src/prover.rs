@@ -43,7 +43,7 @@ struct Open {
 
 impl Prover {
     /// Proves a candidate, unless that is under way. Ends with `Proven` or `Unproven`.
-    pub(crate) fn prove(&mut self, cx: &mut Context<'_>, record: SignedRecord) {
+    pub(crate) fn prove(&mut self, cx: &mut Context<'_>, record: &SignedRecord) {
         let peer = record.id();
         if let Some(proven) = cx.links.to_peer(peer).and_then(|link| link.proven.clone()) {
             return cx.step(Step::Proven(proven));
@@ -52,7 +52,7 @@ impl Prover {
     }
 
     /// Proves a peer although it is proven, for the sake of its newest record.
-    pub(crate) fn refresh(&mut self, cx: &mut Context<'_>, record: SignedRecord) {
+    pub(crate) fn refresh(&mut self, cx: &mut Context<'_>, record: &SignedRecord) {
         let peer = record.id();
         if self.is_under_way(peer) {
             return;
@@ -60,7 +60,7 @@ impl Prover {
         if record.record().role != Role::Member {
             return cx.step(Step::Unproven(peer, Refusal::InvalidRecord));
         }
-        let Some(address) = cx.address(&record) else {
+        let Some(address) = cx.address(record) else {
             return cx.step(Step::Unproven(peer, Refusal::ForbiddenAddress));
         };
         if peer == cx.me.id() || !record.is_current(cx.clock) {

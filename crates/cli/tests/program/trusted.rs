@@ -83,7 +83,7 @@ fn a_known_peer_with_another_key_is_not_joined_and_the_message_says_what_to_do()
     let [first, second] = free_ports();
     let address = format!("127.0.0.1:{first}");
     let member = peer(&folder, first, "");
-    folder.write("known", &format!("# the machine in the cellar\n{address} {}\n", "7".repeat(64)));
+    folder.write("known", format!("# the machine in the cellar\n{address} {}\n", "7".repeat(64)));
     let join = format!("--interface 127.0.0.1 -p {second} --no-port-mapping --join {address} --timeout 3 --known-peers known");
     Cicada::new(&join).folder(&folder).finish().failed(1, "change it in the known-peers file too");
     folder.write("known", "127.0.0.1 and no key\n");

@@ -85,8 +85,12 @@ impl Machines {
     }
 
     fn say_goodbye(&mut self, cx: &mut Context<'_>) {
-        let links: Vec<(LinkId, Option<Hash>)> =
-            cx.links.iter().filter(|link| link.is_open()).map(|link| (link.id, link.proven.as_ref().map(|member| member.id()))).collect();
+        let links: Vec<(LinkId, Option<Hash>)> = cx
+            .links
+            .iter()
+            .filter(|link| link.is_open())
+            .map(|link| (link.id, link.proven.as_ref().map(crate::peer::Proven::id)))
+            .collect();
         for (link, member) in links {
             if let Some(member) = member {
                 cx.out.frame(link, self.overlay.goodbye(member));

@@ -3,6 +3,7 @@
 use super::{Machines, limits::refuse_frame};
 use crate::{
     body::Body,
+    broadcast::Attested,
     config::Families,
     context::Context,
     links::LinkId,
@@ -21,7 +22,10 @@ impl Machines {
     pub(super) fn on_task(&mut self, cx: &mut Context<'_>, link: LinkId, task: Task, body: Body) {
         let Some(informer) = cx.links.link(link).map(|link| link.remote) else { return };
         match self.notary.judge(cx, &self.overlay, &task.header.fixed, informer) {
-            Judgement::Good(level) => self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, link, task, body, level),
+            Judgement::Good(level) => {
+                let attested = Attested { task, level };
+                self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, link, attested, body);
+            }
             Judgement::Wait(lack) => {
                 let verdict = TaskVerdict { ticket: task.ticket, refusal: None };
                 let (extend, fixed, head) = (task.extend, task.header.fixed.clone(), Frame::Task(task.clone(), Bytes::new()));

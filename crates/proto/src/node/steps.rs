@@ -24,7 +24,7 @@ impl Machines {
 
     fn pass(&mut self, cx: &mut Context<'_>, step: Step) {
         match step {
-            Step::Prove(record) => self.prove(cx, record),
+            Step::Prove(record) => self.prove(cx, &record),
             Step::Introduced { who, purpose } => {
                 let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
                 self.sessions.introduce(cx, &mut mind, who, purpose);

@@ -192,8 +192,10 @@ impl Tree {
         cx.step(Step::TablesChanged);
         let nearest: Vec<Hash> = self.buckets.nearest(self.id(), cx.config.upkeep.successors).into_iter().map(Proven::id).collect();
         if nearest != self.nearest {
-            if nearest.iter().take(NEAR).ne(self.nearest.iter().take(NEAR)) {
-                self.schedule.changed(cx.now, cx.now < self.restless);
+            // Where members come and go it takes a change next to us.
+            let restless = cx.now < self.restless;
+            if !restless || nearest.iter().take(NEAR).ne(self.nearest.iter().take(NEAR)) {
+                self.schedule.changed(cx.now, restless);
             }
             self.nearest.clone_from(&nearest);
             cx.out.event(Event::NeighboursChanged { predecessor: None, nearest });

@@ -32,14 +32,15 @@ impl Unopened {
         self.parcels.is_empty()
     }
 
-    fn hold(&mut self, session: SessionId, parcel: Parcel) -> Result<(), Parcel> {
+    /// Gives the message back if too many wait.
+    fn hold(&mut self, session: SessionId, parcel: Parcel) -> Option<Parcel> {
         let length = parcel.payload.len();
         if self.parcels.len() >= MAX_UNOPENED || self.bytes.saturating_add(length) > MAX_UNOPENED_BYTES {
-            return Err(parcel);
+            return Some(parcel);
         }
         self.bytes += length;
         self.parcels.push((session, parcel));
-        Ok(())
+        None
     }
 
     fn take(&mut self, session: SessionId) -> Vec<Parcel> {
@@ -62,10 +63,7 @@ impl Router {
         deliveries: &mut Deliveries,
         parcel: Parcel,
     ) -> (Option<Hash>, bool) {
-        let Parcel { from, header, payload } = match self.wait_for_session(cx, map.sessions, parcel) {
-            Ok(()) => return (None, true),
-            Err(parcel) => parcel,
-        };
+        let Some(Parcel { from, header, payload }) = self.wait_for_session(cx, map.sessions, parcel) else { return (None, true) };
         let refusal = self.accept(cx, map, deliveries, &header, payload).err();
         let informer = cx.links.to_peer(from).map(|link| link.remote);
         if let (Some(Refusal::KeyWanted), Authentication::Asks(credential), Some(informer)) =
@@ -78,18 +76,20 @@ impl Router {
         (self.answer(cx, map, from, &header, refusal), refusal.is_none())
     }
 
-    /// Holds a message that opens a session, unless that stands already, or never can.
-    fn wait_for_session(&mut self, cx: &mut Context<'_>, sessions: &Sessions, parcel: Parcel) -> Result<(), Parcel> {
+    /// Holds a message that opens a session; gives it back if that stands already, or never can.
+    fn wait_for_session(&mut self, cx: &mut Context<'_>, sessions: &Sessions, parcel: Parcel) -> Option<Parcel> {
         let fixed = &parcel.header.fixed;
-        let Authentication::Sealed { session, opening: Some(opening) } = &fixed.authentication else { return Err(parcel) };
+        let Authentication::Sealed { session, opening: Some(opening) } = &fixed.authentication else { return Some(parcel) };
         let own = cx.me.credential.as_ref().is_some_and(|own| own.seal == opening.to);
         let informer = cx.links.to_peer(parcel.from).map(|link| link.remote);
-        let (true, Some(informer)) = (own && sessions.get(cx.now, *session).is_none(), informer) else { return Err(parcel) };
+        let (true, Some(informer)) = (own && sessions.get(cx.now, *session).is_none(), informer) else { return Some(parcel) };
         let (session, share) = (*session, opening.share);
         let who = Acquaintance { origin: fixed.origin, credential: opening.credential.clone(), informer };
-        self.unopened.hold(session, parcel)?;
-        cx.step(Step::Introduced { who, purpose: Purpose::Theirs(session, share) });
-        Ok(())
+        let refused = self.unopened.hold(session, parcel);
+        if refused.is_none() {
+            cx.step(Step::Introduced { who, purpose: Purpose::Theirs(session, share) });
+        }
+        refused
     }
 
     /// A session that somebody else has opened stands, or does not.

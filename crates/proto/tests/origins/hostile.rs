@@ -63,8 +63,8 @@ impl Relay {
         (Self::made(said, signature), payload)
     }
 
-    fn substitute(&mut self, mut said: Statement, signature: Option<Signature>, payload: Vec<u8>) -> (Immutable, Vec<u8>) {
-        let payload: Vec<u8> = payload.iter().map(|_| self.rng.random()).collect();
+    fn substitute(&mut self, mut said: Statement, signature: Option<Signature>, mut payload: Vec<u8>) -> (Immutable, Vec<u8>) {
+        payload.fill_with(|| self.rng.random());
         said.digest = PayloadDigest::of(&payload);
         (Self::made(said, signature), payload)
     }

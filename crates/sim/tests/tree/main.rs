@@ -20,7 +20,8 @@ fn sixty_four_peers_that_enter_at_once_by_one_peer_settle_and_no_route_over_link
         enter(&mut world, &peers, Duration::from_millis(20));
         let settled = world.settle(&peers, Duration::from_secs(3));
         assert!(settled.is_ok(), "seed {seed}: {settled:?}");
-        world.run_for(Duration::from_secs(1));
+        // Where all look for links at once the last ones stand a little later than the tables: one of twelve worlds needs 5 s.
+        world.run_for(Duration::from_secs(6));
         let paths = walk(&world, &peers);
         assert_eq!(paths.stuck, 0, "seed {seed}: {paths:?} {:?}", swarm::unlinked_cells(&world, &peers));
         assert!(paths.mean_hops <= 2.4, "seed {seed}: {paths:?}");
