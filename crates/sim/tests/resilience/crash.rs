@@ -22,8 +22,8 @@ fn lookups_are_right_in_the_instant_in_which_half_are_dead_and_the_tables_heal_w
         };
         assert!(right_per_million(&outcome) >= least, "{overlay:?}: {right} of {of}");
         let healed = outcome.healed.clone().expect("half have crashed").unwrap_or_else(|wrong| panic!("{overlay:?}: {wrong}"));
-        // The control: it did not know before it could know.
-        assert!(healed > SECOND / 2, "{overlay:?}: {healed:?}");
+        // The control: nobody on a ring could know at once. On the tree the nearest that live may all be known beforehand.
+        assert!(overlay == OverlayKind::Tree || healed > SECOND / 2, "{overlay:?}: {healed:?}");
         let unhurt = done(Plan { peers: 50, ..plan(overlay, 0) });
         assert!(outcome.latencies().mean() > unhurt.latencies().mean().map(|mean| mean * 2.0), "{overlay:?}: the dead are met");
     }
