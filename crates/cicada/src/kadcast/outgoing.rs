@@ -152,6 +152,9 @@ impl Lane {
         // Large symbols are fewer to a call: the system takes one buffer of at most 65 507 bytes.
         let amount = most.min(CALL_BYTES / stride).max(1);
         let end = (self.gone + amount).min(run.symbols.len());
+        // What is sent in one call may be lost in one: copies of a symbol leave in calls of their own.
+        let first = run.symbols[self.gone].id;
+        let end = (self.gone + 1..end).find(|at| run.symbols[*at].id == first).unwrap_or(end);
         run.write(self.gone..end, buffer);
         self.bytes = self.bytes.saturating_sub(buffer.len());
         self.gone = end;

@@ -190,13 +190,14 @@ impl Runs {
     }
 }
 
-/// A message of one symbol is one small datagram, sent twice to each delegate: at 12 % loss one in seventy gets neither. Where a bucket
-/// has fewer delegates than wanted, each gets one more, since nobody else makes up for it.
+/// A message of one symbol is one small datagram, sent three times to each delegate: at 12 % loss one in six hundred gets none, and nobody who
+/// has got nothing can ask for more. Where a bucket has fewer delegates than wanted, each gets one more, since nobody else makes up for it.
+/// With two copies in one call, which may be lost in one, 96 of 100 peers were reached at 12 % loss; the crate sends six.
 fn copies_of_one(wanted: usize, delegates: usize) -> usize {
     (COPIES_OF_ONE * wanted / delegates.max(1)).clamp(COPIES_OF_ONE, COPIES_OF_ONE + 1)
 }
 
-const COPIES_OF_ONE: usize = 2;
+const COPIES_OF_ONE: usize = 3;
 
 /// Groups that a message's source symbols make.
 const GROUPS: usize = 12; // guess

@@ -147,3 +147,19 @@ fn receivers_that_nothing_waits_for_are_forgotten() {
     }
     assert!(outgoing.lanes.len() <= LANES, "{}", outgoing.lanes.len());
 }
+
+#[test]
+fn copies_of_a_symbol_leave_in_calls_of_their_own_and_different_symbols_in_one() {
+    let (mut outgoing, now) = start();
+    let Transmit::Run(one) = run(address(2), 1) else { panic!("a run") };
+    outgoing.push(now, Transmit::Run(Run { symbols: [one.symbols.clone(), one.symbols.clone(), one.symbols.clone()].concat(), ..one }));
+    outgoing.push(now, run(address(3), 3));
+    let (mut sent, mut at) = (Vec::new(), now);
+    while sent.iter().map(|(_, datagrams)| datagrams).sum::<usize>() < 6 {
+        let (more, next) = all_now(&mut outgoing, at);
+        sent.extend(more);
+        at = if let Next::Later(due) = next { due } else { at };
+    }
+    let calls = |to| sent.iter().filter(|(receiver, _)| *receiver == to).map(|(_, datagrams)| *datagrams).collect::<Vec<_>>();
+    assert_eq!((calls(address(2)), calls(address(3))), (vec![1, 1, 1], vec![3]));
+}
