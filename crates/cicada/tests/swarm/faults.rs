@@ -83,7 +83,6 @@ async fn two_become_one(overlay: OverlayKind) {
     let (mut first, second) = (Swarm::of(overlay, 16).await, Swarm::of(overlay, 16).await);
     first.peers[3].connect(&second.peers[9]).await.expect("it listens");
     first.peers.extend(second.peers);
-    first.copies.extend(second.copies);
     let met = Instant::now();
     first.settle().await;
     println!("{overlay}: two swarms are one after {:?}", met.elapsed());
@@ -107,7 +106,6 @@ async fn the_first_peer_may_leave_and_others_join_by_whoever_is_there() {
     for overlay in [OverlayKind::Ring, OverlayKind::Tree] {
         let mut swarm = Swarm::of(overlay, 12).await;
         let first = swarm.peers.remove(0);
-        swarm.copies.remove(0);
         first.close().await;
         swarm.settle().await;
         let late = peer(overlay).await;
@@ -135,7 +133,7 @@ const SIX: &str = "::1";
 
 /// Four peers of both families, three of each alone; who has one joins by a peer that announces the other.
 async fn of_mixed_families(overlay: OverlayKind) -> Swarm {
-    let mut swarm = Swarm { peers: Vec::new(), geometry: geometry(overlay), copies: Vec::new() };
+    let mut swarm = Swarm { peers: Vec::new(), geometry: geometry(overlay) };
     for announced in [FOUR, SIX, FOUR, SIX] {
         swarm.peers.push(of_both_families(overlay, announced).await);
     }

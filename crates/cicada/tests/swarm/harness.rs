@@ -1,15 +1,8 @@
 //! A swarm, and an oracle that knows all of its ids.
 
-use cicada::{BroadcastOptions, Builder, Hash, Hooks, Limits, Message, OverlayKind, RemoteNode, Route, SwarmPeer};
+use cicada::{BroadcastOptions, Builder, Hash, Limits, Message, OverlayKind, RemoteNode, Route, SwarmPeer};
 use cicada_proto::Geometry;
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
@@ -27,37 +20,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Swarm {
     pub(crate) peers: Vec<SwarmPeer>,
     pub(crate) geometry: Geometry,
-    /// Payload copies that each peer sent.
-    pub(crate) copies: Vec<Copies>,
 }
-
-/// Counts frames that carry a payload of 1 KiB or more.
-#[derive(Clone, Default)]
-pub(crate) struct Copies(Arc<AtomicUsize>);
-
-impl Copies {
-    pub(crate) fn take(&self) -> usize {
-        self.0.swap(0, Ordering::Relaxed)
-    }
-}
-
-impl Hooks for Copies {
-    fn send(&self, _: &RemoteNode, frame: &[u8]) {
-        // Frames with records alone may be as long, but end in a signature; payloads of these tests end in this mark.
-        if frame.ends_with(MARK) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The end of every payload whose copies are counted.
-pub(crate) const MARK: &[u8] = b"end of the payload";
 
 /// 1 KiB that begins with `text`.
 pub(crate) fn payload(text: &str) -> Vec<u8> {
     let mut payload = text.as_bytes().to_vec();
-    payload.resize(1024 - MARK.len(), b' ');
-    payload.extend_from_slice(MARK);
+    payload.resize(1024, b' ');
     payload
 }
 
@@ -83,22 +51,29 @@ impl Swarm {
 
     /// The same; each peer is built as `build` says.
     pub(crate) async fn made(overlay: OverlayKind, size: usize, build: impl Fn(usize, Builder) -> Builder) -> Self {
-        let mut swarm = Self { peers: Vec::new(), geometry: geometry(overlay), copies: Vec::new() };
+        let mut swarm = Self { peers: Vec::new(), geometry: geometry(overlay) };
         let started = Instant::now();
         for index in 0..size {
-            let copies = Copies::default();
-            let peer = build(index, builder(overlay).hooks(copies.clone())).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
+            let peer = build(index, builder(overlay)).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
             if index > 0 {
                 // Any member will do.
                 peer.connect(&swarm.peers[index * 7 % index]).await.expect("a member");
             }
             swarm.peers.push(peer);
-            swarm.copies.push(copies);
         }
         let joined = Instant::now();
         swarm.settle().await;
         println!("{overlay}: {size} joined in {:?}, settled {:?} after the last", joined - started, joined.elapsed());
         swarm
+    }
+
+    /// How many copies of broadcasts each peer has sent so far.
+    pub(crate) async fn copies(&self) -> Vec<u64> {
+        let mut copies = Vec::new();
+        for peer in &self.peers {
+            copies.push(peer.metrics().await.expect("open").broadcasts.copies_sent);
+        }
+        copies
     }
 
     /// Waits until every peer answers as the oracle does and keeps doing so.
