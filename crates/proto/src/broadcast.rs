@@ -181,6 +181,11 @@ impl Broadcaster {
 
     // --- Inputs
 
+    /// Whether the message of this task was here before.
+    pub(crate) fn knows(&self, cx: &Context<'_>, task: &Task) -> bool {
+        self.covered.contains(cx.now, &MessageKey::of(&task.header.fixed))
+    }
+
     /// A task arrived on a link.
     pub(crate) fn on_task(
         &mut self,

@@ -11,15 +11,18 @@ use crate::{
     seen::Window,
     time::Instant,
 };
-use cicada_wire::{Frame, Hash, Kind, Refusal, SignedRecord};
+use cicada_wire::{Frame, Hash, Kind, Refusal, SignedRecord, Task};
 use std::{net::IpAddr, time::Duration};
 
 /// All budgets of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Budgets {
-    peers: Share,
-    origins: Share,
-    broadcasts: Share,
+    peers: Share<Hash>,
+    /// By who hands over and who is named as the origin: relays cannot know whether it is, so that what is said in another's name on one
+    /// link costs nothing on others.
+    origins: Share<(Hash, Hash)>,
+    /// By origins that are known to be those.
+    broadcasts: Share<Hash>,
     offers_of_peers: Buckets<Hash>,
     pulls_of_peers: Buckets<Hash>,
     questions_of_peers: Buckets<Hash>,
@@ -38,14 +41,24 @@ pub(crate) struct Budgets {
 }
 
 /// Messages and their bytes, taken together or not at all.
-#[derive(Debug, Default)]
-struct Share {
-    messages: Buckets<Hash>,
-    bytes: Buckets<Hash>,
+#[derive(Debug)]
+struct Share<K> {
+    messages: Buckets<K>,
+    bytes: Buckets<K>,
 }
 
-impl Share {
-    fn take(&mut self, now: Instant, key: Hash, (messages, bytes): (Rate, Rate), (count, length): (u64, u64)) -> bool {
+impl<K> Default for Share<K> {
+    fn default() -> Self {
+        Self { messages: Buckets::default(), bytes: Buckets::default() }
+    }
+}
+
+impl<K: Ord + Copy> Share<K> {
+    fn holds(&mut self, now: Instant, key: K, (messages, bytes): (Rate, Rate), (count, length): (u64, u64)) -> bool {
+        self.bytes.holds(now, key, bytes, length) && self.messages.holds(now, key, messages, count)
+    }
+
+    fn take(&mut self, now: Instant, key: K, (messages, bytes): (Rate, Rate), (count, length): (u64, u64)) -> bool {
         // Looked at first, so that what is refused for its length costs no message.
         self.bytes.holds(now, key, bytes, length)
             && self.messages.take(now, key, messages, count)
@@ -66,11 +79,12 @@ impl Budgets {
                 let is_receipt = header.fixed.kind == Kind::Receipt;
                 // Each receipt is the answer to a message that was paid for.
                 self.peers.take(now, from, per_peer(limits), cost)
-                    && (is_receipt || self.origins.take(now, header.fixed.origin.id(), per_origin(limits), cost))
+                    && (is_receipt || self.origins.take(now, (from, header.fixed.origin.id()), per_origin(limits), cost))
             }
             Frame::Task(task, _) => {
                 self.peers.take(now, from, per_peer(limits), cost)
-                    && (task.extend || self.broadcasts.take(now, task.header.fixed.origin.id(), per_broadcaster(limits), cost))
+                    // Looked at only: it costs its origin something once it is known to be that one's.
+                    && (task.extend || self.broadcasts.holds(now, task.header.fixed.origin.id(), per_broadcaster(limits), cost))
             }
             Frame::Digest(digest) => self.offers_of_peers.take(now, from, limits.offers_per_peer, digest.ids.len().max(1) as u64),
             Frame::Pull(_) => self.pulls_of_peers.take(now, from, limits.pulls_per_peer, 1),
@@ -86,6 +100,12 @@ impl Budgets {
             | Frame::TaskVerdict(_) => true,
         };
         if taken { Ok(()) } else { Err(Refusal::OverBudget) }
+    }
+
+    /// Whether a broadcast, known to be its origin's, is within the origin's budget.
+    pub(crate) fn broadcast(&mut self, cx: &Context<'_>, task: &Task, length: usize) -> bool {
+        let cost = (1, length as u64);
+        task.extend || self.broadcasts.take(cx.now, task.header.fixed.origin.id(), per_broadcaster(&cx.config.limits), cost)
     }
 
     /// Whether a broadcast of our own may be made. It costs a quarter more than others' here, so that nobody else need refuse it.

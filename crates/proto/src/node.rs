@@ -334,7 +334,7 @@ impl Machines {
         self.linkage.on_wake(cx, &self.overlay);
         self.sessions.on_wake(cx);
         let released = self.notary.on_wake(cx);
-        self.take_released(cx, released);
+        self.take_known(cx, released);
         self.go_on_leaving(cx);
     }
 

@@ -4,7 +4,7 @@
 //! at the first honest hop. An id that is the hash of a key proves itself. For one that is the hash of an address the peer there is
 //! challenged, once; where it cannot be reached from here, members near the id are asked whom they have met there (`witness`).
 //!
-//! What is bounded: messages that wait, [`MAX_WAITING`] and [`MAX_WAITING_BYTES`]; keys remembered, [`MAX_KEYS`]; proofs under way,
+//! What is bounded: messages that wait, [`MAX_WAITING`] and [`MAX_WAITING_BYTES`], of one link [`MAX_OF_LINK`]; keys remembered, [`MAX_KEYS`]; proofs under way,
 //! by the prover and the budgets for strangers.
 
 mod witness;
@@ -110,21 +110,39 @@ pub(crate) enum Lack {
 
 impl Notary {
     /// Whether `fixed` is its origin's. What is lacking for an answer is set off.
-    /// `informer` is where it comes from.
-    pub(crate) fn judge(&mut self, cx: &mut Context<'_>, overlay: &Overlay, fixed: &Immutable, informer: SocketAddr) -> Judgement {
+    /// `informer` is where it comes from; without `room` it cannot wait, and nothing is done for it.
+    pub(crate) fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        overlay: &Overlay,
+        fixed: &Immutable,
+        informer: SocketAddr,
+        room: bool,
+    ) -> Judgement {
         let (key, signature) = match (fixed.signer(), fixed.signature(), cx.config.security) {
             (Some(key), Some(signature), Security::Full | Security::Plain) => (key, signature),
             (_, _, Security::Full) => return Judgement::Bad(Refusal::Unsigned),
             (_, _, Security::Plain) => return Judgement::Good(KeyLevel::Claimed),
         };
-        if !self.valid.contains(cx.now, &fixed.message()) {
-            if let Err(refusal) = check_time(cx, fixed.made_at) {
-                return Judgement::Bad(refusal);
-            }
-            self.check(cx, fixed, key, signature);
-            return Judgement::Wait(Lack::Signature);
+        let level = match self.level(cx, overlay, &fixed.origin, key) {
+            Ok(level) => level,
+            Err(refusal) => return Judgement::Bad(refusal),
+        };
+        let valid = self.valid.contains(cx.now, &fixed.message());
+        if valid && level >= cx.config.least_level {
+            return Judgement::Good(level);
         }
-        self.settle(cx, overlay, &fixed.origin, key, informer)
+        if !room {
+            return Judgement::Bad(Refusal::OverBudget);
+        }
+        if valid {
+            return self.settle(cx, overlay, &fixed.origin, key, informer);
+        }
+        if let Err(refusal) = check_time(cx, fixed.made_at) {
+            return Judgement::Bad(refusal);
+        }
+        self.check(cx, fixed, key, signature);
+        Judgement::Wait(Lack::Signature)
     }
 
     /// Whether `key` is the origin's, as well as has to be known. What is lacking for an answer is set off.
@@ -211,6 +229,11 @@ impl Notary {
         }
     }
 
+    /// Whether somebody who asks us may have a peer challenged: most of that is for ourselves.
+    pub(crate) fn may_be_asked(&self) -> bool {
+        self.proving.len() < MAX_PROVING / 4
+    }
+
     /// Has the peer at an address challenged, unless that is under way. `false` if too many are.
     pub(crate) fn prove(&mut self, cx: &mut Context<'_>, address: Address, informer: SocketAddr) -> bool {
         let id = address.id();
@@ -227,21 +250,17 @@ impl Notary {
 
     // --- Waiting
 
-    /// Keeps a task until its origin is known.
-    ///
-    /// # Errors
-    /// When too many wait.
-    pub(crate) fn hold(&mut self, cx: &Context<'_>, link: LinkId, task: Task, body: Body) -> Result<(), Refusal> {
-        let length = body.len();
-        if self.waiting.len() >= MAX_WAITING
-            || self.bytes + held_bytes(&body) > MAX_WAITING_BYTES
-            || length > cx.config.limits.in_flight_bytes
-        {
-            return Err(Refusal::OverBudget);
-        }
+    /// Whether one more task of this link may wait.
+    pub(crate) fn has_room(&self, link: LinkId, body: &Body) -> bool {
+        self.waiting.len() < MAX_WAITING
+            && self.bytes + held_bytes(body) <= MAX_WAITING_BYTES
+            && self.waiting.iter().filter(|waiting| waiting.link == link).count() < MAX_OF_LINK
+    }
+
+    /// Keeps a task until its origin is known. There is room for it.
+    pub(crate) fn hold(&mut self, cx: &Context<'_>, link: LinkId, task: Task, body: Body) {
         self.bytes += held_bytes(&body);
         self.waiting.push_back(Waiting { link, task, body, until: cx.now + PATIENCE + cx.slowness });
-        Ok(())
     }
 
     /// Those that waited for something of which this is now known.
@@ -393,6 +412,9 @@ fn held_bytes(body: &Body) -> usize {
 /// Tasks that wait for their origins to be known: a burst of the broadcasts of some peers that just joined.
 const MAX_WAITING: usize = 256; // guess
 const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024; // guess: most of them are short
+
+/// So many of them came by one link: whoever invents origins keeps nobody else's from being found out.
+const MAX_OF_LINK: usize = MAX_WAITING / 8;
 
 /// Keys remembered: 100 bytes each.
 const MAX_KEYS: usize = 4096; // guess

@@ -53,6 +53,11 @@ impl<K: Ord + Copy, V> Window<K, V> {
         self.entries.get(key).filter(|(until, _)| *until > now).map(|(_, value)| value)
     }
 
+    /// All that is remembered, in the order in which it is forgotten.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.order.iter().filter_map(|(_, key)| Some((key, &self.entries.get(key)?.1)))
+    }
+
     pub(crate) fn contains(&self, now: Instant, key: &K) -> bool {
         self.get(now, key).is_some()
     }

@@ -6,8 +6,8 @@
 //! answered. The other end checks the same of the opener before it delivers anything. Receipts are sealed with the session of their
 //! message.
 //!
-//! What is bounded: peers with a session of ours, [`MAX_PEERS`]; sessions, [`MAX_SESSIONS`]; introductions under way, [`MAX_OPEN`].
-//! At the first two bounds the oldest go: whoever uses one of those is told, and opens another.
+//! What is bounded: peers with a session of ours, [`MAX_PEERS`]; sessions, [`MAX_SESSIONS`], with one peer [`MAX_WITH_ONE`]; introductions
+//! under way, [`MAX_OPEN`], of others by one link [`MAX_OF_LINK`]. Of sessions the oldest go: whoever uses one of those is told, and opens another.
 
 use crate::{
     config::KeyLevel,
@@ -118,7 +118,8 @@ impl Sessions {
             return;
         }
         let until = cx.now + PATIENCE + cx.slowness;
-        if self.introductions.len() >= MAX_OPEN {
+        let of_link = || self.introductions.values().filter(|open| open.who.informer == who.informer && open.purpose != Purpose::Ours);
+        if self.introductions.len() >= MAX_OPEN || (purpose != Purpose::Ours && of_link().count() >= MAX_OF_LINK) {
             return fail(cx, &Introduction { who, purpose, stage: Stage::Proving, until }, Refusal::OverBudget);
         }
         self.number += 1;
@@ -224,6 +225,11 @@ impl Sessions {
     }
 
     fn keep(&mut self, cx: &Context<'_>, session: Session, peer: Hash, level: KeyLevel) {
+        // In the order of their ends, which is that of their beginnings.
+        let with_it: Vec<SessionId> = self.known.iter().filter(|(_, known)| known.peer == peer).map(|(id, _)| *id).collect();
+        for oldest in with_it.iter().take((with_it.len() + 1).saturating_sub(MAX_WITH_ONE)) {
+            self.known.remove(oldest);
+        }
         self.known.insert(cx.now, session.id(), Known { session, peer, level }, cx.now + KEPT + SLACK, MAX_SESSIONS);
     }
 
@@ -304,6 +310,12 @@ const SLACK: Duration = Duration::from_secs(3 * 60); // the window of `seen` and
 const MAX_PEERS: usize = 1024; // guess: 400 bytes each
 const MAX_SESSIONS: usize = 4096; // guess: 200 bytes each
 const MAX_OPEN: usize = 256; // guess
+
+/// Both ends' current ones, those that they replace, and some that a peer has opened without knowing of the others.
+const MAX_WITH_ONE: usize = 8; // guess
+
+/// Whoever shows credentials of invented peers keeps nobody else's from being looked into.
+const MAX_OF_LINK: usize = MAX_OPEN / 8;
 
 /// A credential is looked into for so long.
 const PATIENCE: Duration = Duration::from_secs(6); // as the notary, and a moment

@@ -21,23 +21,21 @@ impl Machines {
     /// A share of a broadcast: nothing becomes of it before its origin is known.
     pub(super) fn on_task(&mut self, cx: &mut Context<'_>, link: LinkId, task: Task, body: Body) {
         let Some(informer) = cx.links.link(link).map(|link| link.remote) else { return };
-        match self.notary.judge(cx, &self.overlay, &task.header.fixed, informer) {
-            Judgement::Good(level) => {
+        let room = self.notary.has_room(link, &body);
+        match self.notary.judge(cx, &self.overlay, &task.header.fixed, informer, room) {
+            // What is in its name, and what is repeated, costs an origin nothing.
+            Judgement::Good(level) if self.broadcaster.knows(cx, &task) || self.budgets.broadcast(cx, &task, body.len()) => {
                 let attested = Attested { task, level };
                 self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, link, attested, body);
             }
+            Judgement::Good(_) => self.refuse_message(cx, link, &Frame::Task(task, Bytes::new()), Refusal::OverBudget),
             Judgement::Wait(lack) => {
-                let verdict = TaskVerdict { ticket: task.ticket, refusal: None };
-                let (extend, fixed, head) = (task.extend, task.header.fixed.clone(), Frame::Task(task.clone(), Bytes::new()));
-                match self.notary.hold(cx, link, task, body) {
-                    // It is held: whoever handed it over need not look for somebody else meanwhile.
-                    Ok(()) if lack == Lack::Key && !extend => {
-                        self.broadcaster.set_aside(cx, &fixed);
-                        cx.out.frame(link, Frame::TaskVerdict(verdict));
-                    }
-                    Ok(()) => {}
-                    Err(refusal) => self.refuse_message(cx, link, &head, refusal),
+                // It is held: whoever handed it over need not look for somebody else meanwhile.
+                if lack == Lack::Key && !task.extend {
+                    self.broadcaster.set_aside(cx, &task.header.fixed);
+                    cx.out.frame(link, Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: None }));
                 }
+                self.notary.hold(cx, link, task, body);
             }
             Judgement::Bad(refusal) => self.refuse_message(cx, link, &Frame::Task(task, Bytes::new()), refusal),
         }
@@ -68,6 +66,11 @@ impl Machines {
                 cx.out.transmits.push_back(Transmit::Discard { body });
             }
         }
+    }
+
+    /// The same, and perhaps whose key is which: then openers of sessions may be known, too.
+    pub(super) fn take_known(&mut self, cx: &mut Context<'_>, released: Released) {
+        self.take_released(cx, released);
         let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
         self.sessions.review(cx, &mut mind);
     }
@@ -93,7 +96,7 @@ impl Machines {
     pub(super) fn bear_witness(&mut self, cx: &mut Context<'_>, about: Address, asker: SocketAddr) -> Reply {
         let id = about.id();
         let met = if id == cx.me.id() { Some(cx.me.key()) } else { self.notary.met(cx, &self.overlay, id) };
-        if met.is_none() && !self.notary.prove(cx, about, asker) {
+        if met.is_none() && !(self.notary.may_be_asked() && self.notary.prove(cx, about, asker)) {
             return Reply::Refused(Refusal::OverBudget);
         }
         Reply::Witnessed(met)
@@ -110,6 +113,6 @@ impl Machines {
             }
         };
         let released = self.notary.on_testimony(cx, from, about, testimony);
-        self.take_released(cx, released);
+        self.take_known(cx, released);
     }
 }

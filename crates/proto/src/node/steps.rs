@@ -88,13 +88,13 @@ impl Machines {
         self.attachments.on_link(cx, record, true);
         cx.step(Step::TablesChanged);
         let released = self.notary.on_proven(cx, record);
-        self.take_released(cx, released);
+        self.take_known(cx, released);
     }
 
     fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash, reason: Refusal) {
         self.overlay.on_unproven(cx, peer);
         let released = self.notary.on_unproven(cx, &self.overlay, peer);
-        self.take_released(cx, released);
+        self.take_known(cx, released);
         let Some(link) = cx.links.to_peer(peer).filter(|link| link.is_open() && link.proven.is_none()) else { return };
         let reason = match reason {
             Refusal::NotAdmitted | Refusal::PinnedKey => reason,

@@ -2,7 +2,7 @@
 
 use super::{Map, Router, sending::Verdict};
 use crate::{
-    config::KeyLevel,
+    config::{KeyLevel, Limits},
     context::Context,
     deliver::Deliveries,
     sessions::{Acquaintance, Purpose, Sessions},
@@ -10,7 +10,7 @@ use crate::{
     trusted::{self, Draft},
 };
 use bytes::Bytes;
-use cicada_wire::{Authentication, Hash, Header, MessageId, Refusal, SessionId, Status};
+use cicada_wire::{Authentication, Hash, Header, MessageId, Refusal, Session, SessionId, Status};
 
 /// A message at its target.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Parcel {
     pub(super) payload: Bytes,
 }
 
-/// Messages whose sessions are being accepted; at most [`MAX_UNOPENED`], of [`MAX_UNOPENED_BYTES`].
+/// Messages whose sessions are being accepted; at most [`MAX_UNOPENED`], as long as two of the longest, and half of either by one link.
 #[derive(Debug, Default)]
 pub(super) struct Unopened {
     parcels: Vec<(SessionId, Parcel)>,
@@ -33,9 +33,16 @@ impl Unopened {
     }
 
     /// Gives the message back if too many wait.
-    fn hold(&mut self, session: SessionId, parcel: Parcel) -> Option<Parcel> {
+    fn hold(&mut self, limits: &Limits, session: SessionId, parcel: Parcel) -> Option<Parcel> {
         let length = parcel.payload.len();
-        if self.parcels.len() >= MAX_UNOPENED || self.bytes.saturating_add(length) > MAX_UNOPENED_BYTES {
+        let of_link = || self.parcels.iter().filter(|(_, other)| other.from == parcel.from);
+        let bytes_of_link: usize = of_link().map(|(_, other)| other.payload.len()).sum();
+        let longest = limits.message_bytes + Session::SEAL_BYTES;
+        if self.parcels.len() >= MAX_UNOPENED
+            || self.bytes.saturating_add(length) > 2 * longest
+            || of_link().count() >= MAX_UNOPENED / 2
+            || bytes_of_link.saturating_add(length) > longest
+        {
             return Some(parcel);
         }
         self.bytes += length;
@@ -85,7 +92,7 @@ impl Router {
         let (true, Some(informer)) = (own && sessions.get(cx.now, *session).is_none(), informer) else { return Some(parcel) };
         let (session, share) = (*session, opening.share);
         let who = Acquaintance { origin: fixed.origin, credential: opening.credential.clone(), informer };
-        let refused = self.unopened.hold(session, parcel);
+        let refused = self.unopened.hold(&cx.config.limits, session, parcel);
         if refused.is_none() {
             cx.step(Step::Introduced { who, purpose: Purpose::Theirs(session, share) });
         }
@@ -180,4 +187,3 @@ pub(super) fn read_status(cx: &Context<'_>, sessions: &Sessions, header: &Header
 
 /// Messages that wait for their sessions: a burst of those that open some.
 const MAX_UNOPENED: usize = 256; // guess
-const MAX_UNOPENED_BYTES: usize = 32 * 1024 * 1024; // guess: two of the largest

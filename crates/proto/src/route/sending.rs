@@ -5,6 +5,7 @@ use crate::{
     event::{HopOutcome, PathReport, Receipt, SendError},
     input::{Operation, Route, SendOptions},
     time::Instant,
+    trusted,
 };
 use bytes::Bytes;
 use cicada_wire::{Address, Hash, Immutable, MessageId, Refusal, Status};
@@ -265,15 +266,7 @@ impl Sending {
             }
             Refusal::Busy => self.on_busy(now),
             // Not sealed, so it may be somebody else's word: the target itself is given time to say better.
-            Refusal::OtherPairKey
-            | Refusal::NoPairKey
-            | Refusal::InTheClear
-            | Refusal::Unsigned
-            | Refusal::UnknownKey
-            | Refusal::OtherKey
-            | Refusal::PinnedKey
-            | Refusal::BadSignature
-            | Refusal::NoSession => {
+            _ if trusted::is_about_keys(refusal) => {
                 let times = if let Trouble::Keys(times, _) = self.trouble { times } else { 0 };
                 let Some(pause) = ASK_AGAIN[1..].get(times as usize) else {
                     return Verdict::End(Err(SendError::Refused { target: self.target, reason: refusal }));
