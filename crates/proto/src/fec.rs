@@ -10,5 +10,5 @@ mod task;
 
 pub(crate) use assembly::{Assembly, Brought, Readiness, Selection};
 pub use codec::coding_of;
-pub(crate) use codec::{LEAST_SYMBOL_BYTES, source_symbols};
+pub(crate) use codec::{LEAST_SYMBOL_BYTES, source_symbol, source_symbols};
 pub use task::{Decoded, Encoded, Outcome, Task};

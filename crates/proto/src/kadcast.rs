@@ -7,6 +7,7 @@
 //! Read first: [`Settings`], [`Input`] and [`Outbox`], then `machine`, `discovery` (who is there), `objects` (messages), `spread` (to whom).
 
 mod api;
+mod arriving;
 mod context;
 mod discovery;
 mod gate;

@@ -23,6 +23,10 @@ pub(crate) struct Assembly {
     /// Which try comes next.
     step: usize,
     tries: u32,
+    /// The last try has failed: the next one waits for so many symbols.
+    retry_at: Option<usize>,
+    /// Every try that there was has failed.
+    failed: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -99,7 +103,19 @@ impl Assembly {
     pub(crate) fn new(layout: Layout) -> Self {
         let counts = vec![Count::default(); layout.blocks().into()];
         let known = Known { counts: counts.clone(), is_not_all: false, tried: 0, tries: 0, trying: false, failed: false };
-        Self { layout, symbols: BTreeMap::new(), counts, known, senders: Vec::new(), arrived: 0, bytes: 0, step: 0, tries: 0 }
+        Self {
+            layout,
+            symbols: BTreeMap::new(),
+            counts,
+            known,
+            senders: Vec::new(),
+            arrived: 0,
+            bytes: 0,
+            step: 0,
+            tries: 0,
+            retry_at: None,
+            failed: false,
+        }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -109,16 +125,6 @@ impl Assembly {
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    /// How many different symbols are there.
-    pub(crate) fn len(&self) -> usize {
-        self.symbols.len()
-    }
-
-    /// How many contents of symbols are there.
-    pub(crate) fn arrived(&self) -> usize {
-        self.arrived
     }
 
     /// Takes a symbol in that was checked against the layout. `known`: a known peer brought it, to which it is new if only strangers
@@ -204,6 +210,18 @@ impl Assembly {
 
     /// The next symbols to try, if there are any to try, for at most so many tries in all.
     pub(crate) fn next_selection(&mut self, most_tries: u32) -> Option<Selection> {
+        self.retry_at = None;
+        let selection = self.select(most_tries);
+        if selection.is_none() {
+            // Every try there is has failed: when some more symbols have come, they may not.
+            self.failed = true;
+            self.retry_at = Some(self.arrived + self.arrived / 8 + 1);
+            self.step = 0;
+        }
+        selection
+    }
+
+    fn select(&mut self, most_tries: u32) -> Option<Selection> {
         self.known.failed |= self.known.trying;
         if std::mem::take(&mut self.known.trying)
             && let Some(selection) = self.all_but(Contested::LeftOut, |held| held.known, None)
@@ -228,8 +246,18 @@ impl Assembly {
         None
     }
 
+    /// Whether there is anything to try that was not tried yet.
+    pub(crate) fn may_try(&self, most_tries: u32) -> bool {
+        self.retry_at.is_none_or(|needed| self.arrived >= needed) || self.may_try_known(most_tries)
+    }
+
+    /// Of several assemblies of an object that which is nearest to being whole ranks highest, what known peers brought before all else.
+    pub(crate) fn rank(&self) -> impl Ord + use<> {
+        (self.readiness_of(&self.known.counts), self.known_symbols(), self.readiness(), self.symbols.len())
+    }
+
     /// Whether what known peers brought may suffice, strangers brought something too, and it was not tried yet by itself.
-    pub(crate) fn may_try_known(&self, most_tries: u32) -> bool {
+    fn may_try_known(&self, most_tries: u32) -> bool {
         self.known.is_not_all
             && self.known.tries < most_tries
             && self.known_symbols() > self.known.tried
@@ -242,30 +270,25 @@ impl Assembly {
 
     /// The symbols did not suffice: the next try is the same with more of them.
     pub(crate) fn wait_for_more(&mut self) {
-        if std::mem::take(&mut self.known.trying) {
-            return;
+        self.retry_at = Some(self.arrived + 1);
+        if !std::mem::take(&mut self.known.trying) {
+            self.step = self.step.saturating_sub(1);
         }
-        self.step = self.step.saturating_sub(1);
-    }
-
-    /// New symbols came after every try had failed: what failed before may succeed now.
-    pub(crate) fn start_over(&mut self) {
-        self.step = 0;
     }
 
     /// Whether a try has found symbols of known peers that do not fit.
     pub(crate) fn is_polluted(&self) -> bool {
-        if self.known.is_not_all { self.known.failed } else { self.step > 1 }
+        if self.known.is_not_all { self.known.failed } else { self.step > 1 || self.failed }
     }
 
-    /// Whether strangers brought some of it.
-    pub(crate) fn has_strangers(&self) -> bool {
-        self.known.is_not_all
+    /// Whether strangers brought all of it.
+    pub(crate) fn is_strangers(&self) -> bool {
+        self.known_symbols() == 0
     }
 
     /// Whether symbols of the same number with different contents came, or a try has failed.
     pub(crate) fn was_contested(&self) -> bool {
-        self.step > 1 || self.symbols.values().any(|held| held.len() > 1)
+        self.step > 1 || self.failed || self.symbols.values().any(|held| held.len() > 1)
     }
 
     /// `None`: there are no more tries. `Some(None)`: this one has too few symbols.

@@ -49,23 +49,38 @@ pub(super) fn encode(payload: &Bytes, symbol_bytes: u16, repair: usize) -> Encod
     Encoded { ray, coding, symbols }
 }
 
-/// The source symbols of a whole object, as many as `keep` lets through. With sub-blocks there is no short way, and there are none.
+/// The source symbols of a whole object, as many as `keep` lets through.
 pub(crate) fn source_symbols(payload: &Bytes, layout: &Layout, keep: impl Fn(SymbolId) -> bool) -> Vec<Symbol> {
-    if layout.coding().sub_blocks > 1 {
-        return Vec::new();
-    }
     let mut symbols = Vec::new();
     for block in 0..layout.blocks() {
         for number in 0..layout.block_symbols(block) {
             // Below 2^16.
             let id = SymbolId { block, number: number as u32 };
             if keep(id) {
-                let start = layout.block_start(block) + number * layout.symbol_bytes();
-                symbols.push(Symbol { id, data: padded(payload, start, layout.symbol_bytes()) });
+                symbols.push(Symbol { id, data: source_symbol(payload, layout, block, number) });
             }
         }
     }
     symbols
+}
+
+/// A source symbol is a piece of its block; where the block is cut into sub-blocks, it is a piece of each (RFC 6330, section 4.4.1.2).
+pub(crate) fn source_symbol(payload: &Bytes, layout: &Layout, block: u8, number: usize) -> Bytes {
+    let Coding { sub_blocks, .. } = layout.coding();
+    let mut start = layout.block_start(block);
+    if sub_blocks <= 1 {
+        return padded(payload, start + number * layout.symbol_bytes(), layout.symbol_bytes());
+    }
+    // The first ones are longer by one unit of alignment, if they cannot all be of one length.
+    let units = layout.symbol_bytes() / SYMBOL_ALIGNMENT;
+    let (least, longer) = (units / usize::from(sub_blocks), units % usize::from(sub_blocks));
+    let mut symbol = BytesMut::with_capacity(layout.symbol_bytes());
+    for sub_block in 0..usize::from(sub_blocks) {
+        let piece = (least + usize::from(sub_block < longer)) * SYMBOL_ALIGNMENT;
+        symbol.extend_from_slice(&padded(payload, start + number * piece, piece));
+        start += piece * layout.block_symbols(block);
+    }
+    symbol.freeze()
 }
 
 /// The bytes of a block, shared with the payload but for the last one, which may need padding.
@@ -156,3 +171,6 @@ pub(crate) const LEAST_SYMBOL_BYTES: u16 = 64;
 
 /// Symbols are numbered with 24 bits.
 const SYMBOL_NUMBERS: u32 = 1 << 24;
+
+#[cfg(test)]
+mod tests;

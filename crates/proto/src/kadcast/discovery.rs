@@ -3,6 +3,9 @@
 //! Only who has answered a question of ours enters the table. A question is asked again when it is not answered, a few times, at
 //! growing distances; there is one a peer at a time. Answers never set off a question to the same peer, so that two peers cannot
 //! keep each other busy. Who asks us and is not proven gets little until it has answered a ping.
+//!
+//! A peer is known by where its answers come from, port included: many may share its IP address, and speak in its name. Who speaks from
+//! elsewhere is believed once the peer itself has fallen silent, as one that was started again.
 
 use super::{
     api::{Event, Job, Removal},
@@ -353,6 +356,9 @@ impl Discovery {
             return true;
         }
         cx.refuse(sender.source, Refusal::OtherApplication);
+        if self.table.is_impostor(sender) {
+            return false;
+        }
         self.rejected.insert(cx.now, sender.address, (), cx.now + REJECTED, MOST_REMEMBERED);
         if self.table.peer(sender.address).is_some() {
             self.put_out(cx, sender.address, Removal::Refused);
@@ -365,8 +371,11 @@ impl Discovery {
         self.rejected.contains(now, &address)
     }
 
-    /// A known peer said something.
+    /// A known peer said something. If somebody else did in its name, nothing follows from that.
     pub(super) fn heard(&mut self, cx: &Context<'_>, sender: Sender, version: Option<Version>) {
+        if !self.table.knows(sender) {
+            return;
+        }
         self.table.heard(sender.address, |peer| {
             peer.heard = cx.now;
             peer.doubted = false;
@@ -389,8 +398,13 @@ impl Discovery {
             return;
         }
         self.heard(cx, sender, Some(version));
-        if self.table.peer(sender.address).is_some() {
+        if self.table.knows(sender) {
             self.answer(cx, sender.address, target, ANSWERED);
+        } else if self.table.peer(sender.address).is_some() {
+            // It may have been started again, and is asked. A short answer is less than three times the question.
+            self.answer(cx, sender.address, target, UNPROVEN_ANSWERED);
+            let entry = Entry { address: sender.address, id: sender.header.id };
+            self.ask(cx, Entrant { entry, named: false }, Ask::Ping);
         } else {
             self.meet(cx, sender, Some(target));
         }
@@ -443,12 +457,16 @@ impl Discovery {
 
     /// An answer to a ping.
     pub(super) fn on_pong(&mut self, cx: &mut Context<'_>, sender: Sender, version: Version) {
+        if self.table.is_impostor(sender) {
+            cx.refuse(sender.source, Refusal::UnprovenAddress);
+            return;
+        }
         let owed = match self.questions.get_mut(&sender.address) {
             Some(question) if question.ask == Ask::Ping => self.settle(sender.address).and_then(|question| question.owed),
             // Its answer to our question is still to come.
             Some(question) => question.owed.take(),
             // Late, or a second answer: of a known peer a sign of life.
-            None if self.table.peer(sender.address).is_some() => None,
+            None if self.table.knows(sender) => None,
             None => {
                 cx.refuse(sender.source, Refusal::Unasked);
                 return;
@@ -463,11 +481,14 @@ impl Discovery {
 
     /// An answer to a question for peers.
     pub(super) fn on_nodes(&mut self, cx: &mut Context<'_>, sender: Sender, version: Version, entries: &[Entry]) {
+        if self.table.is_impostor(sender) {
+            cx.refuse(sender.source, Refusal::UnprovenAddress);
+            return;
+        }
         let settled = self.settle(sender.address);
         let lately = (0..BUCKETS).map(Target::Bucket).chain([Target::Me]);
         let asked = settled.is_some()
-            || (self.table.peer(sender.address).is_some()
-                && lately.into_iter().any(|target| self.asked.contains(cx.now, &(sender.address, target))));
+            || (self.table.knows(sender) && lately.into_iter().any(|target| self.asked.contains(cx.now, &(sender.address, target))));
         if !asked {
             cx.refuse(sender.source, Refusal::Unasked);
             return;
@@ -524,13 +545,16 @@ impl Discovery {
 
     /// A peer has answered from the address that it announces: it is in, if there is a place.
     fn prove(&mut self, cx: &mut Context<'_>, sender: Sender, version: Version) {
-        if self.table.peer(sender.address).is_some() {
+        if let Some(peer) = self.table.peer_mut(sender.address) {
+            // From elsewhere only if it was silent where it was.
+            peer.source = sender.source;
             self.heard(cx, sender, Some(version));
             self.table.heard(sender.address, |peer| peer.steady += 1);
             return;
         }
         let Header { id, nonce, mark, .. } = sender.header;
-        let peer = Peer { address: sender.address, id, nonce, version, mark, heard: cx.now, steady: 0, doubted: false };
+        let Sender { source, address, .. } = sender;
+        let peer = Peer { address, source, id, nonce, version, mark, heard: cx.now, steady: 0, doubted: false };
         if self.table.insert(cx, peer) {
             self.due.insert((cx.now + jittered(cx, cx.settings.node_ttl), sender.address, Due::Check));
             if let Some(peer) = self.table.peer(sender.address) {

@@ -244,7 +244,7 @@ impl Arrival<'_, '_> {
             cx.refuse(sender.source, Refusal::OtherApplication);
             return;
         }
-        if discovery.table.peer(sender.address).is_some() {
+        if discovery.table.knows(sender) {
             discovery.heard(cx, sender, None);
         } else {
             discovery.meet(cx, sender, None);

@@ -6,6 +6,7 @@
 
 use super::{
     api::{Event, JobId},
+    arriving::{Arriving, Owner},
     context::{Context, Purse},
     discovery::Sender,
     spread::{Runs, Spread},
@@ -45,15 +46,6 @@ pub(super) struct Objects {
     pub(super) pulls_of: Buckets<SocketAddr>,
 }
 
-/// Who began an object: bounds hold for each.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Owner {
-    /// Peers that are not proven, all together: they may be anybody.
-    Strangers,
-    /// A known peer, or all at its address.
-    Known(Purse),
-}
-
 /// What a job is for.
 #[derive(Debug)]
 pub(super) enum Purpose {
@@ -72,34 +64,7 @@ struct Coming<'a> {
     layout: Layout,
     /// Below which bucket it is ours to hand on.
     below: u8,
-}
-
-/// A message that is not whole yet.
-#[derive(Debug)]
-pub(super) struct Arriving {
-    pub(super) begun: Instant,
-    pub(super) progress: Instant,
-    due: Instant,
-    owner: Owner,
-    assemblies: BTreeMap<Coding, Assembly>,
-    /// The highest height that it came with.
-    height: u8,
-    pub(super) spread: Spread,
-    /// Who brought symbols of it, the last one last.
-    pub(super) senders: Vec<SocketAddr>,
-    /// A sender of it is known to have a version that we accept.
-    vouched: bool,
-    decoding: bool,
-    /// Since when the symbols suffice, though source symbols are missing that may still come.
-    enough: Option<Instant>,
-    /// It is whole, and waits for somebody to vouch for it.
-    whole: Option<(Bytes, Layout)>,
-    /// The last try has failed: the next one waits for so many symbols.
-    retry_at: Option<usize>,
-    /// Pulls sent, and those of them since the last symbol that came.
-    pub(super) pulls: u32,
-    pub(super) in_vain: u32,
-    pub(super) pull_at: Instant,
+    known: bool,
 }
 
 /// A message that was told.
@@ -113,21 +78,6 @@ pub(super) struct Done {
     complete_at: Option<Instant>,
     until: Instant,
     due: Instant,
-}
-
-impl Arriving {
-    /// The assembly that is nearest to being whole.
-    pub(super) fn best(&self) -> Option<&Assembly> {
-        self.assemblies.values().max_by_key(|assembly| (assembly.readiness(), assembly.len()))
-    }
-
-    pub(super) fn assembly(&self, coding: Coding) -> Option<&Assembly> {
-        self.assemblies.get(&coding)
-    }
-
-    fn bytes(&self) -> usize {
-        self.assemblies.values().map(Assembly::bytes).sum::<usize>() + OBJECT_OVERHEAD_BYTES
-    }
 }
 
 impl Objects {
@@ -152,7 +102,7 @@ impl Objects {
                 return false;
             }
         };
-        let known = table.peer(sender.address).is_some();
+        let known = table.knows(sender);
         // A relay hands over its side of the bucket in which the two lie, and nobody more.
         let honest = table.bucket_of(sender.header.id).unwrap_or_default();
         if chunk.height > honest {
@@ -175,21 +125,20 @@ impl Objects {
         let Some(arriving) = self.arriving.get_mut(&chunk.ray) else { return false };
         arriving.height = arriving.height.max(height);
         arriving.vouched |= known || cx.settings.accepts.accepts_all();
-        if arriving.assemblies.len() >= MOST_CODINGS && !arriving.assemblies.contains_key(&chunk.coding) {
-            cx.refuse(sender.source, Refusal::BadCoding);
-            return true;
+        let before = arriving.bytes();
+        let assembly = arriving.assembly_for(layout, known);
+        let brought = assembly.map(|assembly| assembly.bring(&chunk.symbol, sender.address, known));
+        self.held = self.held + arriving.bytes() - before;
+        match brought {
+            Some(brought) => self.on_brought(cx, table, &Coming { sender, chunk, layout, below, known }, brought, runs),
+            None => cx.refuse(sender.source, Refusal::BadCoding),
         }
-        let assembly = arriving.assemblies.entry(chunk.coding).or_insert_with(|| Assembly::new(layout));
-        let before = assembly.bytes();
-        let brought = assembly.bring(&chunk.symbol, sender.address, known);
-        self.held += assembly.bytes() - before;
-        self.on_brought(cx, table, &Coming { sender, chunk, layout, below }, brought, runs);
         self.make_room(cx, chunk.ray, sender);
         true
     }
 
     fn on_brought(&mut self, cx: &mut Context<'_>, table: &Table, coming: &Coming<'_>, brought: Brought, runs: &mut Runs) {
-        let Coming { sender, chunk, layout, below } = coming;
+        let Coming { sender, chunk, layout, below, known } = coming;
         let Some(arriving) = self.arriving.get_mut(&chunk.ray) else { return };
         match brought {
             Brought::New | Brought::Spare => {}
@@ -203,18 +152,19 @@ impl Objects {
         if !arriving.senders.contains(&sender.address) && arriving.senders.len() < MOST_SENDERS {
             arriving.senders.push(sender.address);
         }
-        if brought == Brought::New {
-            self.owners.entry(arriving.owner).or_default().remove(&(arriving.progress, chunk.ray));
+        if brought != Brought::New {
+            cx.figures.symbols_spare += 1;
+        } else if *known || arriving.owner == Owner::Strangers {
+            disown(&mut self.owners, arriving.owner, (arriving.progress, chunk.ray));
+            // What a known peer brings symbols of is not at the mercy of strangers.
+            arriving.owner =
+                if *known && arriving.owner == Owner::Strangers { Owner::Known(Purse::of(sender.address)) } else { arriving.owner };
             arriving.progress = cx.now;
             arriving.in_vain = 0;
             self.owners.entry(arriving.owner).or_default().insert((cx.now, chunk.ray));
             arriving.pull_at = arriving.pull_at.max(cx.now + arriving.patience());
-        } else {
-            cx.figures.symbols_spare += 1;
         }
-        let assembly = arriving.assemblies.get(&chunk.coding);
-        let polluted =
-            assembly.is_some_and(|assembly| assembly.is_polluted() || (arriving.retry_at.is_some() && !assembly.has_strangers()));
+        let polluted = arriving.assembly(chunk.coding).is_some_and(Assembly::is_polluted);
         if *below > 0 && !polluted {
             cx.figures.symbols_relayed += u64::from(brought == Brought::New);
             arriving.spread.cover(cx, table, (chunk.ray, layout), &chunk.symbol, *below, runs);
@@ -234,24 +184,7 @@ impl Objects {
             self.give_up_of(cx, owner);
         }
         let due = cx.now + cx.settings.limits.object_time;
-        let arriving = Arriving {
-            begun: cx.now,
-            progress: cx.now,
-            due,
-            owner,
-            assemblies: BTreeMap::new(),
-            height: 0,
-            spread: Spread::default(),
-            senders: Vec::new(),
-            vouched: false,
-            decoding: false,
-            enough: None,
-            whole: None,
-            retry_at: None,
-            pulls: 0,
-            in_vain: 0,
-            pull_at: cx.now + FIRST_PULL,
-        };
+        let arriving = Arriving::new(cx.now, due, owner);
         self.held += arriving.bytes();
         self.owners.entry(owner).or_default().insert((cx.now, ray));
         self.due.insert((due, ray));
@@ -295,12 +228,7 @@ impl Objects {
         let arriving = self.arriving.remove(&ray)?;
         self.held = self.held.saturating_sub(arriving.bytes());
         self.due.remove(&(arriving.due, ray));
-        if let Some(rays) = self.owners.get_mut(&arriving.owner) {
-            rays.remove(&(arriving.progress, ray));
-            if rays.is_empty() {
-                self.owners.remove(&arriving.owner);
-            }
-        }
+        disown(&mut self.owners, arriving.owner, (arriving.progress, ray));
         Some(arriving)
     }
 
@@ -309,23 +237,7 @@ impl Objects {
     /// Looks whether an object to which symbols came can be put together.
     pub(super) fn consider(&mut self, cx: &mut Context<'_>, table: &Table, ray: RayId) {
         let Some(arriving) = self.arriving.get_mut(&ray).filter(|arriving| !arriving.decoding && arriving.whole.is_none()) else { return };
-        let Some((coding, assembly)) = arriving.assemblies.iter().max_by_key(|(_, assembly)| (assembly.readiness(), assembly.len())) else {
-            return;
-        };
-        let quiet = cx.now.since(arriving.progress);
-        let waited = arriving.enough.map_or(Duration::ZERO, |since| cx.now.since(since));
-        let (coding, ready) = match assembly.readiness() {
-            Readiness::Missing => (*coding, false),
-            Readiness::Sources => (*coding, true),
-            Readiness::Enough => (*coding, quiet >= GRACE || waited >= MOST_GRACE),
-            Readiness::Barely => (*coding, quiet >= MOST_GRACE),
-        };
-        let more =
-            arriving.retry_at.is_none_or(|needed| assembly.arrived() >= needed) || assembly.may_try_known(cx.settings.limits.attempts);
-        if assembly.readiness() > Readiness::Missing && arriving.enough.is_none() {
-            arriving.enough = Some(cx.now);
-        }
-        if ready && more {
+        if let Some(coding) = arriving.ready(cx.now, cx.settings.limits.attempts) {
             self.try_to_decode(cx, table, ray, coding);
         }
         self.arrange(cx, ray);
@@ -334,14 +246,8 @@ impl Objects {
     fn try_to_decode(&mut self, cx: &mut Context<'_>, table: &Table, ray: RayId, coding: Coding) {
         let most_tries = cx.settings.limits.attempts;
         let Some(arriving) = self.arriving.get_mut(&ray) else { return };
-        let Some(assembly) = arriving.assemblies.get_mut(&coding) else { return };
-        arriving.retry_at = None;
-        let Some(Selection { symbols, without }) = assembly.next_selection(most_tries) else {
-            // Every try there is has failed: when some more symbols have come, they may not.
-            arriving.retry_at = Some(assembly.arrived() + assembly.arrived() / 8 + 1);
-            assembly.start_over();
-            return;
-        };
+        let Some(assembly) = arriving.assembly_mut(coding) else { return };
+        let Some(Selection { symbols, without }) = assembly.next_selection(most_tries) else { return };
         cx.figures.decodings += 1;
         let layout = *assembly.layout();
         let short = assembly.readiness() == Readiness::Sources && layout.length() <= AT_ONCE_BYTES;
@@ -366,23 +272,25 @@ impl Objects {
     ) {
         let Some(arriving) = self.arriving.get_mut(&ray) else { return };
         arriving.decoding = false;
-        let Some(assembly) = arriving.assemblies.get_mut(&coding) else { return };
+        let Some(assembly) = arriving.assembly_mut(coding) else { return };
         match outcome {
             Outcome::Decoded(Decoded::Whole(payload)) => {
                 if let Some(forger) = without {
                     cx.refuse(forger, Refusal::Forged);
                 }
-                arriving.whole = Some((payload, *assembly.layout()));
+                let layout = *assembly.layout();
+                arriving.whole = Some((payload, layout));
                 self.tell(cx, table, ray);
             }
             Outcome::Decoded(Decoded::TooFew) => {
                 assembly.wait_for_more();
-                arriving.retry_at = Some(assembly.arrived() + 1);
                 self.arrange(cx, ray);
             }
             Outcome::Decoded(Decoded::Forged) => {
                 cx.figures.forged += 1;
                 self.try_to_decode(cx, table, ray, coding);
+                // There may be another coding.
+                self.consider(cx, table, ray);
             }
             // Of a task that was to decode nothing else comes.
             Outcome::Encoded(_) => {}
@@ -395,15 +303,15 @@ impl Objects {
             return;
         }
         let Some(arriving) = self.forget(ray) else { return };
-        let Some((payload, layout)) = arriving.whole else { return };
+        let Some((payload, layout)) = arriving.whole.clone() else { return };
         let Some(from) = arriving.senders.last().copied() else { return };
         cx.figures.delivered += 1;
         cx.event(Event::Message { payload: payload.clone(), from, height: arriving.height, ray });
+        let repair = arriving.assembly(layout.coding()).map_or_else(Vec::new, repair_symbols);
         let mut spread = arriving.spread;
         if cx.settings.relay {
             spread.widen(arriving.height);
         }
-        let repair = arriving.assemblies.get(&layout.coding()).map_or_else(Vec::new, repair_symbols);
         self.keep(cx, table, ray, Done::new(cx, layout, payload, repair, spread));
     }
 
@@ -491,17 +399,7 @@ impl Objects {
     fn arrange(&mut self, cx: &Context<'_>, ray: RayId) {
         let Some(arriving) = self.arriving.get_mut(&ray) else { return };
         let mut due = arriving.begun + cx.settings.limits.object_time;
-        let tried = arriving.retry_at.is_some() || arriving.decoding || arriving.whole.is_some();
-        if !tried && let Some(assembly) = arriving.best() {
-            match assembly.readiness() {
-                Readiness::Missing | Readiness::Sources => {}
-                Readiness::Enough => {
-                    let grace = arriving.progress + GRACE;
-                    due = due.min(grace.min(arriving.enough.map_or(grace, |since| since + MOST_GRACE)));
-                }
-                Readiness::Barely => due = due.min(arriving.progress + MOST_GRACE),
-            }
-        }
+        due = arriving.next_try(cx.settings.limits.attempts).map_or(due, |next| due.min(next));
         if cx.settings.extensions && arriving.whole.is_none() && arriving.pulls < MOST_PULLS {
             due = due.min(arriving.pull_at);
         }
@@ -554,6 +452,16 @@ impl Objects {
     }
 }
 
+/// An object is not this one's any more.
+fn disown(owners: &mut BTreeMap<Owner, BTreeSet<(Instant, RayId)>>, owner: Owner, object: (Instant, RayId)) {
+    if let Some(rays) = owners.get_mut(&owner) {
+        rays.remove(&object);
+        if rays.is_empty() {
+            owners.remove(&owner);
+        }
+    }
+}
+
 fn repair_symbols(assembly: &Assembly) -> Vec<Symbol> {
     let layout = assembly.layout();
     let repair = |block: u8| {
@@ -580,7 +488,7 @@ impl Done {
     }
 
     fn bytes(&self) -> usize {
-        self.payload.len() + self.repair.len() * self.layout.symbol_bytes() + OBJECT_OVERHEAD_BYTES
+        self.payload.len() + self.repair.len() * self.layout.symbol_bytes() + super::arriving::OBJECT_OVERHEAD_BYTES
     }
 
     /// The source symbols for which this holds.
@@ -600,11 +508,8 @@ impl Done {
             cx.refuse(sender.source, Refusal::TooManySymbols);
             return;
         }
-        let plain = self.layout.coding().sub_blocks == 1 && number < block_symbols;
-        let start = self.layout.block_start(chunk.symbol.id.block) + number * self.layout.symbol_bytes();
-        let expected = self.payload.get(start..).unwrap_or_default();
-        let length = expected.len().min(self.layout.symbol_bytes());
-        if plain && chunk.symbol.data[..length] != expected[..length] {
+        let expected = || crate::fec::source_symbol(&self.payload, &self.layout, chunk.symbol.id.block, number);
+        if number < block_symbols && chunk.symbol.data != expected() {
             cx.refuse(sender.source, Refusal::Forged);
             return;
         }
@@ -616,32 +521,17 @@ impl Done {
 /// With all but this many symbols of what would be sent, a delegate has enough.
 const MOST_MISSED: usize = 4; // guess
 
-/// Source symbols may still come, and spare the computing: how long to wait after the last symbol.
-const GRACE: Duration = Duration::from_millis(4); // guess: decoding 1 MB takes as long
-
-/// And how long at most.
-const MOST_GRACE: Duration = Duration::from_millis(20); // guess
-
 /// When delegates that need everything get what has not come by then.
 const COMPLETED_AFTER: Duration = Duration::from_millis(30); // guess: what is on its way has come
 
-/// The first pull of what is missing: so long after the last symbol that came.
-pub(super) const FIRST_PULL: Duration = Duration::from_millis(60); // guess: several times what symbols are apart
-
 /// Pulls for one object.
 pub(super) const MOST_PULLS: u32 = 40; // guess: a dozen seconds in vain, or all symbols of the longest object
-
-/// Codings of one object: the crate's relays may use another than its origin.
-const MOST_CODINGS: usize = 4; // guess
 
 /// Of all objects that may be arriving one owner has at most this part.
 const OBJECT_SHARES: usize = 4; // guess
 
 /// Senders of one object that are remembered.
 const MOST_SENDERS: usize = 64; // guess
-
-/// What an object costs beside its symbols.
-const OBJECT_OVERHEAD_BYTES: usize = 1024; // guess
 
 /// Messages up to this length are put together at once, without a job, if all source symbols are there.
 const AT_ONCE_BYTES: usize = 16 * 1024; // guess: 30 microseconds of hashing

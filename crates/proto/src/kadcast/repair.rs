@@ -4,9 +4,10 @@
 //! is missing; whoever is asked sends what it has of that, whole or not.
 
 use super::{
+    arriving::{Arriving, FIRST_PULL},
     context::Context,
     discovery::Sender,
-    objects::{Arriving, FIRST_PULL, Objects},
+    objects::Objects,
     spread::Runs,
     table::Table,
 };
@@ -55,7 +56,7 @@ impl Objects {
 
     /// A peer of ours lacks symbols.
     pub(super) fn on_pull(&mut self, cx: &mut Context<'_>, table: &Table, sender: Sender, pull: &Pull) {
-        if table.peer(sender.address).is_none() || !cx.settings.extensions {
+        if !table.knows(sender) || !cx.settings.extensions {
             cx.refuse(sender.source, Refusal::Unexpected);
             return;
         }

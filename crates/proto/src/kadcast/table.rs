@@ -3,6 +3,7 @@
 use super::{
     api::{self, Identity},
     context::{Context, Purse},
+    discovery::Sender,
 };
 use crate::{
     bucket::{Bucket, Placed},
@@ -27,6 +28,8 @@ pub(super) struct Table {
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
+    /// Where its answers come from. The crate's peers send from another port than the one they listen on.
+    pub(super) source: SocketAddr,
     pub(super) id: Id,
     pub(super) nonce: Nonce,
     pub(super) version: Version,
@@ -66,6 +69,16 @@ impl Table {
     pub(super) fn peer(&self, address: SocketAddr) -> Option<&Peer> {
         let id = *self.places.get(&address)?;
         self.buckets.get(&self.bucket_of(id)?)?.member(id.hash())
+    }
+
+    /// Whether who speaks in the name of this address speaks from where its peer's answers come from.
+    pub(super) fn knows(&self, Sender { source, address, .. }: Sender) -> bool {
+        self.peer(address).is_some_and(|peer| peer.source == source)
+    }
+
+    /// Whether it speaks in the name of a known peer, and from elsewhere: another one of the same address, or that peer started again.
+    pub(super) fn is_impostor(&self, Sender { source, address, .. }: Sender) -> bool {
+        self.peer(address).is_some_and(|peer| peer.source != source && !peer.doubted)
     }
 
     pub(super) fn peer_mut(&mut self, address: SocketAddr) -> Option<&mut Peer> {

@@ -89,6 +89,60 @@ fn a_silent_peer_is_asked_for_seconds_before_it_goes_and_an_answer_keeps_it() {
 }
 
 #[test]
+fn who_answers_in_a_peers_name_from_another_port_keeps_it_no_longer_than_it_is_there() {
+    let (dead, alive) = (Other::in_bucket(127, 0), Other::in_bucket(127, 1));
+    let elsewhere = SocketAddr::new(alive.address.ip(), 40_000);
+    let mut desk = Desk::new(Settings { accepts: "0.0.1".parse().expect("a requirement"), ..Settings::default() }, &[]);
+    desk.befriend(&[&dead, &alive]);
+    let told = desk.machine.table(desk.now);
+    for other in [&dead, &alive] {
+        let version = Version { major: 9, ..other.version };
+        desk.datagram(elsewhere_of(other, elsewhere), other.says(Body::Ping { version }));
+        desk.datagram(elsewhere_of(other, elsewhere), other.says(Body::Pong { version: other.version }));
+    }
+    assert_eq!(desk.machine.table(desk.now).len(), told.len(), "a version told in its name does not put it out");
+    assert_eq!((desk.refused(Refusal::OtherApplication), desk.refused(Refusal::UnprovenAddress)), (2, 2));
+    desk.pass_among(seconds(60), &[&alive]);
+    assert!(desk.knows(&alive) && !desk.knows(&dead));
+}
+
+fn elsewhere_of(other: &Other, elsewhere: SocketAddr) -> SocketAddr {
+    SocketAddr::new(other.address.ip(), elsewhere.port())
+}
+
+/// The crate's peers send from a port that is another one after each start.
+#[test]
+fn a_peer_that_was_started_again_and_sends_from_another_port_is_known_again_within_seconds() {
+    let other = Other::in_bucket(127, 0);
+    let mut desk = Desk::new(Settings::default(), &[]);
+    desk.befriend(&[&other]);
+    let elsewhere = SocketAddr::new(other.address.ip(), 40_000);
+    desk.datagrams.clear();
+    let question = Body::FindNodes { version: other.version, target: other.header.id };
+    desk.datagram(elsewhere, other.says(question.clone()));
+    let small = |desk: &Desk| desk.bytes_to(other.address) < 3 * 47;
+    assert!(small(&desk), "who is not proven to be there gets little");
+    for _ in 0..30 {
+        desk.pass(ms(100));
+        for (to, message) in std::mem::take(&mut desk.datagrams) {
+            let version = other.version;
+            match message.body {
+                _ if to != other.address => {}
+                Body::Ping { .. } => desk.datagram(elsewhere, other.says(Body::Pong { version })),
+                Body::FindNodes { .. } => desk.datagram(elsewhere, other.says(Body::Nodes { version, entries: Vec::new() })),
+                Body::Pong { .. } | Body::Nodes { .. } | Body::Broadcast(_) | Body::Pull(_) => {}
+            }
+        }
+    }
+    let encoded = encoded(&payload(1000), 0);
+    let pull = Pull { ray: encoded.ray, coding: encoded.coding, block: 0, wanted: 1, first: 0, held: Default::default() };
+    desk.datagram(elsewhere, other.says(Body::Pull(pull.clone())));
+    assert_eq!(desk.refused(Refusal::Unexpected), 0, "it may ask for what known peers may");
+    desk.datagram(other.address, other.says(Body::Pull(pull)));
+    assert_eq!(desk.refused(Refusal::Unexpected), 1, "the control: nobody else");
+}
+
+#[test]
 fn one_lost_ping_does_not_put_a_peer_out() {
     let other = Other::in_bucket(127, 0);
     let mut desk = Desk::new(Settings::default(), &[]);

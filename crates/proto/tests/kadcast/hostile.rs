@@ -8,6 +8,7 @@ use cicada_proto::{
 };
 use cicada_wire::{Refusal, kadcast::*};
 use proptest::prelude::*;
+use std::time::Duration;
 
 fn forged(from: &Other, encoded: &Encoded, number: usize) -> Bytes {
     let mut encoded = encoded.clone();
@@ -143,6 +144,84 @@ fn a_coding_that_a_forger_names_first_does_not_keep_the_honest_one_out() {
     for number in 0..encoded.symbols.len() {
         desk.datagram(honest.address, honest.chunk(&encoded, number, 0));
     }
+    assert_eq!(desk.told(), [whole]);
+}
+
+/// Row 3. Whoever shares the IP address of honest peers can speak in their names, but not from their ports.
+#[test]
+fn forged_symbols_in_the_names_of_known_peers_take_nothing_from_what_they_bring() {
+    let (elsewhere, honest) = (at("10.0.0.2:40000"), Other::new(at("10.0.0.2:9000")));
+    for length in [2000, 100_000] {
+        let whole = payload(length);
+        let encoded = encoded(&whole, 11);
+        let mut desk = Desk::new(Settings::default(), &[]);
+        desk.befriend(&[&honest]);
+        // All symbols, each with more contents than are kept of it, before an honest one comes.
+        for _ in 0..8 {
+            for number in 0..encoded.symbols.len() {
+                let byte = desk.now.0 as u8;
+                let mut wrong = encoded.clone();
+                wrong.symbols[number].data = vec![byte; wrong.symbols[number].data.len()].into();
+                desk.datagram(elsewhere, honest.chunk(&wrong, number, 0));
+                desk.pass(Duration::from_micros(7));
+            }
+        }
+        desk.pass(ms(100));
+        assert_eq!(desk.told(), Vec::<Bytes>::new());
+        assert!(desk.machine.figures().forged > 0, "the control: they were tried");
+        for number in 2..encoded.symbols.len() {
+            desk.datagram(honest.address, honest.chunk(&encoded, number, 0));
+        }
+        desk.pass(ms(100));
+        assert_eq!(desk.told(), [whole]);
+        assert!(desk.machine.figures().decodings <= 48, "{} tries", desk.machine.figures().decodings);
+    }
+}
+
+#[test]
+fn codings_that_forgers_complete_first_do_not_keep_one_out_of_which_symbols_are_missing() {
+    let (bad, honest) = (Other::new(at("10.0.0.66:9000")), Other::new(at("10.0.0.2:9000")));
+    let whole = payload(5000);
+    let encoded = encoded(&whole, 5);
+    let mut desk = Desk::new(Settings::default(), &[]);
+    desk.befriend(&[&honest]);
+    // As many as there may be, each with all of its source symbols: more than the honest one will ever have.
+    for length in [8, 16, 24, 32, 40] {
+        let coding = Coding { length, symbol_bytes: length as u16, ..encoded.coding };
+        let symbol = Symbol { id: SymbolId { block: 0, number: 0 }, data: vec![1; length as usize].into() };
+        desk.datagram(bad.address, bad.says(Body::Broadcast(Chunk { height: 0, ray: encoded.ray, coding, symbol })));
+    }
+    assert_eq!(desk.refused(Refusal::BadCoding), 2, "the control: the others were taken in");
+    for number in 1..encoded.symbols.len() {
+        desk.datagram(honest.address, honest.chunk(&encoded, number, 0));
+    }
+    desk.pass(ms(100));
+    assert_eq!(desk.told(), [whole]);
+}
+
+#[test]
+fn strangers_who_begin_an_object_and_many_others_do_not_push_out_what_a_known_peer_brings_of_it() {
+    let (bad, honest) = (Other::new(at("10.0.0.66:9000")), Other::new(at("10.0.0.2:9000")));
+    let whole = payload(20_000);
+    let encoded = encoded(&whole, 0);
+    let mut desk = Desk::new(Settings::default(), &[]);
+    desk.befriend(&[&honest]);
+    desk.datagram(bad.address, forged(&bad, &encoded, 3));
+    let (first, rest) = (0..8, 8..encoded.symbols.len());
+    for number in first {
+        desk.datagram(honest.address, honest.chunk(&encoded, number, 0));
+    }
+    for ray in 0..2000_u32 {
+        let mut name = [7; 32];
+        name[..4].copy_from_slice(&ray.to_le_bytes());
+        let symbol = encoded.symbols[0].clone();
+        desk.datagram(bad.address, bad.says(Body::Broadcast(Chunk { height: 0, ray: RayId(name), coding: encoded.coding, symbol })));
+    }
+    assert!(desk.machine.figures().abandoned > 1000, "the control: objects had to go");
+    for number in rest {
+        desk.datagram(honest.address, honest.chunk(&encoded, number, 0));
+    }
+    desk.pass(ms(100));
     assert_eq!(desk.told(), [whole]);
 }
 

@@ -101,7 +101,6 @@ fn tries_end_and_go_on_when_more_comes() {
     for symbol in &sent.symbols {
         assembly.bring(symbol, at(2), true);
     }
-    assembly.start_over();
     assert!(tries_of(&mut assembly, &sent).is_some());
 }
 
