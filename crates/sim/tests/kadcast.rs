@@ -69,7 +69,7 @@ fn delivered(world: &mut World, count: usize, length: usize, messages: usize) ->
 fn without_loss_everybody_gets_every_message_for_little_more_than_its_bytes() {
     let mut world = joined(1, 64, Network::default(), &Settings::default());
     world.run_for(Duration::from_secs(60));
-    for (length, most) in [(1, 4000.0), (1000, 24.0), (10_000, 4.0), (100 * 1024, 2.6), (1 << 20, 2.6)] {
+    for (length, most) in [(1, 2500.0), (1000, 15.0), (10_000, 4.0), (100 * 1024, 2.6), (1 << 20, 2.6)] {
         let (part, bytes) = delivered(&mut world, 64, length, 2);
         println!("{length} bytes: {part} delivered, {bytes:.2} bytes for each");
         assert!(part == 1.0 && bytes < most);

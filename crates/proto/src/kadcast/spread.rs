@@ -71,24 +71,22 @@ impl Spread {
         }
     }
 
-    /// Hands a symbol on, below all that is ours, to delegates that get everything. To all others as well, if nothing was before.
-    pub(super) fn complete(&mut self, cx: &mut Context<'_>, table: &Table, object: (RayId, &Layout), symbol: &Symbol, runs: &mut Runs) {
+    /// Hands a symbol on, below all that is ours, to delegates that get everything.
+    pub(super) fn complete(&self, object: (RayId, &Layout), symbol: &Symbol, runs: &mut Runs) {
         let (ray, layout) = object;
         let covered = self.covered.get(&symbol.id).copied().unwrap_or_default();
-        for (bucket, cell) in self.cells.range(covered..self.below) {
+        for (bucket, cell) in self.cells.range(covered.min(self.below)..self.below) {
             if let Cell::All(delegates) = cell {
                 delegates.iter().for_each(|to| runs.push(*to, *bucket, ray, layout, symbol));
             }
         }
-        let fresh: Vec<u8> = table.filled_below(self.below).filter(|bucket| !self.cells.contains_key(bucket)).collect();
-        for bucket in fresh {
-            self.fresh_cell(cx, table, layout, bucket);
-        }
     }
 
-    fn fresh_cell(&mut self, cx: &mut Context<'_>, table: &Table, layout: &Layout, bucket: u8) {
-        let cell = Cell::choose(cx, table.bucket(bucket), layout);
-        self.cells.insert(bucket, cell);
+    /// Chooses delegates in all buckets that are ours to serve and where there were none yet.
+    pub(super) fn choose_all(&mut self, cx: &mut Context<'_>, table: &Table, layout: &Layout) {
+        for bucket in table.filled_below(self.below) {
+            self.cells.entry(bucket).or_insert_with(|| Cell::choose(cx, table.bucket(bucket), layout));
+        }
     }
 
     /// Whether some delegate gets everything.
@@ -190,14 +188,15 @@ impl Runs {
     }
 }
 
-/// A message of one symbol is one small datagram, sent three times to each delegate: at 12 % loss one in six hundred gets none, and nobody who
-/// has got nothing can ask for more. Where a bucket has fewer delegates than wanted, each gets one more, since nobody else makes up for it.
-/// With two copies in one call, which may be lost in one, 96 of 100 peers were reached at 12 % loss; the crate sends six.
+/// A message of one symbol is one small datagram, sent twice to each delegate, in calls of their own: at 12 % loss one in seventy gets
+/// neither, and has two more chances where a bucket has three delegates. Where it has fewer than wanted, each gets one more copy, since
+/// nobody else makes up for it. In namespaces that lose 12 % (`interop loss 12`) 99.8 to 100 % of 460 deliveries of 1 kB were made in
+/// each of several runs. With both copies in one call, which is lost as one, it was 96 %; the crate sends six.
 fn copies_of_one(wanted: usize, delegates: usize) -> usize {
     (COPIES_OF_ONE * wanted / delegates.max(1)).clamp(COPIES_OF_ONE, COPIES_OF_ONE + 1)
 }
 
-const COPIES_OF_ONE: usize = 3;
+const COPIES_OF_ONE: usize = 2;
 
 /// Groups that a message's source symbols make.
 const GROUPS: usize = 12; // guess
