@@ -127,7 +127,7 @@ impl Assembly {
         self.bytes
     }
 
-    /// Takes a symbol in that was checked against the layout. `known`: a known peer brought it, to which it is new if only strangers
+    /// Takes a symbol in that was checked against the layout, and that keeps little more alive than its own bytes. `known`: a known peer brought it, to which it is new if only strangers
     /// brought it before.
     pub(crate) fn bring(&mut self, symbol: &Symbol, sender: SocketAddr, known: bool) -> Brought {
         let block = usize::from(symbol.id.block);
@@ -163,8 +163,7 @@ impl Assembly {
             known_count.add(is_source);
         }
         self.known.is_not_all |= !known;
-        // Copied, so that a short symbol does not keep a long buffer alive.
-        let held = Held { data: Bytes::copy_from_slice(&symbol.data), sender, known, order: self.arrived };
+        let held = Held { data: symbol.data.clone(), sender, known, order: self.arrived };
         self.arrived += 1;
         self.bytes += held.data.len() + HELD_OVERHEAD_BYTES;
         self.symbols.entry(symbol.id).or_default().push(held);
@@ -339,7 +338,7 @@ impl Count {
 }
 
 /// What a held symbol costs beside its bytes.
-pub(crate) const HELD_OVERHEAD_BYTES: usize = 160; // guess: two allocations and a place in the map
+pub(crate) const HELD_OVERHEAD_BYTES: usize = 240; // guess: two allocations, the head of its datagram, and a place in the map
 
 /// Of a short object so many symbols may come beyond twice its own.
 const SMALLEST_SURPLUS: usize = 64; // guess

@@ -118,11 +118,14 @@ impl Arriving {
         if !assembly.may_try(most_tries) {
             return None;
         }
-        let grace = self.progress + GRACE;
+        // What has been coming slowly goes on doing so: the codec's work would only slow it down more.
+        let slowly = self.progress.since(self.begun);
+        let grace = self.progress + GRACE.max(slowly / GRACE_SHARE);
+        let most_grace = MOST_GRACE.max(slowly / MOST_GRACE_SHARE);
         match assembly.readiness() {
             Readiness::Missing => None,
-            Readiness::Barely => Some(self.progress + MOST_GRACE),
-            Readiness::Enough => Some(grace.min(self.enough.map_or(grace, |since| since + MOST_GRACE))),
+            Readiness::Barely => Some(self.progress + most_grace),
+            Readiness::Enough => Some(grace.min(self.enough.map_or(grace, |since| since + most_grace))),
             Readiness::Sources => Some(self.progress),
         }
     }
@@ -133,6 +136,10 @@ const GRACE: Duration = Duration::from_millis(4); // guess: decoding 1 MB takes 
 
 /// And how long at most.
 const MOST_GRACE: Duration = Duration::from_millis(20); // guess
+
+/// Of the time since the first symbol at least this part each.
+const GRACE_SHARE: u32 = 32; // guess
+const MOST_GRACE_SHARE: u32 = 8; // guess
 
 /// The first pull of what is missing: so long after the last symbol that came.
 pub(super) const FIRST_PULL: Duration = Duration::from_millis(60); // guess: several times what symbols are apart

@@ -19,7 +19,7 @@ use crate::{
 use bytes::Bytes;
 use cicada_wire::{
     Refusal,
-    kadcast::{BUCKETS, Body, Chunk, Message, RayId},
+    kadcast::{BUCKETS, Body, CHUNK_OVERHEAD_BYTES, Chunk, Message, RayId},
 };
 use rand::seq::SliceRandom;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -157,6 +157,19 @@ impl Machine {
     }
 }
 
+/// What follows a message in its datagram is ignored, and must not be kept with a symbol.
+fn without_slack(body: Body, datagram_bytes: usize) -> Body {
+    match body {
+        Body::Broadcast(mut chunk) => {
+            if datagram_bytes > CHUNK_OVERHEAD_BYTES + chunk.symbol.data.len() {
+                chunk.symbol.data = Bytes::copy_from_slice(&chunk.symbol.data);
+            }
+            Body::Broadcast(chunk)
+        }
+        Body::Ping { .. } | Body::Pong { .. } | Body::FindNodes { .. } | Body::Nodes { .. } | Body::Pull(_) => body,
+    }
+}
+
 fn canonical(whom: Blocked) -> Blocked {
     match whom {
         Blocked::Ip(ip) => Blocked::Ip(ip.to_canonical()),
@@ -169,7 +182,7 @@ fn on_coded(cx: &mut Context<'_>, discovery: &Discovery, objects: &mut Objects, 
     match (objects.jobs.remove(&job), outcome) {
         (Some(Purpose::Decode { ray, coding, without }), outcome) => objects.on_decoded(cx, table, (ray, coding, without), outcome),
         (Some(Purpose::Own(own)), Outcome::Encoded(encoded)) => objects.on_encoded(cx, table, own, encoded),
-        (Some(Purpose::Complete { ray }), Outcome::Encoded(encoded)) => objects.on_completed(cx, table, ray, &encoded),
+        (Some(Purpose::Complete { ray }), Outcome::Encoded(encoded)) => objects.on_completed(cx, ray, &encoded),
         // An answer to nothing that was asked is the shell's mistake, and harmless.
         (Some(Purpose::Own(_) | Purpose::Complete { .. }) | None, Outcome::Encoded(_) | Outcome::Decoded(_)) => {}
     }
@@ -196,6 +209,8 @@ impl Arrival<'_, '_> {
         let mut touched: BTreeSet<RayId> = BTreeSet::new();
         for at in 0..count {
             let datagram = bytes.slice(at * stride..(at * stride + stride).min(bytes.len()));
+            // A symbol that is kept is kept with its datagram, and not with all that came in the same buffer.
+            let datagram = if count == 1 { datagram } else { Bytes::copy_from_slice(&datagram) };
             let message = match Message::parse(&datagram) {
                 Ok(message) => message,
                 Err(reason) => {
@@ -204,7 +219,7 @@ impl Arrival<'_, '_> {
                 }
             };
             if let Some(sender) = self.gate.sender(self.cx, &self.discovery.table, from, message.header) {
-                self.on_message(sender, message.body, &mut runs, &mut touched);
+                self.on_message(sender, without_slack(message.body, datagram.len()), &mut runs, &mut touched);
             }
         }
         for ray in touched {

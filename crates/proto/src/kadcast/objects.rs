@@ -359,16 +359,18 @@ impl Objects {
     fn complete(&mut self, cx: &mut Context<'_>, table: &Table, ray: RayId) {
         let Some(done) = self.done.get_mut(&ray) else { return };
         done.complete_at = None;
-        let mut runs = Runs::default();
-        let symbols = done.source_symbols(|_| true).into_iter().chain(done.repair.iter().cloned());
-        let symbols: Vec<Symbol> = symbols.collect();
         let fresh = !done.spread.has_begun();
-        for symbol in &symbols {
+        done.spread.choose_all(cx, table, &done.layout);
+        if !fresh && !done.spread.has_complete_delegates() {
+            return;
+        }
+        let mut runs = Runs::default();
+        for symbol in done.source_symbols(|_| true).iter().chain(&done.repair) {
             if fresh {
                 let below = done.spread.below();
                 done.spread.cover(cx, table, (ray, &done.layout), symbol, below, &mut runs);
             } else {
-                done.spread.complete(cx, table, (ray, &done.layout), symbol, &mut runs);
+                done.spread.complete((ray, &done.layout), symbol, &mut runs);
             }
         }
         runs.send(cx);
@@ -384,11 +386,11 @@ impl Objects {
     }
 
     /// Repair symbols for delegates that need everything.
-    pub(super) fn on_completed(&mut self, cx: &mut Context<'_>, table: &Table, ray: RayId, encoded: &Encoded) {
+    pub(super) fn on_completed(&mut self, cx: &mut Context<'_>, ray: RayId, encoded: &Encoded) {
         let Some(done) = self.done.get_mut(&ray) else { return };
         let mut runs = Runs::default();
         for symbol in &encoded.symbols {
-            done.spread.complete(cx, table, (ray, &done.layout), symbol, &mut runs);
+            done.spread.complete((ray, &done.layout), symbol, &mut runs);
         }
         runs.send(cx);
     }
