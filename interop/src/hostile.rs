@@ -24,37 +24,45 @@ enum Attack {
     RandomDatagrams,
     HostileCodings,
     ForgedSymbols,
+    /// In the names of the honest peers, whose IP address the attacker shares.
+    ForgedInTheirNames,
     NodesFloods,
     SpoofedSources,
+    /// Questions in the name of one who never asked, and nothing else.
+    Reflection,
     HeightLies,
     Replays,
 }
 
 impl Attack {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::RandomDatagrams,
         Self::HostileCodings,
         Self::ForgedSymbols,
+        Self::ForgedInTheirNames,
         Self::NodesFloods,
         Self::SpoofedSources,
+        Self::Reflection,
         Self::HeightLies,
         Self::Replays,
     ];
 }
 
-/// Every attack in turn on a peer of ours, each for so long. Two of them on a peer of the crate too: the control, which must fail.
-pub fn hostile(seconds: u64) -> Result<bool> {
+/// Every attack in turn on a peer of ours, or the one that is named, each for so long. Three of them on a peer of the crate too: the
+/// control, which must fail.
+pub fn hostile(seconds: u64, only: Option<&str>) -> Result<bool> {
     println!("\n8 peers, one of them attacked with {RATE} datagrams a second for {seconds} s each\n");
-    println!("| peers | attack | datagrams | honest messages to the victim | to the others | grew by | reflected |");
-    println!("|---|---|---:|---:|---:|---:|---:|");
+    println!("| peers | attack | datagrams | honest messages to the victim | to the others | grew by | held at most | reflected |");
+    println!("|---|---|---:|---:|---:|---:|---:|---:|");
     let mut right = true;
-    for attack in Attack::ALL {
-        let end = under(attack, Kind::Ours, seconds)?;
-        right &= end.right();
+    let chosen = |attack: &Attack| only.is_none_or(|name| name == format!("{attack:?}"));
+    for attack in Attack::ALL.into_iter().filter(chosen) {
+        right &= under(attack, Kind::Ours, seconds)?.right();
     }
-    for attack in [Attack::HostileCodings, Attack::ForgedSymbols] {
+    for attack in [Attack::HostileCodings, Attack::ForgedSymbols, Attack::Reflection].into_iter().filter(chosen) {
         let end = under(attack, Kind::Crate, seconds.min(5))?;
-        if end.victim.share() > 0.9 {
+        let bears = if attack == Attack::Reflection { end.reflected <= MOST_REFLECTED } else { end.victim.share() > 0.9 };
+        if bears {
             println!("WRONG: the control: the crate's peer bears {attack:?}, so this attack shows nothing");
             right = false;
         }
@@ -67,6 +75,8 @@ struct End {
     victim: Outcome,
     others: Outcome,
     grown_kib: u64,
+    /// Bytes of symbols and of messages that it held at most, as it counts them.
+    held_bytes: u64,
     /// Bytes that reached one who never asked, by those that were sent in its name.
     reflected: f64,
     repeated: usize,
@@ -75,11 +85,16 @@ struct End {
 impl End {
     fn right(&self) -> bool {
         let all = |outcome: &Outcome| outcome.delivered == outcome.expected && outcome.repeated == 0;
-        let right = all(&self.victim) && all(&self.others) && self.grown_kib < GROWTH_KIB && self.reflected <= 3.0 && self.repeated <= 1;
+        let right = all(&self.victim)
+            && all(&self.others)
+            && self.grown_kib < GROWTH_KIB
+            && self.held_bytes <= HELD_BYTES
+            && self.reflected <= MOST_REFLECTED
+            && self.repeated <= 1;
         if !right {
-            let End { victim, others, grown_kib, reflected, repeated } = self;
+            let End { victim, others, grown_kib, held_bytes, reflected, repeated } = self;
             println!(
-                "WRONG: victim {} of {}, others {} of {}, grown {grown_kib} KiB, reflected {reflected:.2}, replay told {repeated} times",
+                "WRONG: victim {} of {}, others {} of {}, grown {grown_kib} KiB, {held_bytes} bytes held, reflected {reflected:.2}, replay told {repeated} times",
                 victim.delivered, victim.expected, others.delivered, others.expected
             );
         }
@@ -96,10 +111,9 @@ fn under(attack: Attack, kind: Kind, seconds: u64) -> Result<End> {
     let end = Arc::new(AtomicBool::new(false));
     let attacker = Attacker::new(&lab.addresses, lab.network_id, lab.messages())?;
     let (sent, told) = (Arc::clone(&attacker.sent), Arc::clone(&attacker.replayed));
-    let sink = attacker.sink.try_clone()?;
     let stop = Arc::clone(&end);
     let attacking = thread::spawn(move || attacker.run(attack, &stop));
-    let (mut victim, mut others, mut grown_kib) = (Outcome::default(), Outcome::default(), 0);
+    let (mut victim, mut others, mut grown_kib, mut held_bytes) = (Outcome::default(), Outcome::default(), 0, 0);
     let deadline = Instant::now() + Duration::from_secs(seconds);
     let mut number = 0;
     while Instant::now() < deadline {
@@ -122,33 +136,27 @@ fn under(attack: Attack, kind: Kind, seconds: u64) -> Result<End> {
             outcome.repeated += times - 1;
         }
         grown_kib = grown_kib.max(lab.resident_kib(VICTIM)?.saturating_sub(before));
+        if kind == Kind::Ours {
+            held_bytes = held_bytes.max(lab.figures(VICTIM)?["held_bytes"].as_u64().unwrap_or(u64::MAX));
+        }
         thread::sleep(Duration::from_millis(100));
     }
     end.store(true, Ordering::Relaxed);
     attacking.join().map_err(|_| "the attacker panicked")?;
-    let reflected = reflected(&sink) as f64 / sent.in_its_name.load(Ordering::Relaxed).max(1) as f64;
+    let reflected = sent.reflected.load(Ordering::Relaxed) as f64 / sent.in_its_name.load(Ordering::Relaxed).max(1) as f64;
     let repeated = lab.look(|all| all.received_by(VICTIM, &told));
     let datagrams = sent.datagrams.load(Ordering::Relaxed);
     println!(
-        "| {} | {attack:?} | {datagrams} | {} of {} | {} of {} | {:.1} MiB | {reflected:.2} |",
+        "| {} | {attack:?} | {datagrams} | {} of {} | {} of {} | {:.1} MiB | {:.1} MiB | {reflected:.2} |",
         kind.name(),
         victim.delivered,
         victim.expected,
         others.delivered,
         others.expected,
-        grown_kib as f64 / 1024.0
+        grown_kib as f64 / 1024.0,
+        held_bytes as f64 / f64::from(1 << 20)
     );
-    Ok(End { victim, others, grown_kib, reflected, repeated })
-}
-
-/// What came to one who never asked for anything.
-fn reflected(sink: &UdpSocket) -> u64 {
-    let mut buffer = vec![0; 65_535];
-    let mut bytes = 0;
-    while let Ok(length) = sink.recv(&mut buffer) {
-        bytes += length as u64;
-    }
-    bytes
+    Ok(End { victim, others, grown_kib, held_bytes, reflected, repeated })
 }
 
 /// One that has the wire format, some addresses of its own, and knows what the honest ones will say next.
@@ -171,7 +179,9 @@ struct Attacker {
 #[derive(Default)]
 struct Sent {
     datagrams: AtomicU64,
+    /// Bytes in the name of one who never asked, and what came to it.
     in_its_name: AtomicU64,
+    reflected: AtomicU64,
 }
 
 impl Attacker {
@@ -212,6 +222,17 @@ impl Attacker {
                 self.sent.datagrams.fetch_add(1, Ordering::Relaxed);
             }
             thread::sleep(Duration::from_millis(10));
+            // Often, so that its buffer does not overflow and hide what comes.
+            self.look_into_the_sink();
+        }
+        thread::sleep(Duration::from_millis(300));
+        self.look_into_the_sink();
+    }
+
+    fn look_into_the_sink(&self) {
+        let mut buffer = [0; 2048];
+        while let Ok(length) = self.sink.recv(&mut buffer) {
+            self.sent.reflected.fetch_add(length as u64, Ordering::Relaxed);
         }
     }
 
@@ -240,8 +261,13 @@ impl Attacker {
             }
             Attack::HostileCodings => self.hostile_coding(own),
             Attack::ForgedSymbols => self.forged(own),
+            Attack::ForgedInTheirNames => {
+                let which = self.random(self.in_honest_names.len() as u64) as usize;
+                self.forged(self.in_honest_names[which])
+            }
             Attack::NodesFloods => self.nodes(own),
             Attack::SpoofedSources => self.spoofed(),
+            Attack::Reflection => self.question(),
             Attack::HeightLies => {
                 let payload = self.bytes(1000);
                 whole(own, &payload, 255)
@@ -303,17 +329,18 @@ impl Attacker {
         let version = Version { major: 0, minor: 0, patch: 1 };
         match self.random(4) {
             0 => encode(Header { network: self.network.wrapping_add(1), ..honest }, Body::Ping { version }),
-            // Of messages that nobody sent: whoever speaks at the address of an honest peer in its name, and knows what it is just
-            // sending, cannot be told from it, and spoils what is on its way.
             1 => self.hostile_coding(honest),
             2 => encode(honest, Body::Nodes { version, entries: vec![] }),
-            _ => {
-                let datagram =
-                    encode(self.sink_header, Body::FindNodes { version, target: Id(self.bytes(16).try_into().unwrap_or_default()) });
-                self.sent.in_its_name.fetch_add(datagram.len() as u64, Ordering::Relaxed);
-                datagram
-            }
+            _ => self.question(),
         }
+    }
+
+    /// In the name of one that never asked.
+    fn question(&mut self) -> Vec<u8> {
+        let target = Id(self.bytes(16).try_into().unwrap_or_default());
+        let datagram = encode(self.sink_header, Body::FindNodes { version: Version { major: 0, minor: 0, patch: 1 }, target });
+        self.sent.in_its_name.fetch_add(datagram.len() as u64, Ordering::Relaxed);
+        datagram
     }
 }
 
@@ -352,6 +379,12 @@ const RATE: usize = 5000;
 
 /// What the victim may grow by: what it may hold (64 MiB), keep (32) and remember (8), and what its allocator keeps of it again.
 const GROWTH_KIB: u64 = 160 << 10;
+
+/// What symbols of unfinished messages may take: the default of the machine's limits.
+const HELD_BYTES: u64 = 64 << 20;
+
+/// Bytes that one who never asked may be sent, by those that were sent in its name.
+const MOST_REFLECTED: f64 = 3.0;
 
 /// The seed of the message that is replayed; honest ones count from 1.
 const REPLAYED: u64 = u64::MAX;

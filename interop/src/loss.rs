@@ -35,6 +35,14 @@ pub fn inside(percent: &str, full: bool) -> Result<bool> {
         outcomes.push(&as_the_crate);
     }
     let mut right = true;
+    // With its redundancy to the letter ours must not deliver less than the crate's.
+    for ours in &outcomes[1..] {
+        let (theirs, ours) = (Outcome::sum(&crates).share(), Outcome::sum(ours.iter()).share());
+        if ours < theirs {
+            println!("WRONG: with the crate's redundancy ours {ours:.4}, the crate's {theirs:.4}");
+            right = false;
+        }
+    }
     for (size, ours) in SIZES.iter().zip(outcomes[0]) {
         if ours.share() < 0.995 || ours.repeated > 0 {
             println!("WRONG: {size} B: ours {:.4}, {} of them again", ours.share(), ours.repeated);

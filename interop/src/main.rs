@@ -9,17 +9,18 @@ mod payload;
 mod side_by_side;
 
 use lab::Result;
+use mixed::Series;
 use std::process::ExitCode;
 
 const USAGE: &str = "Usage: interop COMMAND
 
-  control SIZE [RUNS]    peers of the crate alone: what they deliver to each other, and its spread over the runs
-  ours SIZE [RUNS]       peers of ours alone
-  mixed SIZE [RUNS]      half the crate's, half ours, after a control of as many runs
-  loss PERCENT [--full]  24 of the crate's and 24 of ours in a lab that loses packets (root)
-  hostile SECONDS        attacks on a peer of ours among honest ones, each for so long
-  side-by-side SIZE      what each costs; wants netlab/in-a-box
-  cost SIZE              the same of ours alone
+  control SIZE [RUNS [BYTES..]]  peers of the crate alone: what they deliver to each other, and its spread over the runs
+  ours SIZE [RUNS [BYTES..]]     peers of ours alone
+  mixed SIZE [RUNS [BYTES..]]    half the crate's, half ours, after a control of as many runs
+  loss PERCENT [--full]          24 of the crate's and 24 of ours in a lab that loses packets (root)
+  hostile SECONDS [ATTACK]       attacks on a peer of ours among honest ones, each for so long
+  side-by-side SIZE              what each costs; wants netlab/in-a-box
+  cost SIZE                      the same of ours alone
 ";
 
 fn main() -> ExitCode {
@@ -37,18 +38,20 @@ fn main() -> ExitCode {
 
 fn perform(words: &[&str]) -> Result<bool> {
     match words {
-        ["control", size, rest @ ..] => mixed::control(size.parse()?, runs(rest)?),
-        ["ours", size, rest @ ..] => mixed::ours(size.parse()?, runs(rest)?),
+        ["control", size, rest @ ..] => mixed::control(&series(size, rest)?),
+        ["ours", size, rest @ ..] => mixed::ours(&series(size, rest)?),
         ["loss", percent, rest @ ..] => loss::outside(percent, rest),
         ["loss-inside", percent, rest @ ..] => loss::inside(percent, rest.contains(&"--full")),
-        ["hostile", seconds] => hostile::hostile(seconds.parse()?),
+        ["hostile", seconds, rest @ ..] => hostile::hostile(seconds.parse()?, rest.first().copied()),
         ["cost", size] => side_by_side::ours_alone(size.parse()?),
         ["side-by-side", size] => side_by_side::side_by_side(size.parse()?),
-        ["mixed", size, rest @ ..] => mixed::mixed(size.parse()?, runs(rest)?),
+        ["mixed", size, rest @ ..] => mixed::mixed(&series(size, rest)?),
         _ => Err(USAGE.into()),
     }
 }
 
-fn runs(rest: &[&str]) -> Result<usize> {
-    Ok(rest.first().map_or(Ok(5), |runs| runs.parse())?)
+fn series(size: &str, rest: &[&str]) -> Result<Series> {
+    let runs = rest.first().map_or(Ok(5), |runs| runs.parse())?;
+    let lengths = rest.iter().skip(1).map(|length| length.parse()).collect::<std::result::Result<_, _>>()?;
+    Ok(Series { peers: size.parse()?, runs, lengths })
 }

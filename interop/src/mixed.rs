@@ -21,30 +21,51 @@ struct Run {
     filled_after: Duration,
 }
 
+/// What those of ours have counted that lack a broadcast: to see where it was lost.
+fn tell_of_losses(lab: &mut Lab, cast: &Cast, number: usize) -> Result<()> {
+    let has = lab.look(|told| told.of_sent(number).cloned().unwrap_or_default());
+    for peer in 0..lab.kinds.len() {
+        if lab.kinds[peer] == Kind::Ours && peer != cast.by && !has.contains_key(&peer) {
+            let (length, by) = (cast.size, lab.kinds[cast.by].name());
+            println!("  {length} bytes by {} ({by}) did not reach {peer}: {}", cast.by, lab.figures(peer)?);
+        }
+    }
+    Ok(())
+}
+
+/// How often and with which lengths; all that are promised, if none are named.
+pub struct Series {
+    pub peers: usize,
+    pub runs: usize,
+    pub lengths: Vec<usize>,
+}
+
 /// Peers of the crate alone.
-pub fn control(size: usize, runs: usize) -> Result<bool> {
-    let runs = (0..runs).map(|run| one(&Plan::of(Kind::Crate, size), run as u64, runs)).collect::<Result<Vec<_>>>()?;
-    show(&format!("{size} of the crate"), &runs);
+pub fn control(series: &Series) -> Result<bool> {
+    all(series, "of the crate", Plan::of(Kind::Crate, series.peers))?;
     Ok(true)
 }
 
 /// Peers of ours alone.
-pub fn ours(size: usize, runs: usize) -> Result<bool> {
-    let runs = (0..runs).map(|run| one(&Plan::of(Kind::Ours, size), run as u64, runs)).collect::<Result<Vec<_>>>()?;
-    show(&format!("{size} of ours"), &runs);
+pub fn ours(series: &Series) -> Result<bool> {
+    let runs = all(series, "of ours", Plan::of(Kind::Ours, series.peers))?;
     Ok(total(&runs).iter().all(|(_, both)| both[1].delivered == both[1].expected && both[1].repeated == 0))
 }
 
 /// Half and half. Ours must receive all, once; the crate's not less than among themselves, by more than that spreads.
-pub fn mixed(size: usize, runs: usize) -> Result<bool> {
-    let control = (0..runs).map(|run| one(&Plan::of(Kind::Crate, size), run as u64, runs)).collect::<Result<Vec<_>>>()?;
-    show(&format!("{size} of the crate"), &control);
-    let mixed = (0..runs).map(|run| one(&Plan::mixed(size), run as u64, runs)).collect::<Result<Vec<_>>>()?;
-    show(&format!("{size} mixed"), &mixed);
-    Ok(judge(&control, &mixed))
+pub fn mixed(series: &Series) -> Result<bool> {
+    let control = all(series, "of the crate", Plan::of(Kind::Crate, series.peers))?;
+    let mixed = all(series, "mixed", Plan::mixed(series.peers))?;
+    Ok(judge(series.peers, &control, &mixed))
 }
 
-fn one(plan: &Plan, run: u64, runs: usize) -> Result<Run> {
+fn all(series: &Series, title: &str, plan: Plan) -> Result<Vec<Run>> {
+    let runs = (0..series.runs).map(|run| one(&plan, run as u64, series)).collect::<Result<Vec<_>>>()?;
+    show(&format!("{} {title}", series.peers), &runs);
+    Ok(runs)
+}
+
+fn one(plan: &Plan, run: u64, series: &Series) -> Result<Run> {
     let mut lab = Lab::start(plan)?;
     let begun = Instant::now();
     let (fill, ours_in_the_crates) = until_filled(&mut lab, Duration::from_secs(5))?;
@@ -52,13 +73,17 @@ fn one(plan: &Plan, run: u64, runs: usize) -> Result<Run> {
     let size = lab.kinds.len();
     let mut outcomes = Vec::new();
     let mut seed = run * 1000;
-    for length in sizes(size, runs) {
+    for length in series.lengths() {
         // Two broadcasts, by neighbours in the order: in a mixed network of each kind one.
         let casts = [seed as usize % size, (seed as usize + 1) % size].map(|by| {
             seed += 1;
             Cast { by, size: length, seed }
         });
+        let first = lab.look(|told| told.sent.len());
         let each = cast_all(&mut lab, &casts, PATIENCE)?;
+        for (number, cast) in casts.iter().enumerate() {
+            tell_of_losses(&mut lab, cast, first + number)?;
+        }
         outcomes.push((length, [0, 1].map(|kind| Outcome::sum(each.iter().map(|both| &both[kind])))));
     }
     if !lab.all_live() {
@@ -67,13 +92,19 @@ fn one(plan: &Plan, run: u64, runs: usize) -> Result<Run> {
     Ok(Run { outcomes, fill, ours_in_the_crates, filled_after })
 }
 
-/// Lengths to broadcast: from one byte to 1 MB, and with few peers, where there are several runs, the longest that the protocol allows.
-fn sizes(peers: usize, runs: usize) -> Vec<usize> {
-    let mut sizes = vec![1, 200, 1000, 100_000, 1_000_000];
-    if peers <= 8 && runs > 1 {
-        sizes.extend([5_000_000, 10_485_759]);
+impl Series {
+    /// Lengths to broadcast: from one byte to 1 MB, and with few peers, where there are several runs, the longest that the protocol
+    /// allows.
+    fn lengths(&self) -> Vec<usize> {
+        if !self.lengths.is_empty() {
+            return self.lengths.clone();
+        }
+        let mut lengths = vec![1, 200, 1000, 100_000, 1_000_000];
+        if self.peers <= 8 && self.runs > 1 {
+            lengths.extend([5_000_000, 10_485_759]);
+        }
+        lengths
     }
-    sizes
 }
 
 /// Waits until tables are full, or for as long as the crate's peers need when they miss the first answer.
@@ -174,7 +205,7 @@ fn shares(runs: &[Run], size: usize, kind: Kind) -> Vec<f64> {
     outcomes.map(|(_, both)| both[kind as usize].share()).collect()
 }
 
-fn judge(control: &[Run], mixed: &[Run]) -> bool {
+fn judge(peers: usize, control: &[Run], mixed: &[Run]) -> bool {
     let mut right = true;
     let mut wrong = |what: String| {
         println!("WRONG: {what}");
@@ -187,7 +218,7 @@ fn judge(control: &[Run], mixed: &[Run]) -> bool {
         let mean = |shares: &[f64]| shares.iter().sum::<f64>() / shares.len() as f64;
         let alone = shares(control, size, Kind::Crate);
         let spread = alone.iter().copied().fold(0.0, f64::max) - alone.iter().copied().fold(1.0, f64::min);
-        let spread = if alone.len() < RUNS { spread.max(KNOWN_SPREAD) } else { spread };
+        let spread = if alone.len() < RUNS { spread.max(known_spread(peers)) } else { spread };
         let here = mean(&shares(mixed, size, Kind::Crate));
         if here < mean(&alone) - spread {
             wrong(format!("{size} B: the crate's received {here:.4}, among themselves {:.4} (spread {spread:.4})", mean(&alone)));
@@ -202,13 +233,20 @@ fn judge(control: &[Run], mixed: &[Run]) -> bool {
 }
 
 /// Messages of 10 MB take seconds on two cores.
-const PATIENCE: Patience = Patience { each: Duration::from_secs(6), quiet: Duration::from_secs(2) };
+const PATIENCE: Patience = Patience { each: Duration::from_secs(8), quiet: Duration::from_secs(4) };
 
 /// From so many runs on the control's own spread is taken.
 const RUNS: usize = 5;
 
-/// Of the crate's peers among themselves, 8 of them, in five runs of two broadcasts of each size up to 1 MB.
-const KNOWN_SPREAD: f64 = 0.08;
+/// How far the shares spread that the crate's peers deliver among themselves, in five runs of two broadcasts of each length: the most of
+/// all lengths up to 1 MB, since whose join fails gets none of any (docs/kadcast.md has the table).
+fn known_spread(peers: usize) -> f64 {
+    match peers {
+        0..=8 => 0.22,
+        9..=24 => 0.05,
+        25.. => 0.51,
+    }
+}
 
 /// Entries of a bucket, of both kinds by default.
 const BUCKET: usize = 20;

@@ -47,10 +47,10 @@ mod socket;
 mod tests;
 
 pub use config::Config;
-pub use error::{PeerError, SendError};
+pub use error::PeerError;
 pub use event::Event;
 pub use metrics::Metrics;
 pub use peer::{MessageInfo, NetworkListen, Peer};
 
 pub use crate::metrics::MetricsServer;
-pub use cicada_proto::kadcast::{Contact, Figures, Removal};
+pub use cicada_proto::kadcast::{Contact, Figures, Removal, SendError};

@@ -2,7 +2,6 @@
 
 use super::{
     deliveries::Deliveries,
-    error::SendError,
     event::Event,
     metrics::{Counts, Metrics},
     outgoing::{Next, Outgoing},
@@ -13,7 +12,7 @@ use bytes::Bytes;
 use cicada_proto::{
     Instant,
     fec::{Decoded, Outcome, Task},
-    kadcast::{Blocked, Contact, Event as Told, Input, Job, JobId, Machine, Outbox},
+    kadcast::{Blocked, Contact, Event as Told, Input, Job, JobId, Machine, Outbox, SendError},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -308,7 +307,6 @@ impl Driver {
                 Event::Sent { ray_id: ray.0, targets }
             }
             Told::NotSent { operation, error } => {
-                let error = SendError::from(error);
                 tracing::warn!("a message is not sent: {error}");
                 self.end(operation, Err(error));
                 Event::NotSent(error)

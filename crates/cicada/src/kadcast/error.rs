@@ -1,4 +1,4 @@
-//! Why a Kadcast peer is not made, and why it does not send.
+//! Why a Kadcast peer is not made.
 
 use std::{io, net::SocketAddr};
 
@@ -41,41 +41,5 @@ pub enum PeerError {
 impl PeerError {
     pub(super) fn config(field: &'static str, why: impl Into<String>) -> Self {
         Self::Config { field, why: why.into() }
-    }
-}
-
-/// Why a payload was not sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// Kadcast has no empty messages.
-    #[error("the message is empty, which Kadcast cannot say")]
-    Empty,
-    /// Longer than the limit.
-    #[error("the message has {length} bytes, the limit is {limit}")]
-    TooLarge {
-        /// Its length.
-        length: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Too many payloads are being encoded; try again later.
-    #[error("too many messages are being encoded; try again later")]
-    Full,
-    /// This peer is shut down.
-    #[error("this peer is shut down")]
-    Closed,
-}
-
-impl From<cicada_proto::kadcast::SendError> for SendError {
-    fn from(error: cicada_proto::kadcast::SendError) -> Self {
-        use cicada_proto::kadcast::SendError as Proto;
-        match error {
-            Proto::Empty => Self::Empty,
-            Proto::TooLarge { length, limit } => Self::TooLarge { length, limit },
-            Proto::Full => Self::Full,
-            // The other crate may grow reasons.
-            _ => Self::Full,
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! What a peer tells besides messages.
 
-use super::error::SendError;
-use cicada_proto::kadcast::{Contact, Removal};
+use cicada_proto::kadcast::{Contact, Removal, SendError};
 use cicada_wire::Refusal;
 use std::net::SocketAddr;
 

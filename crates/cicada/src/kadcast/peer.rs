@@ -4,7 +4,7 @@ use super::{
     config::Config,
     deliveries,
     driver::{Closing, Driver, Wish},
-    error::{PeerError, SendError},
+    error::PeerError,
     event::Event,
     metrics::Metrics,
     outgoing::{Outgoing, Pace},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::metrics::MetricsServer;
 use bytes::Bytes;
-use cicada_proto::kadcast::{Blocked, Contact, Identity, Machine};
+use cicada_proto::kadcast::{Blocked, Contact, Identity, Machine, SendError};
 use std::{
     collections::BTreeMap,
     io,

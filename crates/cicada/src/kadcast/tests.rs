@@ -146,8 +146,31 @@ async fn messages_come_with_their_sender_height_and_name() {
 
 #[tokio::test]
 async fn peers_find_each_other_through_one_and_a_broadcast_reaches_all_once() {
-    let (first, mut first_received) = peer(config());
-    let bootstrap = Config { bootstrapping_nodes: vec![first.public_address().to_string()], ..config() };
+    a_broadcast_reaches_all_once(config()).await;
+}
+
+#[tokio::test]
+async fn so_do_peers_of_ipv6() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        println!("this system has no IPv6");
+        return;
+    }
+    a_broadcast_reaches_all_once(Config { public_address: "[::1]:0".to_owned(), ..config() }).await;
+}
+
+/// Row 13: the crate's peers refuse each other so.
+#[tokio::test]
+async fn so_do_peers_that_listen_to_both_families_and_announce_an_ipv4_address() {
+    if std::net::UdpSocket::bind("[::]:0").is_err() {
+        println!("this system has no IPv6");
+        return;
+    }
+    a_broadcast_reaches_all_once(Config { listen_address: Some("[::]:0".to_owned()), ..config() }).await;
+}
+
+async fn a_broadcast_reaches_all_once(config: Config) {
+    let (first, mut first_received) = peer(config.clone());
+    let bootstrap = Config { bootstrapping_nodes: vec![first.public_address().to_string()], ..config };
     let mut others: Vec<_> = (0..7).map(|_| peer(bootstrap.clone())).collect();
     for (peer, _) in &others {
         let mut events = peer.events();

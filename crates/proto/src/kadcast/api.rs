@@ -259,8 +259,11 @@ pub enum SendError {
         limit: usize,
     },
     /// Too many payloads of ours are being encoded; try again later.
-    #[error("too many messages are being encoded")]
+    #[error("too many messages are being encoded; try again later")]
     Full,
+    /// The peer is shut down. A machine never is: whoever runs it says so.
+    #[error("this peer is shut down")]
+    Closed,
 }
 
 /// A peer of the table.
