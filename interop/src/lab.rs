@@ -339,10 +339,15 @@ impl Told {
     }
 }
 
-/// Ports that are free now. They are given back before the peers take them, since the crate's want to be told theirs.
+/// Ports that are free now. They are given back before the peers take them, since the crate's want to be told theirs; so none of those
+/// that the system gives to whoever wants any (from 32 768 on, by ip(7)), as the crate's peers do for what they send.
 fn free_addresses(amount: usize) -> Result<Vec<SocketAddr>> {
-    let sockets: Vec<UdpSocket> = (0..amount).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
-    Ok(sockets.iter().map(UdpSocket::local_addr).collect::<std::io::Result<_>>()?)
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let own = u64::from(std::process::id()).wrapping_mul(101);
+    let ports = std::iter::repeat_with(|| LEAST_PORT + ((own + NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS) as u16).take(PORTS as usize);
+    let addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let free: Vec<SocketAddr> = addresses.filter(|address| UdpSocket::bind(address).is_ok()).take(amount).collect();
+    if free.len() < amount { Err("there are not enough free ports".into()) } else { Ok(free) }
 }
 
 /// The hosts of a lab of losslab, see its README.
@@ -356,6 +361,10 @@ pub fn losslab() -> PathBuf {
 
 /// Entry points that every peer is told of.
 pub const ENTRIES: usize = 4;
+
+/// Ports for peers.
+const LEAST_PORT: u16 = 10_000;
+const PORTS: u64 = 20_000;
 
 /// For an answer of a process on this machine.
 const PATIENCE: Duration = Duration::from_secs(20);
