@@ -1,10 +1,8 @@
 mod streams;
 
 use super::*;
-use crate::link::Source;
 use crate::{link::Queued, socket::Received, start::wall_time};
 use bytes::Bytes;
-use cicada_proto::LONG_BYTES;
 use cicada_proto::{
     config::{Limits, Rate},
     lists::{AccessList, Who},
@@ -28,34 +26,6 @@ async fn two_ends_that_agree_have_a_link_and_say_so_once() {
     assert_eq!(to_b.up.remote, b.address().socket(), "the address that is dialled is the announced one");
     assert_eq!(to_a.up.remote, a.address().socket(), "one socket dials and listens");
     assert_eq!((to_b.up.boot, to_a.up.boot), (b.me.boot, a.me.boot));
-}
-
-#[tokio::test]
-async fn frames_of_every_size_arrive_whole_and_control_frames_in_order() {
-    let (mut a, mut b) = (End::new(1), End::new(2));
-    let (to_b, to_a) = a.link(&mut b).await;
-    let sizes = [0, 1, 4096, 4097, LONG_BYTES, LONG_BYTES + 1, 100_000, 256 * 1024];
-    let mut kept = Vec::new();
-    for size in sizes {
-        if size <= LONG_BYTES {
-            assert_eq!(to_b.send(data(size)), Queued::Yes);
-        } else {
-            let Frame::Data(_, payload) = data(size) else { unreachable!("made so") };
-            kept.push(streams::stream(&to_b, size as u64, data(size).with_payload(Bytes::new()), Source::Whole(payload)));
-        }
-    }
-    for number in 0..50 {
-        assert_eq!(to_a.send(ping(number)), Queued::Yes);
-    }
-    let mut arrived = Vec::new();
-    for _ in sizes {
-        arrived.push(b.frame().await);
-    }
-    arrived.sort_by_key(|frame| frame.payload().map(Bytes::len));
-    assert!(arrived == sizes.map(data), "as they were sent");
-    for number in 0..50 {
-        assert_eq!(a.frame().await, ping(number));
-    }
 }
 
 #[tokio::test]

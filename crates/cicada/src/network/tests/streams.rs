@@ -1,9 +1,41 @@
-//! Long frames that are given up.
+//! Frames of every size, and long ones that are given up or altered.
 
 use super::*;
-use crate::{body::Piece, link::Stream};
+use crate::{
+    body::Piece,
+    link::{Source, Stream},
+};
+use cicada_proto::LONG_BYTES;
 use cicada_wire::{MAX_HEADER_BYTES, PIECE_BYTES, PieceDigests};
 use std::collections::BTreeSet;
+
+#[tokio::test]
+async fn frames_of_every_size_arrive_whole_and_control_frames_in_order() {
+    let (mut a, mut b) = (End::new(1), End::new(2));
+    let (to_b, to_a) = a.link(&mut b).await;
+    let sizes = [0, 1, 4096, 4097, LONG_BYTES, LONG_BYTES + 1, 100_000, 256 * 1024];
+    let mut kept = Vec::new();
+    for size in sizes {
+        if size <= LONG_BYTES {
+            assert_eq!(to_b.send(data(size)), Queued::Yes);
+        } else {
+            let Frame::Data(_, payload) = data(size) else { unreachable!("made so") };
+            kept.push(stream(&to_b, size as u64, data(size).with_payload(Bytes::new()), Source::Whole(payload)));
+        }
+    }
+    for number in 0..50 {
+        assert_eq!(to_a.send(ping(number)), Queued::Yes);
+    }
+    let mut arrived = Vec::new();
+    for _ in sizes {
+        arrived.push(b.frame().await);
+    }
+    arrived.sort_by_key(|frame| frame.payload().map(Bytes::len));
+    assert!(arrived == sizes.map(data), "as they were sent");
+    for number in 0..50 {
+        assert_eq!(a.frame().await, ping(number));
+    }
+}
 
 #[tokio::test]
 async fn a_stream_that_is_abandoned_half_way_is_given_up_and_its_link_stands() {
@@ -99,7 +131,7 @@ fn stream_to(link: &Link, id: u64, body: &Arc<Body>) -> watch::Sender<bool> {
 }
 
 /// Sends a payload after its head. It is abandoned when what this returns is dropped.
-pub(super) fn stream(link: &Link, id: u64, head: Frame, payload: Source) -> watch::Sender<bool> {
+fn stream(link: &Link, id: u64, head: Frame, payload: Source) -> watch::Sender<bool> {
     let (abandon, abandoned) = watch::channel(false);
     let stream = Stream { id: StreamId(id), head, payload, offset: 0, breaks_after: None, abandoned };
     assert_eq!(link.handle.stream(stream), Queued::Yes);
