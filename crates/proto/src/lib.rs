@@ -35,6 +35,7 @@ mod linkage;
 mod liveness;
 mod lookup;
 mod notary;
+mod order;
 mod pace;
 mod prover;
 mod questions;
