@@ -46,6 +46,7 @@ mod scope;
 mod seen;
 mod sessions;
 mod step;
+mod timed;
 mod trusted;
 mod unhurried;
 
