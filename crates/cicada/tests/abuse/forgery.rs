@@ -5,7 +5,7 @@ use crate::{
     loopback, until,
 };
 use bytes::Bytes;
-use cicada::{BroadcastOptions, Limits, Rate, SwarmPeer};
+use cicada::{BroadcastOptions, SwarmPeer};
 use cicada_wire::{
     Address, Authentication, Credential, Frame, Hash, Header, Immutable, Mutable, Opening, Origin, PayloadDigest, Query, Refusal, Reply,
     SealingKey, SealingSecret, SessionId, Share, Signature, Statement, Task,
@@ -99,9 +99,7 @@ async fn refused(victim: &SwarmPeer, reason: Refusal) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_ten_thousand_messages_in_anothers_name_none_is_delivered() {
-    let mut limits = Limits::default();
-    (limits.messages_per_origin, limits.broadcasts_per_origin) = (Rate::UNLIMITED, Rate::UNLIMITED);
-    let victim = SwarmPeer::builder().limits(limits).bind(("127.0.0.1", 0)).await.expect("a free port");
+    let victim = loopback().await;
     let other = loopback().await;
     other.connect(&victim).await.expect("a member");
     let (attacker, collecting) = (Attacker::at([127, 0, 0, 1]), Collecting::default());

@@ -3,6 +3,7 @@
 mod hostile;
 mod rig;
 mod sealed;
+mod shares;
 
 use cicada_proto::{KeyLevel, Security};
 use cicada_wire::*;

@@ -17,9 +17,14 @@ pub(crate) struct Talk {
 
 /// `from` opens a session with the node.
 pub(crate) fn talk(from: &Somebody, to: &Somebody) -> Talk {
+    talk_from(from, to, 9)
+}
+
+/// The same; each `seed` makes another session.
+pub(crate) fn talk_from(from: &Somebody, to: &Somebody, seed: u8) -> Talk {
     let (ours, theirs) = (from.credential(), to.credential());
     let terms = Terms::of(&ours, from.id(), &theirs, to.id());
-    let (share, session) = from.sealing.open(to.sealing.public(), &terms, [9; 32]).expect("keys");
+    let (share, session) = from.sealing.open(to.sealing.public(), &terms, [seed; 32]).expect("keys");
     Talk { session, opening: Opening { share, to: theirs.seal, credential: ours } }
 }
 

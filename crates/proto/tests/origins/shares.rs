@@ -1,0 +1,93 @@
+//! Budgets and queues: what is done in somebody's name, or by one link, takes nothing from others.
+
+use crate::{
+    neighbours, rig,
+    rig::{Rig, share, somebody},
+    sealed::{talk, talk_from},
+};
+use cicada_proto::config::Rate;
+use cicada_wire::*;
+use std::time::Duration;
+
+/// Broadcasts of one origin that the node takes at once; hardly any after that.
+const BROADCASTS: usize = 5;
+
+fn frugal() -> Rig {
+    let change = |config: &mut cicada_proto::Config| config.limits.broadcasts_per_origin = Rate::new(1, BROADCASTS as u64);
+    Rig::new(change, &neighbours().iter().collect::<Vec<_>>())
+}
+
+#[test]
+fn what_is_forged_in_an_origins_name_or_repeated_costs_it_nothing() {
+    let (mut rig, [origin, forger, parrot, honest]) = (frugal(), neighbours());
+    rig.hear(&parrot, origin.broadcast(1, b"true"));
+    for number in 100..150 {
+        if !rig.is_linked(&forger) {
+            rig.link(&forger);
+        }
+        let fixed = Immutable::from(origin.statement(number, None, b"false"));
+        let signature = fixed.hash().sign(&forger.identity);
+        rig.hear(&forger, share(fixed.signed(signature), b"false"));
+        rig.hear(&parrot, origin.broadcast(1, b"true"));
+    }
+    assert_eq!((rig.refusals(Refusal::BadSignature), rig.refusals(Refusal::OverBudget)), (50, 0));
+    for number in 2..=BROADCASTS as u64 {
+        rig.hear(&honest, origin.broadcast(number, b"true"));
+    }
+    assert_eq!(rig.delivered.len(), BROADCASTS);
+    // Its own cost.
+    rig.hear(&honest, origin.broadcast(99, b"true"));
+    assert_eq!((rig.delivered.len(), rig.refusals(Refusal::OverBudget)), (BROADCASTS, 1));
+}
+
+#[test]
+fn relays_do_not_let_one_neighbour_spend_what_an_origin_may_send_by_others() {
+    let change = |config: &mut cicada_proto::Config| config.limits.messages_per_origin = Rate::new(1, 5);
+    let near = neighbours();
+    let mut rig = Rig::new(change, &near.iter().collect::<Vec<_>>());
+    let [origin, forger, honest, _] = &near;
+    let me = somebody(7000);
+    let opened = talk(origin, &me);
+    for number in 100..110 {
+        // In the name of the first; whether it is by it only the target knows.
+        let false_one = talk(forger, &me).message(origin, &me, number, true);
+        rig.hear(forger, false_one);
+    }
+    assert_eq!(rig.refusals(Refusal::OverBudget), 5, "control: by that link there is an end");
+    for number in 1..=5 {
+        rig.hear(honest, opened.message(origin, &me, number, true));
+    }
+    assert_eq!(rig.delivered.len(), 5);
+}
+
+#[test]
+fn a_link_that_hands_over_invented_origins_leaves_room_for_those_of_others() {
+    let near = neighbours();
+    let mut rig = rig(&near);
+    for port in 8000..8300 {
+        rig.hear(&near[1], somebody(port).broadcast(1, b"invented"));
+    }
+    let refused = rig.refusals(Refusal::OverBudget);
+    assert!(refused > 200, "{refused}");
+    let far = somebody(7100);
+    rig.hear(&near[0], far.broadcast(1, b"true"));
+    assert!(rig.answer_challenge(&far), "it is looked into");
+    assert_eq!(rig.delivered.len(), 1);
+}
+
+#[test]
+fn of_many_sessions_with_one_peer_the_last_stand() {
+    let near = neighbours();
+    let mut rig = rig(&near);
+    let me = somebody(7000);
+    let talks: Vec<_> = (0..20).map(|seed| talk_from(&near[0], &me, seed)).collect();
+    for (number, talk) in talks.iter().enumerate() {
+        rig.hear(&near[0], talk.message(&near[0], &me, number as u64 + 1, true));
+        rig.pass(Duration::from_millis(1));
+    }
+    assert_eq!(rig.delivered.len(), 20);
+    rig.hear(&near[0], talks[19].message(&near[0], &me, 101, false));
+    assert_eq!(rig.delivered.len(), 21);
+    rig.hear(&near[0], talks[0].message(&near[0], &me, 102, false));
+    assert_eq!((rig.delivered.len(), rig.refusals(Refusal::NoSession)), (21, 1));
+}
