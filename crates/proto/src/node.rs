@@ -105,7 +105,7 @@ impl Node {
     pub fn new(me: Me, config: Config, seed: [u8; 32], clock: UnixTime) -> Result<Self, ConfigError> {
         config.check()?;
         let machines = Machines::new(&me.record, &config);
-        Ok(Self {
+        let mut node = Self {
             me,
             config,
             clock,
@@ -117,7 +117,9 @@ impl Node {
             machines,
             pace: Pace::default(),
             due: None,
-        })
+        };
+        node.due = node.next_due();
+        Ok(node)
     }
 
     /// Takes one input in; what follows from it is in `out`.
