@@ -7,9 +7,10 @@
 //! be joined to it; what comes of that is written where the first stopped, and held nowhere else.
 
 use bytes::{Bytes, BytesMut};
+use cicada_wire::{PIECE_BYTES, PieceDigests};
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use tokio::sync::watch;
 
@@ -19,6 +20,8 @@ pub(crate) struct Body {
     /// Tells readers and the writer that something has changed.
     changed: watch::Sender<()>,
     length: usize,
+    /// Known before anything of it is written.
+    digests: OnceLock<PieceDigests>,
 }
 
 struct State {
@@ -79,7 +82,7 @@ pub(crate) enum Room {
 impl Body {
     pub(crate) fn new(length: usize) -> Self {
         let state = State { here: Here::nothing(), ends: 0, read: 0, fate: Fate::Passing };
-        Self { state: Mutex::new(state), changed: watch::Sender::new(()), length }
+        Self { state: Mutex::new(state), changed: watch::Sender::new(()), length, digests: OnceLock::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -92,6 +95,12 @@ impl Body {
     }
 
     // --- The writer
+
+    /// These are the digests of all pieces of the message's payload, also of one of which this is the rest.
+    pub(crate) fn know(&self, digests: PieceDigests) {
+        // Said once.
+        let _ = self.digests.set(digests);
+    }
 
     /// Waits until there is room. Cancel-safe.
     pub(crate) async fn room(&self) -> Room {
@@ -126,7 +135,7 @@ impl Body {
         self.state().ends
     }
 
-    /// Takes in what has arrived. It is copied: the pieces of packets keep all that came with them.
+    /// Takes in what has arrived, and was checked.
     pub(crate) fn write(&self, chunks: &[Bytes]) {
         let mut state = self.state();
         let at = state.ends;
@@ -194,13 +203,19 @@ impl Body {
         whole
     }
 
-    /// A payload that had paused goes on with this, which is all of the rest.
+    /// A payload that had paused goes on with this, which is all of the rest, if it is.
     pub(crate) fn end_with(&self, offset: usize, rest: &Bytes) -> bool {
-        if offset.checked_add(rest.len()) != Some(self.length) || !self.resume(offset) {
+        if offset.checked_add(rest.len()) != Some(self.length) || !self.is_rest(offset, rest) || !self.resume(offset) {
             return false;
         }
         self.append(offset, std::slice::from_ref(rest));
         true
+    }
+
+    fn is_rest(&self, offset: usize, rest: &[u8]) -> bool {
+        let mut pieces = (offset / PIECE_BYTES..).zip(rest.chunks(PIECE_BYTES));
+        let right = |digests: &PieceDigests| pieces.all(|(index, piece)| digests.holds(index, piece));
+        offset.is_multiple_of(PIECE_BYTES) && self.digests.get().is_some_and(right)
     }
 
     fn resume(&self, offset: usize) -> bool {
@@ -267,6 +282,11 @@ impl Body {
 
     // --- Readers
 
+    /// The digests of its pieces, once something of it is here.
+    pub(crate) fn digests(&self) -> Option<PieceDigests> {
+        self.digests.get().cloned()
+    }
+
     /// Waits for what comes after the first `offset` bytes. Cancel-safe.
     pub(crate) async fn after(&self, offset: usize) -> Piece {
         if offset >= self.length {
@@ -307,7 +327,7 @@ impl Here {
     fn write(&mut self, at: usize, chunks: &[Bytes]) {
         match self {
             Self::Elsewhere { body, begins } => body.append(*begins + at, chunks),
-            Self::Pieces { pieces, .. } => pieces.push_back(chunks.concat().into()),
+            Self::Pieces { pieces, .. } => pieces.extend(chunks.iter().cloned()),
             Self::Growing(buffer) => chunks.iter().for_each(|chunk| buffer.extend_from_slice(chunk)),
             Self::Whole(_) => {}
         }
@@ -338,14 +358,14 @@ impl Here {
                 let mut at = offset.checked_sub(*begins)?;
                 for piece in pieces {
                     if at < piece.len() {
-                        return Some(piece.slice(at..piece.len().min(at + PIECE_BYTES)));
+                        return Some(piece.slice(at..piece.len().min(at + READ_BYTES)));
                     }
                     at -= piece.len();
                 }
                 None
             }
-            Self::Growing(buffer) => Some(Bytes::copy_from_slice(buffer.get(offset..buffer.len().min(offset + PIECE_BYTES))?)),
-            Self::Whole(whole) => Some(whole.slice(offset..whole.len().min(offset + PIECE_BYTES))),
+            Self::Growing(buffer) => Some(Bytes::copy_from_slice(buffer.get(offset..buffer.len().min(offset + READ_BYTES))?)),
+            Self::Whole(whole) => Some(whole.slice(offset..whole.len().min(offset + READ_BYTES))),
             Self::Elsewhere { .. } => None,
         }
     }
@@ -369,7 +389,7 @@ const AHEAD_BYTES: usize = 256 * 1024; // guess: above what is on its way on a l
 const KEPT_BYTES: usize = 512 * 1024; // guess: above what a link takes before its other end has answered
 
 /// Readers hand on this much at once.
-pub(crate) const PIECE_BYTES: usize = 64 * 1024; // guess
+pub(crate) const READ_BYTES: usize = 64 * 1024; // guess
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@
 
 mod bulk;
 mod control;
+mod digests;
+mod pieces;
 
 use crate::{
     hello,
@@ -17,6 +19,7 @@ use cicada_proto::{LinkId, LinkUp, StreamId};
 use cicada_wire::{Frame, Refusal};
 pub(crate) use control::{Knock, Reader};
 use control::{Writer, Written};
+pub(crate) use digests::Digests;
 use quinn::{Connection, ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use std::{
     collections::VecDeque,

@@ -5,7 +5,7 @@ use crate::{
     entrance::{Entrance, Passage},
     hello::{self, Greeted, Terms},
     hook_thread::HookThread,
-    link::{self, LinkHandle, Reader},
+    link::{self, Digests, LinkHandle, Reader},
     node::RemoteNode,
     quinn_tasks::QuinnTasks,
     socket::SharedSocket,
@@ -67,6 +67,8 @@ pub(crate) struct Network {
     local: SocketAddr,
     next_link: AtomicU64,
     next_body: AtomicU64,
+    /// Of payloads that are sent from here.
+    pub(crate) digests: Digests,
 }
 
 /// What a [`Network`] is made of.
@@ -117,6 +119,7 @@ impl Network {
             local: parts.local,
             next_link: AtomicU64::new(0),
             next_body: AtomicU64::new(0),
+            digests: Digests::default(),
         })
     }
 

@@ -69,7 +69,9 @@ pub struct Message {
     pub level: KeyLevel,
     /// Whether it was for everybody.
     pub broadcast: bool,
-    /// The relays that it visited, as they themselves say.
+    /// How many links it travelled, as its relays say; 0 on the peer that made it.
+    pub hops: usize,
+    /// Of a unicast: the relays that it visited, as they themselves say.
     pub path: Vec<Hash>,
     /// Whether more messages were waiting when this one was taken.
     pub more: bool,
@@ -84,6 +86,7 @@ impl Message {
             data,
             level: KeyLevel::Proven,
             broadcast: false,
+            hops: 1,
             path: Vec::new(),
             more: false,
         }
@@ -98,6 +101,7 @@ impl From<Delivery> for Message {
             data: delivery.payload,
             level: delivery.level,
             broadcast: delivery.broadcast,
+            hops: delivery.hops,
             path: delivery.path,
             more: false,
         }

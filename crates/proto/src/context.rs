@@ -49,6 +49,12 @@ impl Context<'_> {
         Ticket((u64::from(self.rng.next_u32()) << 32) | (self.numbers.ticket & 0xffff_ffff))
     }
 
+    /// A fresh number for a task or a pull. On a link nobody can answer for another: it only counts, and is short.
+    pub(crate) fn ticket_on_link(&mut self) -> Ticket {
+        self.numbers.ticket += 1;
+        Ticket(self.numbers.ticket & 0xffff_ffff)
+    }
+
     pub(crate) fn job(&mut self, job: Job) -> JobId {
         self.numbers.job += 1;
         let id = JobId(self.numbers.job);

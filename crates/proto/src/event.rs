@@ -137,7 +137,9 @@ pub struct Delivery {
     pub level: KeyLevel,
     /// Whether it was for everybody.
     pub broadcast: bool,
-    /// The relays that it visited, as they themselves say.
+    /// How many links it travelled, as its relays say; 0 on the peer that made it.
+    pub hops: usize,
+    /// Of a unicast: the relays that it visited, as they themselves say.
     pub path: Vec<Hash>,
 }
 

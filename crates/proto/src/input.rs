@@ -56,7 +56,8 @@ pub enum Input {
         /// The frame, without its payload.
         head: Frame,
     },
-    /// A payload that the node had collected is whole.
+    /// A payload that the node had collected is whole. Each piece of it was checked before it was handed on, see
+    /// [`cicada_wire::PieceDigests`].
     Arrived {
         /// Which.
         body: BodyId,

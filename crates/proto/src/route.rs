@@ -340,6 +340,7 @@ impl Router {
             payload: sending.plain.clone(),
             level: KeyLevel::Proven,
             broadcast: false,
+            hops: 0,
             path: Vec::new(),
         };
         let path = PathReport { first_hop: cx.me.id(), relays: Vec::new(), outcome: HopOutcome::Acked };

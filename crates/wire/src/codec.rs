@@ -86,9 +86,27 @@ pub(crate) use as_bytes;
 
 as_bytes!(Hash, 32, |hash| hash.to_bytes(), |bytes| Hash::from_bytes(bytes));
 as_bytes!(Offset, 32, |offset| offset.0.to_be_bytes(), |bytes| Offset(U256::from_be_bytes(bytes)));
-as_bytes!(Reach, 32, |reach| reach.0.to_be_bytes(), |bytes| Reach(U256::from_be_bytes(bytes)));
 as_bytes!(PublicKey, 32, |key| key.0, |bytes| PublicKey(bytes));
 as_bytes!(Signature, 64, |signature| signature.0, |bytes| Signature(bytes));
+
+impl<C> Encode<C> for Reach {
+    fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+        e.bytes(&self.to_bytes())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Reach {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
+        Self::from_bytes(d.bytes()?).ok_or_else(|| DecodeError::message("not a reach"))
+    }
+}
+
+impl<C> CborLen<C> for Reach {
+    fn cbor_len(&self, _: &mut C) -> usize {
+        let length = self.to_bytes().len();
+        if length < 24 { 1 + length } else { 2 + length }
+    }
+}
 
 impl<C> Encode<C> for Address {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {

@@ -10,7 +10,7 @@ use crate::{
     identity::PublicKey,
     record::SignedRecord,
     refusal::Refusal,
-    statement::MessageId,
+    statement::{Immutable, MessageId},
 };
 use bytes::Bytes;
 use minicbor::{CborLen, Decode, Decoder, Encode};
@@ -297,7 +297,7 @@ impl Frame {
     /// The bytes that [`Self::parse`] reads.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        let (body, payload) = self.split();
+        let (body, payload) = self.split_whole();
         let mut bytes = encode(&body);
         bytes.extend_from_slice(payload);
         bytes.into()
@@ -306,7 +306,7 @@ impl Frame {
     /// How many bytes [`Self::to_bytes`] makes, without making them.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        let (body, payload) = self.split();
+        let (body, payload) = self.split_whole();
         minicbor::len(body) + payload.len()
     }
 
@@ -319,12 +319,13 @@ impl Frame {
         let body: Body = decoder.decode()?;
         let payload = bytes.slice(decoder.position()..);
         let length = payload.len();
-        let frame = Self::join(body, payload)?;
+        let mut frame = Self::join(body, payload)?;
+        frame.complete().map_err(ParseError::malformed)?;
         frame.check(length).map_err(ParseError::malformed)?;
         Ok(frame)
     }
 
-    /// The bytes of [`Self::to_bytes`] before the payload.
+    /// What stands before a payload that follows piece by piece.
     #[must_use]
     pub fn head_bytes(&self) -> Bytes {
         encode(&self.split().0).into()
@@ -342,6 +343,9 @@ impl Frame {
         let frame = Self::join(body, Bytes::new())?;
         if frame.payload().is_none() {
             return Err(ParseError::malformed("a payload where there should be none"));
+        }
+        if frame.fixed().is_some_and(Immutable::is_brief) {
+            return Err(ParseError::malformed("a message without the digest of its payload"));
         }
         frame.check(length.saturating_sub(begins)).map_err(ParseError::malformed)?;
         Ok((frame, begins))
@@ -419,6 +423,36 @@ impl Frame {
             Self::Pull(pull) => (Body::Pull(*pull), &[]),
             Self::Alarm => (Body::Alarm, &[]),
         }
+    }
+
+    /// The same for a frame that is written whole: of a short payload its reader finds the digest out by itself.
+    fn split_whole(&self) -> (Body, &[u8]) {
+        let (mut body, payload) = self.split();
+        if (1..=BULK_BYTES).contains(&payload.len())
+            && let Body::Task(Task { header, offset: 0, .. }) | Body::Data(header) = &mut body
+        {
+            header.fixed.be_brief();
+        }
+        (body, payload)
+    }
+
+    /// What the origin says, of a message of the swarm.
+    #[must_use]
+    pub fn fixed(&self) -> Option<&Immutable> {
+        if let Self::Data(header, _) | Self::Task(Task { header, .. }, _) = self { Some(&header.fixed) } else { None }
+    }
+
+    /// Finds out what was not written because it follows from the payload.
+    fn complete(&mut self) -> Result<(), &'static str> {
+        let (Self::Data(header, payload) | Self::Task(Task { header, .. }, payload)) = self else { return Ok(()) };
+        if !header.fixed.is_brief() {
+            return Ok(());
+        }
+        if !(1..=BULK_BYTES).contains(&payload.len()) || header.fixed.length != payload.len() as u64 {
+            return Err("a message without the digest of its payload");
+        }
+        header.fixed.complete(payload);
+        Ok(())
     }
 
     fn join(body: Body, payload: Bytes) -> Result<Self, ParseError> {

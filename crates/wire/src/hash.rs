@@ -105,6 +105,9 @@ pub struct HashError;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Offset(pub U256);
 
+/// So many bytes of a reach are said; a peer in what the rest would have covered is one of 2^56 that are as near.
+const ROUNDED_BYTES: usize = 8;
+
 /// "Everyone whose offset from you is at most this": the task of a broadcast's delegate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Reach(pub U256);
@@ -119,5 +122,43 @@ impl Reach {
     #[must_use]
     pub fn of_height(height: u32) -> Self {
         Self(U256::power_of_two(height).map_or(U256::MAX, |power| power.wrapping_sub(U256::ONE)))
+    }
+
+    /// The largest reach within this one that a few bytes can say. What it leaves out is less than 2^-56 of it, and at its far end.
+    #[must_use]
+    pub fn rounded(self) -> Self {
+        let mut bytes = self.end().to_be_bytes();
+        let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(0);
+        bytes.iter_mut().skip(first + ROUNDED_BYTES).for_each(|byte| *byte = 0);
+        Self(U256::from_be_bytes(bytes).wrapping_sub(U256::ONE))
+    }
+
+    /// What lies just beyond it; zero for [`Self::ALL`].
+    fn end(self) -> U256 {
+        self.0.wrapping_add(U256::ONE)
+    }
+
+    /// How many zero bytes end the number just beyond it, and the bytes before those from the first that is not zero; nothing for
+    /// [`Self::ALL`]. Kadcast's heights and rounded reaches are short.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let bytes = self.end().to_be_bytes();
+        let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else { return Vec::new() };
+        let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(last);
+        // There are 32 of them.
+        let zeros = (bytes.len() - 1 - last) as u8;
+        [&[zeros], &bytes[first..=last]].concat()
+    }
+
+    /// `None` if there is a shorter way to say it, or it is none.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let Some((zeros, digits)) = bytes.split_first() else { return Some(Self::ALL) };
+        let last = 32_usize.checked_sub(usize::from(*zeros))?;
+        let first = last.checked_sub(digits.len())?;
+        if *digits.first()? == 0 || *digits.last()? == 0 {
+            return None;
+        }
+        let mut end = [0; 32];
+        end[first..last].copy_from_slice(digits);
+        Some(Self(U256::from_be_bytes(end).wrapping_sub(U256::ONE)))
     }
 }

@@ -20,6 +20,7 @@ mod hello;
 mod identity;
 pub mod kadcast;
 mod pair;
+mod pieces;
 mod record;
 mod refusal;
 mod session;
@@ -39,6 +40,7 @@ pub use header::{Header, Kind, MAX_EXCLUDED, MAX_HEADER_BYTES, MAX_HOPS, MAX_SOU
 pub use hello::{HELLO_VERSION, Hello, HelloReply, OverlayKind, Purpose};
 pub use identity::{Identity, PublicKey, Signature};
 pub use pair::PairKeys;
+pub use pieces::{PIECE_BYTES, PieceDigests};
 pub use record::{Capabilities, IdKind, MAX_ADDRESSES, PeerId, Record, RecordError, Role, SignedRecord, UnixTime};
 pub use refusal::Refusal;
 pub use session::{Credential, Opening, SealingKey, SealingSecret, Session, SessionId, Share, Terms};

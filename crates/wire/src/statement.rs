@@ -22,7 +22,7 @@ use minicbor::{
     decode::Error as DecodeError,
     encode::{Error as EncodeError, Write},
 };
-use std::{fmt, ops::Deref};
+use std::{borrow::Cow, fmt, ops::Deref};
 
 /// A message's id: a digest of its [`Statement`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,9 +52,36 @@ impl fmt::Debug for MessageId {
 /// The BLAKE3 hash of a payload as it travels. A tree: pieces can be checked without the rest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PayloadDigest(pub [u8; 32]);
-as_bytes!(PayloadDigest, 32, |digest| digest.0, |bytes| PayloadDigest(bytes));
+
+impl<C> Encode<C> for PayloadDigest {
+    fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+        let bytes: &[u8] = if *self == Self::LEFT_OUT { &[] } else { &self.0 };
+        e.bytes(bytes)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for PayloadDigest {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
+        match d.bytes()? {
+            [] => Ok(Self::LEFT_OUT),
+            bytes => match bytes.try_into() {
+                Ok(digest) if digest != Self::LEFT_OUT.0 => Ok(Self(digest)),
+                Ok(_) | Err(_) => Err(DecodeError::message("not the digest of a payload")),
+            },
+        }
+    }
+}
+
+impl<C> CborLen<C> for PayloadDigest {
+    fn cbor_len(&self, _: &mut C) -> usize {
+        if *self == Self::LEFT_OUT { 1 } else { 2 + self.0.len() }
+    }
+}
 
 impl PayloadDigest {
+    /// Written as nothing. No payload is known that has it, and none will be found.
+    const LEFT_OUT: Self = Self([0; 32]);
+
     /// The digest of this payload. A gigabyte takes some tenths of a second.
     #[must_use]
     pub fn of(payload: &[u8]) -> Self {
@@ -151,7 +178,7 @@ impl Statement {
     /// What is bound to a sealed payload: all but the digest of the seal itself.
     #[must_use]
     pub fn associated_data(&self) -> Vec<u8> {
-        let bound = Self { digest: PayloadDigest([0; 32]), ..self.clone() };
+        let bound = Self { digest: PayloadDigest::LEFT_OUT, ..self.clone() };
         [b"cicada sealed v2\0", &encode(&bound)[..]].concat()
     }
 
@@ -211,6 +238,8 @@ pub struct Immutable {
     statement: Statement,
     hash: StatementHash,
     signature: Option<Signature>,
+    /// The payload's digest is not written: whoever reads it has the payload.
+    brief: bool,
 }
 
 impl Immutable {
@@ -238,6 +267,31 @@ impl Immutable {
         Self { signature: Some(signature), ..self }
     }
 
+    /// It will be written without the payload's digest, right before the payload.
+    pub(crate) fn be_brief(&mut self) {
+        self.brief = true;
+    }
+
+    fn written(&self) -> Cow<'_, Statement> {
+        if self.brief {
+            Cow::Owned(Statement { digest: PayloadDigest::LEFT_OUT, ..self.statement.clone() })
+        } else {
+            Cow::Borrowed(&self.statement)
+        }
+    }
+
+    /// Whether the digest was left out, so that it is not known yet whose message this is.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.brief
+    }
+
+    /// It was read without a digest: here is the payload.
+    pub(crate) fn complete(&mut self, payload: &[u8]) {
+        self.statement.digest = PayloadDigest::of(payload);
+        self.hash = self.statement.hash();
+        self.brief = false;
+    }
+
     /// Whether this payload is the one that the origin speaks of.
     #[must_use]
     pub fn is_of(&self, payload: &[u8]) -> bool {
@@ -248,7 +302,7 @@ impl Immutable {
 impl From<Statement> for Immutable {
     fn from(statement: Statement) -> Self {
         let hash = statement.hash();
-        Self { statement, hash, signature: None }
+        Self { statement, hash, signature: None, brief: false }
     }
 }
 
@@ -268,20 +322,23 @@ impl Deref for Immutable {
 
 impl<C> Encode<C> for Immutable {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, context: &mut C) -> Result<(), EncodeError<W::Error>> {
-        (&self.statement, &self.signature).encode(e, context)
+        (self.written(), &self.signature).encode(e, context)
     }
 }
 
 impl<'b, C> Decode<'b, C> for Immutable {
     fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, DecodeError> {
         let (statement, signature) = <(Statement, Option<Signature>)>::decode(d, context)?;
+        if statement.digest == PayloadDigest::LEFT_OUT {
+            return Ok(Self { statement, hash: StatementHash([0; 32]), signature, brief: true });
+        }
         Ok(Self { signature, ..Self::from(statement) })
     }
 }
 
 impl<C> CborLen<C> for Immutable {
     fn cbor_len(&self, context: &mut C) -> usize {
-        (&self.statement, &self.signature).cbor_len(context)
+        (self.written(), &self.signature).cbor_len(context)
     }
 }
 

@@ -5,6 +5,12 @@ use tokio::time::timeout;
 const LENGTH: usize = 4 * 1024 * 1024;
 const PIECE: usize = 32 * 1024;
 
+fn arriving() -> Body {
+    let body = Body::new(LENGTH);
+    body.know(PieceDigests::of(&everything()).expect("several pieces"));
+    body
+}
+
 fn piece(number: usize) -> Bytes {
     Bytes::from(vec![u8::try_from(number % 251).expect("below 251"); PIECE])
 }
@@ -38,7 +44,7 @@ fn everything() -> Vec<u8> {
 
 #[tokio::test]
 async fn what_is_collected_is_whole_in_the_end_and_can_be_read_from_its_beginning() {
-    let body = Arc::new(Body::new(LENGTH));
+    let body = Arc::new(arriving());
     body.collect();
     let reading = [1, 2].map(|_| tokio::spawn(read_all(Arc::clone(&body))));
     assert_eq!(write_all(Arc::clone(&body)).await, LENGTH / PIECE);
@@ -92,7 +98,7 @@ async fn a_second_reader_can_begin_anew_before_the_first_has_come_far() {
 
 #[tokio::test]
 async fn readers_of_what_breaks_off_are_told_and_so_is_the_writer_of_what_nobody_needs() {
-    let body = Arc::new(Body::new(LENGTH));
+    let body = Arc::new(arriving());
     body.collect();
     let reading = tokio::spawn(read_all(Arc::clone(&body)));
     body.fail();
@@ -116,7 +122,7 @@ async fn readers_of_what_breaks_off_are_told_and_so_is_the_writer_of_what_nobody
 
 /// A collected body of which the first `pieces` have come.
 fn begun(pieces: usize) -> Arc<Body> {
-    let body = Arc::new(Body::new(LENGTH));
+    let body = Arc::new(arriving());
     body.collect();
     (0..pieces).for_each(|number| body.write(&[piece(number)]));
     body
@@ -179,6 +185,10 @@ async fn what_does_not_fit_is_not_joined() {
     assert!(!body.join(usize::MAX, &rest(9)), "beyond all");
     assert!(!body.end_with(10 * PIECE, &piece(10)), "too short");
     assert!(!body.end_with(11 * PIECE, &Bytes::from(everything()).slice(11 * PIECE..)), "a gap");
+    let mut altered = everything().split_off(10 * PIECE);
+    *altered.last_mut().expect("there is more") ^= 1;
+    assert!(!body.end_with(10 * PIECE, &altered.into()), "something else");
+    assert!(!body.end_with(10 * PIECE - 1, &Bytes::from(everything()).slice(10 * PIECE - 1..)), "from the middle of a piece on");
     assert_eq!(body.paused(), Some(10 * PIECE), "and it waits still");
     assert!(body.join(10 * PIECE, &rest(10)), "the control");
     let over = rest(10);

@@ -3,9 +3,13 @@
 //! Of the longest only the head is read before the node hears of it; the payload follows through a [`Body`] and can leave over
 //! other links meanwhile. Both ends give up on a stream that makes no progress.
 
-use super::{Unreadable, length_prefix, read_prefix};
+use super::{
+    Unreadable, length_prefix,
+    pieces::{self, Arrived, LEAST_BYTES},
+    read_prefix,
+};
 use crate::{
-    body::{Body, PIECE_BYTES, Piece, Room},
+    body::{Body, Piece, READ_BYTES},
     network::{Network, News},
     node::RemoteNode,
 };
@@ -53,9 +57,19 @@ impl Source {
     async fn after(&self, offset: usize) -> Piece {
         match self {
             Self::Whole(bytes) if offset >= bytes.len() => Piece::End,
-            Self::Whole(bytes) => Piece::Bytes(bytes.slice(offset..bytes.len().min(offset + PIECE_BYTES))),
+            Self::Whole(bytes) => Piece::Bytes(bytes.slice(offset..bytes.len().min(offset + READ_BYTES))),
             Self::Arriving(body) => body.after(offset).await,
         }
+    }
+
+    /// What stands between the head of a frame of `length` bytes and its payload.
+    fn digests(&self, network: &Network, head: &Frame, length: usize) -> Option<Bytes> {
+        let Some(fixed) = head.fixed().filter(|_| is_piecewise(length)) else { return Some(Bytes::new()) };
+        let digests = match self {
+            Self::Whole(payload) => network.digests.of(fixed.message(), payload),
+            Self::Arriving(body) => body.digests(),
+        };
+        digests.map(|digests| digests.to_bytes())
     }
 
     fn read(&self, offset: usize) {
@@ -64,6 +78,11 @@ impl Source {
             Self::Arriving(body) => body.read(offset),
         }
     }
+}
+
+/// Whether a frame of so many bytes, its head included, is read piece by piece. The digests of those are not counted.
+fn is_piecewise(length: usize) -> bool {
+    length > LONG_BYTES + MAX_HEADER_BYTES
 }
 
 // --- Out
@@ -96,8 +115,9 @@ async fn write(network: &Network, peer: RemoteNode, out: &mut SendStream, stream
     let Stream { payload, offset, .. } = stream;
     let head = stream.head.head_bytes();
     network.show_sent(peer, &head);
-    let prefix = length_prefix(head.len() + payload.len() - offset);
-    let mut first = [Bytes::copy_from_slice(&prefix), head];
+    let length = head.len() + payload.len() - offset;
+    let Some(digests) = payload.digests(network, &stream.head, length) else { return false };
+    let mut first = [Bytes::copy_from_slice(&length_prefix(length)), head, digests];
     match timeout(WRITE_STALL, out.write_all_chunks(&mut first)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return is_enough(&error),
@@ -159,7 +179,7 @@ async fn receive_frame(network: Arc<Network>, id: LinkId, mut recv: RecvStream) 
             return Ok(());
         }
     };
-    if length <= LONG_BYTES + MAX_HEADER_BYTES {
+    if !is_piecewise(length) {
         return receive_whole(&network, id, &mut recv, BytesMut::new(), length).await;
     }
     let Some(beginning) = read_steadily(&mut recv, BytesMut::new(), MAX_HEADER_BYTES).await? else { return Ok(()) };
@@ -172,11 +192,10 @@ async fn receive_frame(network: Arc<Network>, id: LinkId, mut recv: RecvStream) 
         };
     }
     let (number, body) = (network.next_body(), Arc::new(Body::new(length - begins)));
-    if network.news.send(News::Arriving { link: id, head, number, body: Arc::clone(&body) }).await.is_err() {
+    if network.news.send(News::Arriving { link: id, head: head.clone(), number, body: Arc::clone(&body) }).await.is_err() {
         return Ok(());
     }
-    body.write(&[beginning.slice(begins..)]);
-    let result = receive_payload(&mut recv, &body).await;
+    let result = pieces::receive(&mut recv, beginning.slice(begins..), &head, &body).await;
     if !matches!(result, Ok(Arrived::Whole)) {
         body.fail();
         let code = if matches!(result, Ok(Arrived::Unneeded)) { ENOUGH } else { GIVEN_UP };
@@ -226,48 +245,6 @@ fn give_up(recv: &mut RecvStream) {
     let _ = recv.stop(GIVEN_UP);
 }
 
-/// How a payload ended.
-enum Arrived {
-    Whole,
-    Unneeded,
-    Stalled,
-}
-
-async fn receive_payload(recv: &mut RecvStream, body: &Body) -> Result<Arrived, Unreadable> {
-    let mut left = body.len() - body.written();
-    while left > 0 {
-        match body.room().await {
-            Room::Some => {}
-            Room::Unneeded => return Ok(Arrived::Unneeded),
-        }
-        let chunks = tokio::select! {
-            chunks = timeout(READ_STALL, read_some(recv, left)) => chunks,
-            () = body.unneeded() => return Ok(Arrived::Unneeded),
-        };
-        let Ok(chunks) = chunks else { return Ok(Arrived::Stalled) };
-        let chunks = chunks?;
-        left -= chunks.iter().map(Bytes::len).sum::<usize>();
-        body.write(&chunks);
-    }
-    Ok(Arrived::Whole)
-}
-
-/// Reads what is there, some dozens of packets at most, but at least [`LEAST_BYTES`] or all that is `left`.
-async fn read_some(recv: &mut RecvStream, left: usize) -> Result<Vec<Bytes>, Unreadable> {
-    let (mut chunks, mut length) = (Vec::new(), 0);
-    while length < left.min(LEAST_BYTES) {
-        let mut some = [const { Bytes::new() }; CHUNKS];
-        let count = recv.read_chunks(&mut some).await?.unwrap_or(0);
-        length += some[..count].iter().map(Bytes::len).sum::<usize>();
-        if count == 0 || length > left {
-            // It ends too early, or does not end.
-            return Err(Unreadable::Refused(Refusal::Malformed));
-        }
-        chunks.extend(some.into_iter().take(count));
-    }
-    Ok(chunks)
-}
-
 /// "I have it, or do not need it": why a stream was stopped.
 const ENOUGH: VarInt = VarInt::from_u32(0);
 
@@ -278,10 +255,4 @@ const GIVEN_UP: VarInt = VarInt::from_u32(1);
 const WRITE_STALL: Duration = Duration::from_secs(10); // guess: 6 KB/s
 
 /// A stream that carries less than [`LEAST_BYTES`] in this time is given up by its receiver, which may know another source.
-const READ_STALL: Duration = Duration::from_secs(3); // guess: several retransmissions
-
-/// Pieces of packets that are taken from a stream at once.
-const CHUNKS: usize = 32; // guess: 40 KB
-
-/// The least that is taken from a stream at once.
-const LEAST_BYTES: usize = 4096; // guess: a few packets
+pub(super) const READ_STALL: Duration = Duration::from_secs(3); // guess: several retransmissions

@@ -29,28 +29,6 @@ async fn two_ends_that_agree_have_a_link_and_say_so_once() {
 }
 
 #[tokio::test]
-async fn frames_of_every_size_arrive_whole_and_control_frames_in_order() {
-    let (mut a, mut b) = (End::new(1), End::new(2));
-    let (to_b, to_a) = a.link(&mut b).await;
-    let sizes = [0, 1, 4096, 4097, 100_000, 256 * 1024];
-    for size in sizes {
-        assert_eq!(to_b.send(data(size)), Queued::Yes);
-    }
-    for number in 0..50 {
-        assert_eq!(to_a.send(ping(number)), Queued::Yes);
-    }
-    let mut arrived = Vec::new();
-    for _ in sizes {
-        arrived.push(b.frame().await);
-    }
-    arrived.sort_by_key(Frame::len_bytes);
-    assert_eq!(arrived, sizes.map(data));
-    for number in 0..50 {
-        assert_eq!(a.frame().await, ping(number));
-    }
-}
-
-#[tokio::test]
 async fn what_was_queued_before_a_close_arrives_before_it() {
     let (mut a, mut b) = (End::new(1), End::new(2));
     let (to_b, _to_a) = a.link(&mut b).await;

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use cicada_proto::Geometry;
 use cicada_wire::{
     Address, Authentication, Capabilities, Datagram, Frame, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Identity, Immutable,
-    Introduction, Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, Mutable, Neighbours, Origin, OverlayKind, PayloadDigest, Purpose, Query,
-    Reach, Record, Refusal, Reply, Role, SignedRecord, Statement, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
+    Introduction, Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, Mutable, Neighbours, Origin, OverlayKind, PayloadDigest, PieceDigests,
+    Purpose, Query, Reach, Record, Refusal, Reply, Role, SignedRecord, Statement, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
 };
 use quinn::{ConnectError, Connecting, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -108,7 +109,7 @@ impl Attacker {
                 Some(_) => Authentication::None,
                 None => Authentication::Signed { key: Some(self.record.key()) },
             },
-            digest: PayloadDigest::of(&vec![b'!'; length.min(MOST_SENT)]),
+            digest: said(length).0,
             about: None,
         };
         let fixed = Immutable::from(fixed);
@@ -247,12 +248,24 @@ async fn read_prefixed(recv: &mut RecvStream) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The first bytes of a frame that is `length` long with its payload: so much that its head is read.
+/// The digest of what the attacker says in `length` bytes, and those of its pieces.
+fn said(length: usize) -> (PayloadDigest, Bytes) {
+    static KNOWN: std::sync::Mutex<BTreeMap<usize, (PayloadDigest, Bytes)>> = std::sync::Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().expect("no panic");
+    let compute = || {
+        let payload = vec![b'!'; length];
+        (PayloadDigest::of(&payload), PieceDigests::of(&payload).map(|digests| digests.to_bytes()).unwrap_or_default())
+    };
+    known.entry(length).or_insert_with(compute).clone()
+}
+
+/// The first bytes of a frame whose payload is `payload` long: so much that its head is read, and the digests of its pieces.
 pub(crate) fn beginning(frame: &Frame, payload: usize) -> Vec<u8> {
     let head = frame.head_bytes();
     let mut bytes = u32::try_from(head.len() + payload).expect("below 4 GiB").to_be_bytes().to_vec();
     bytes.extend_from_slice(&head);
-    bytes.resize(4 + cicada_wire::MAX_HEADER_BYTES, 0);
+    bytes.extend_from_slice(&said(payload).1);
+    bytes.resize(bytes.len().max(4 + cicada_wire::MAX_HEADER_BYTES), b'!');
     bytes
 }
 
@@ -321,6 +334,3 @@ fn number() -> u128 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     u128::from(std::process::id()) << 64 | u128::from(NEXT.fetch_add(1, Ordering::Relaxed))
 }
-
-/// Longer messages are announced and never sent whole.
-const MOST_SENT: usize = 64 * 1024;

@@ -184,7 +184,7 @@ async fn broadcast_all(peers: &[SwarmPeer], figures: &mut Figures) -> f64 {
         }
         for message in receiving.join_all().await.into_iter().flatten() {
             reached += 1;
-            depth += (message.path.len() + 1) as f64;
+            depth += message.hops as f64;
         }
     }
     figures.coverage = f64::from(reached) / (BROADCASTS * (PEERS - 1)) as f64;

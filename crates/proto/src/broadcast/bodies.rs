@@ -51,11 +51,6 @@ impl Broadcaster {
     /// A body is whole.
     pub(crate) fn on_arrived(&mut self, cx: &mut Context<'_>, deliveries: &mut Deliveries, body: BodyId, payload: Bytes) {
         let Some(key) = self.with_body(body) else { return };
-        if self.recent.get(&key).is_some_and(|recent| !recent.fixed.is_of(&payload)) {
-            // Whoever offers it is asked for it as if it had not been heard of.
-            cx.refuse(None, Refusal::Altered);
-            return self.forget(cx, key);
-        }
         if let Some(recent) = self.recent.get_mut(&key) {
             recent.payload = Body::Whole(payload.clone());
             recent.flow = None;
@@ -66,8 +61,8 @@ impl Broadcaster {
 
     pub(super) fn deliver(&mut self, cx: &mut Context<'_>, deliveries: &mut Deliveries, key: MessageKey, payload: Bytes) {
         let Some(recent) = self.recent.get(&key) else { return };
-        let (origin, level, path) = (recent.fixed.origin, recent.level, recent.path().to_vec());
-        deliveries.deliver(cx, Delivery { message: key.message, origin, payload, level, broadcast: true, path });
+        let (origin, level, hops) = (recent.fixed.origin, recent.level, recent.hops());
+        deliveries.deliver(cx, Delivery { message: key.message, origin, payload, level, broadcast: true, hops, path: Vec::new() });
     }
 
     /// A body arrives no longer. The rest of it is wanted; if nothing is here, all of it, as if the message had not been heard of,

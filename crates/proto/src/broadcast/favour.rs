@@ -48,7 +48,7 @@ impl Broadcaster {
 
     /// Whether there was somebody to ask.
     fn ask(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, mut wish: Wish) -> bool {
-        let (geometry, me) = (overlay.geometry(), cx.me.id());
+        let geometry = overlay.geometry();
         let Some(recent) = self.recent.get_mut(&key).filter(|_| wish.tried.len() < MAX_ASKED) else { return false };
         // Those next behind it are the likeliest to have a link to it.
         let distance = |peer: Hash| geometry.offset(wish.wanted, peer);
@@ -62,8 +62,8 @@ impl Broadcaster {
         let Some(link) = cx.links.link_mut(id) else { return false };
         link.used = cx.now;
         let due = cx.now + slowness + link.round_trip.timeout(LEAST_PATIENCE, MOST_PATIENCE);
-        let ticket = cx.ticket();
-        let mut task = recent.task(me, ticket, wish.reach, None, true);
+        let ticket = cx.ticket_on_link();
+        let mut task = recent.task(ticket, wish.reach, None, true);
         task.header.hop.route = vec![wish.wanted];
         recent.favours += 1;
         wish.tried.insert(by);

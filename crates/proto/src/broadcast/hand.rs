@@ -62,7 +62,7 @@ impl Broadcaster {
             return self.fail(cx, overlay, key, to, Fault::Dead);
         }
         recent.copies += 1;
-        let ticket = cx.ticket();
+        let ticket = cx.ticket_on_link();
         if usable(cx, to) {
             return self.send_body(cx, key, ticket, to);
         }
@@ -95,7 +95,7 @@ impl Broadcaster {
             Part::Client(_) => (Reach::ME, None),
             Part::Favour(_, reach) => (*reach, None),
         };
-        let task = recent.task(me, ticket, reach, besides, false);
+        let task = recent.task(ticket, reach, besides, false);
         let payload = recent.payload.clone();
         self.dispatch(cx, key, to, task, &payload);
     }
@@ -264,7 +264,7 @@ impl Broadcaster {
 
     /// Tells a delegate that has the body, or will have it, that its part is larger now.
     fn extend(&mut self, cx: &mut Context<'_>, overlay: &Overlay, key: MessageKey, share: Share) {
-        let (geometry, me, to) = (overlay.geometry(), cx.me.id(), share.delegate);
+        let (geometry, to) = (overlay.geometry(), share.delegate);
         let Some(recent) = self.recent.get_mut(&key) else { return };
         let waiting =
             self.errands.values().any(|errand| errand.key == key && errand.to == to && matches!(errand.stage, Stage::Dialling(_)));
@@ -282,8 +282,8 @@ impl Broadcaster {
         if !usable(cx, to) {
             return self.fail(cx, overlay, key, to, Fault::Unavailable);
         }
-        let ticket = cx.ticket();
-        let task = recent.task(me, ticket, geometry.reach_of(&share), None, true);
+        let ticket = cx.ticket_on_link();
+        let task = recent.task(ticket, geometry.reach_of(&share), None, true);
         self.dispatch(cx, key, to, task, &Body::Whole(Bytes::new()));
     }
 }

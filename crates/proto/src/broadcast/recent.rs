@@ -120,9 +120,9 @@ impl Recent {
         }
     }
 
-    /// The relays that it visited, as they say.
-    pub(super) fn path(&self) -> &[Hash] {
-        &self.hop.path
+    /// The links that it travelled, as its relays say.
+    pub(super) fn hops(&self) -> usize {
+        usize::from(MAX_HOPS.saturating_sub(self.hop.hop_limit))
     }
 
     /// A later task leaves out others than the first.
@@ -204,13 +204,9 @@ impl Recent {
     }
 
     /// The task that hands over `reach`.
-    pub(super) fn task(&self, me: Hash, ticket: Ticket, reach: Reach, besides: Option<Hash>, extend: bool) -> Task {
+    pub(super) fn task(&self, ticket: Ticket, reach: Reach, besides: Option<Hash>, extend: bool) -> Task {
         let mut hop = self.hop.clone();
         hop.reach = Some(reach);
-        // Paths are claims; a broadcast that travelled farther than they hold goes on without.
-        if hop.path.len() < usize::from(MAX_HOPS) && me != self.fixed.origin.id() {
-            hop.path.push(me);
-        }
         // Those whom the origin left out come first: leaving out the dead only saves time.
         let excluded: Vec<Hash> = self.excluded.iter().copied().take(MAX_EXCLUDED).collect();
         let dead = self.failed.iter().filter(|(_, fault)| **fault == Fault::Dead).map(|(peer, _)| *peer);

@@ -233,7 +233,7 @@ impl Broadcaster {
         held.lacks.remove(&from);
         let served = held.served.entry(link).or_default();
         (served.times, served.offset) = (served.times + 1, offset);
-        let mut task = recent.task(cx.me.id(), pull.ticket, Reach::ME, None, false);
+        let mut task = recent.task(pull.ticket, Reach::ME, None, false);
         task.offset = pull.offset;
         if let Some(link) = cx.links.link_mut(link) {
             link.used = cx.now;

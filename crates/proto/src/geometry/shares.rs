@@ -99,7 +99,7 @@ impl Geometry {
     /// What `share`'s delegate is told to reach.
     pub(crate) fn reach_of(self, share: &Share) -> Reach {
         match share.region {
-            Region::Arc { start, end } => Reach(end.0.saturating_sub(start.0)),
+            Region::Arc { start, end } => Reach(end.0.saturating_sub(start.0)).rounded(),
             Region::Cell { cell, below } => Reach::of_height(cell + u32::from(below)),
         }
     }

@@ -157,7 +157,8 @@ impl Router {
         }
         self.seen.insert(cx.now, key, (), remember_until(cx, fixed.made_at), cx.config.limits.seen);
         let path = header.hop.path.clone();
-        deliveries.deliver(cx, Delivery { message: fixed.message(), origin: fixed.origin, payload, level, broadcast: false, path });
+        let (message, origin, hops) = (fixed.message(), fixed.origin, path.len() + 1);
+        deliveries.deliver(cx, Delivery { message, origin, payload, level, broadcast: false, hops, path });
         Ok(())
     }
 

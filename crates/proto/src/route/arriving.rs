@@ -78,14 +78,9 @@ impl Router {
     pub(crate) fn on_arrived(&mut self, cx: &mut Context<'_>, map: &Map<'_>, deliveries: &mut Deliveries, body: BodyId, payload: Bytes) {
         let Some(Arrival { from, header, length }) = self.arriving.remove(&body) else { return };
         self.custody.discharge(length);
-        if header.fixed.is_of(&payload) {
-            let (_, accepted) = self.take_in(cx, map, deliveries, Parcel { from, header: header.clone(), payload });
-            if accepted {
-                self.let_go_of_copies(cx, &header);
-            }
-        } else {
-            cx.refuse(None, Refusal::Altered);
-            self.answer(cx, map, from, &header, Some(Refusal::Altered));
+        let (_, accepted) = self.take_in(cx, map, deliveries, Parcel { from, header: header.clone(), payload });
+        if accepted {
+            self.let_go_of_copies(cx, &header);
         }
         self.hear_news(cx, map);
     }

@@ -16,9 +16,14 @@ fn delegate() -> Desk {
     Desk::linked_to(config(OverlayKind::Ring), &[0x10, 0x40, 0x60, 0x80, 0xa0])
 }
 
-/// Everyone up to the peer that begins with this byte, as seen from `from`.
+/// From one id to another, and a little farther, as far as reaches are exact.
 fn up_to(from: u8, last: u8) -> Reach {
-    Reach(id(last).0.wrapping_sub(id(from).0))
+    Reach(id(last).0.wrapping_sub(id(from).0).wrapping_add(Reach::of_height(200).0))
+}
+
+/// From one id to before another.
+fn before(from: u8, next: u8) -> Reach {
+    Reach(id(next).0.wrapping_sub(id(from).0).wrapping_sub(U256::ONE))
 }
 
 fn task(ticket: u64, reach: Reach) -> Task {
@@ -47,7 +52,6 @@ fn a_delegate_shares_its_part_among_boundaries_and_acknowledges() {
     let mut desk = delegate();
     desk.hear(id(0x10), body(1, up_to(ME, 0x90)));
     assert_eq!(desk.task_verdicts(), [(id(0x10), None)]);
-    let before = |from, next: u8| Reach(up_to(from, next).0.wrapping_sub(U256::ONE));
     let shares = [(id(0x40), before(0x40, 0x60), false), (id(0x60), before(0x60, 0x80), false), (id(0x80), up_to(0x80, 0x90), false)];
     assert_eq!(summary(&desk.tasks()), shares);
     assert_eq!(desk.delivered(), 1);
@@ -59,7 +63,6 @@ fn a_later_larger_task_is_shared_only_as_far_as_it_is_new() {
     desk.hear(id(0x10), body(1, up_to(ME, 0x70)));
     assert_eq!(desk.tasks().len(), 2);
     desk.hear(id(0x10), extend(2, up_to(ME, 0x90)));
-    let before = |from, next: u8| Reach(up_to(from, next).0.wrapping_sub(U256::ONE));
     let mut new = summary(&desk.tasks());
     new.sort_unstable_by_key(|(to, ..)| *to);
     assert_eq!(new, [(id(0x60), before(0x60, 0x80), true), (id(0x80), up_to(0x80, 0x90), false)]);
@@ -133,8 +136,7 @@ fn the_part_of_a_silent_delegate_goes_to_the_one_before_it() {
     }
     desk.pass(Duration::from_millis(1001));
     let replaced = desk.tasks();
-    let before = Reach(up_to(0x40, 0x80).0.wrapping_sub(U256::ONE));
-    assert_eq!(summary(&replaced), [(id(0x40), before, true)]);
+    assert_eq!(summary(&replaced), [(id(0x40), before(0x40, 0x80), true)]);
     assert_eq!(replaced[0].1.avoided, [id(0x60)], "nobody else need try it");
 }
 

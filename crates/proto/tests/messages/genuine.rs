@@ -2,12 +2,10 @@
 
 use crate::desk::{Desk, ME, amend, for_all, hello, id, unicast};
 use bytes::Bytes;
-use cicada_proto::{BodyId, Config, Event};
+use cicada_proto::{Config, Event};
 use cicada_wire::*;
 
 const FAR: u8 = 0x90;
-const BODY: BodyId = BodyId(70);
-const LONG: usize = 100_000;
 
 fn relay() -> Desk {
     Desk::linked_to(Config::default(), &[0x10, 0x40, 0x60, 0x80])
@@ -51,40 +49,4 @@ fn a_message_that_was_forged_from_another_does_not_hold_it_up() {
     desk.hear(id(0x40), Frame::Data(honest, hello()));
     assert_eq!(desk.verdicts(), [(id(0x10), None), (id(0x40), None)]);
     assert_eq!(desk.data().len(), 2);
-}
-
-#[test]
-fn a_long_message_that_arrives_altered_is_not_delivered_and_may_come_again() {
-    let payload = Bytes::from(vec![7; LONG]);
-    let long = |copy| {
-        let mut header = unicast(0x10, id(ME), 1);
-        amend(&mut header, |said| (said.length, said.digest) = (LONG as u64, PayloadDigest::of(&payload)));
-        header.hop.copy = copy;
-        Frame::Data(header, Bytes::new())
-    };
-    let mut desk = relay();
-    desk.hear_of(id(0x10), long(0), BODY, LONG);
-    desk.arrived(BODY, Bytes::from(vec![8; LONG]));
-    assert_eq!((desk.delivered(), refusals(&desk, Refusal::Altered)), (0, 1));
-    desk.hear_of(id(0x10), long(1), BodyId(71), LONG);
-    desk.arrived(BodyId(71), payload.clone());
-    assert_eq!(desk.delivered(), 1);
-}
-
-#[test]
-fn a_long_broadcast_that_arrives_altered_is_not_delivered_and_may_come_again() {
-    let payload = Bytes::from(vec![7; LONG]);
-    let share = |ticket| {
-        let mut header = unicast(0x05, id(0), 1);
-        for_all(&mut header, Reach::ME);
-        amend(&mut header, |said| (said.length, said.digest) = (LONG as u64, PayloadDigest::of(&payload)));
-        Frame::Task(task(header, ticket), Bytes::new())
-    };
-    let mut desk = relay();
-    desk.hear_of(id(0x10), share(1), BODY, LONG);
-    desk.arrived(BODY, Bytes::from(vec![8; LONG]));
-    assert_eq!((desk.delivered(), refusals(&desk, Refusal::Altered)), (0, 1));
-    desk.hear_of(id(0x40), share(2), BodyId(71), LONG);
-    desk.arrived(BodyId(71), payload.clone());
-    assert_eq!(desk.delivered(), 1);
 }

@@ -225,7 +225,7 @@ fn a_liar_takes_up_places_of_its_own_only() {
     let mut desk = desk();
     let liar = id(0x10);
     for round in 0..20u8 {
-        let ids = (0..128u8).map(|number| ShortId([round, number, 1, 2, 3, 4, 5, 6])).collect();
+        let ids = (0..128u8).map(|number| ShortId([round, number, 1, 2, 3, 4])).collect();
         desk.hear(liar, Frame::Digest(Digest { ids }));
     }
     assert_eq!(desk.pulls().len(), 16, "no more at once");

@@ -147,7 +147,7 @@ impl Load {
         let Some(task) = self.open.get_mut(&number) else { return };
         let About::Broadcast { audience } = &mut task.about else { return };
         let Some(reached) = audience.get_mut(&arrived.who) else { return };
-        let first = Reached { after: arrived.at.since(task.began), hops: arrived.delivery.path.len() + 1, times: 0 };
+        let first = Reached { after: arrived.at.since(task.began), hops: arrived.delivery.hops, times: 0 };
         reached.get_or_insert(first).times += 1;
     }
 

@@ -245,9 +245,12 @@ fn headers_that_contradict_their_frame_are_refused() {
     let good = share(header(Kind::Broadcast, reach.clone()), b"", true);
     bound(&good, &share(header(Kind::Broadcast, Mutable::default()), b"", true));
     bound(&good, &share(header(Kind::Unicast, reach.clone()), b"", true));
-    bound(&good, &share(header(Kind::Broadcast, reach), b"x", true));
+    bound(&good, &share(header(Kind::Broadcast, reach.clone()), b"x", true));
+    let extend = good;
     let good = Frame::Data(header(Kind::Unicast, Mutable::default()), Bytes::new());
     bound(&good, &Frame::Data(header(Kind::Broadcast, Mutable::default()), Bytes::new()));
+    let visited = Mutable { path: vec![Hash::of("x")], ..reach.clone() };
+    bound(&extend, &share(header(Kind::Broadcast, visited), b"", true));
     let mut later = header(Kind::Unicast, Mutable::default());
     later.fixed = Statement { version: Statement::VERSION + 1, ..later.fixed.into() }.into();
     bound(&good, &Frame::Data(later, Bytes::new()));
@@ -255,9 +258,11 @@ fn headers_that_contradict_their_frame_are_refused() {
 
 #[test]
 fn a_part_of_a_broadcast_ends_where_its_header_says() {
-    let part = |offset, payload: &'static [u8], extend| {
+    let part = |offset, payload: &'static [u8], extend: bool| {
         let mut header = header(Kind::Broadcast, Mutable { reach: Some(Reach::ALL), ..Mutable::default() });
-        header.fixed = Statement { length: 5, ..header.fixed.into() }.into();
+        let whole = offset == 0 && !extend;
+        let digest = PayloadDigest::of(if whole { payload } else { b"hello" });
+        header.fixed = Statement { length: 5, digest, ..header.fixed.into() }.into();
         let task = Task { ticket: Ticket(1), header, excluded: Vec::new(), extend, avoided: Vec::new(), offset };
         Frame::Task(task, Bytes::from_static(payload))
     };
@@ -266,6 +271,30 @@ fn a_part_of_a_broadcast_ends_where_its_header_says() {
     bound(&part(5, b"", false), &part(6, b"", false));
     bound(&part(4, b"o", false), &part(u64::MAX, b"o", false));
     bound(&part(0, b"", true), &part(1, b"", true));
+}
+
+#[test]
+fn a_message_without_its_digest_is_read_with_its_payload_only() {
+    let said = |payload: &'static [u8]| {
+        let mut header = header(Kind::Unicast, Mutable::default());
+        let (length, digest) = (payload.len() as u64, PayloadDigest::of(payload));
+        header.fixed = Statement { length, digest, ..header.fixed.into() }.into();
+        Frame::Data(header, Bytes::from_static(payload))
+    };
+    let (frame, bytes) = (said(b"hello"), said(b"hello").to_bytes());
+    assert_eq!(bytes.len() + 33, frame.head_bytes().len() + 5);
+    assert_eq!(Frame::parse(&bytes), Ok(frame));
+    for wrong in [&b"hello!"[..], b"hell", b""] {
+        let bytes = Bytes::from([&bytes[..bytes.len() - 5], wrong].concat());
+        assert!(Frame::parse(&bytes).is_err(), "not as long as it says");
+    }
+    let Ok(Frame::Data(other, _)) = Frame::parse(&Bytes::from([&bytes[..bytes.len() - 5], b"hellO"].concat())) else { panic!("read") };
+    let Frame::Data(header, _) = said(b"hello") else { unreachable!("said above") };
+    assert_ne!(other.fixed.message(), header.fixed.message(), "another payload is another message");
+    assert!(Frame::parse_head(&bytes, bytes.len()).is_err(), "pieces are not waited for to know whose they are");
+    // A longer payload's digest is written.
+    let long = said(&[7; 4097]);
+    assert_eq!(long.to_bytes().len(), long.head_bytes().len() + 4097);
 }
 
 #[test]

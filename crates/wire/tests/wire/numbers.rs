@@ -112,4 +112,10 @@ fn a_reach_of_a_height_covers_the_offsets_below_its_power_of_two() {
     assert_eq!(Reach::of_height(255).0.checked_ilog2(), Some(254));
     assert_eq!(Reach::of_height(256), Reach::ALL);
     assert_eq!(Reach::of_height(u32::MAX), Reach::ALL);
+    assert_eq!(Reach::of_height(200).rounded(), Reach::of_height(200));
+    assert_eq!(Reach::ALL.rounded(), Reach::ALL);
+    let (far, mut digits) = (Reach(U256::from_be_bytes([0x81; 32])), [0; 32]);
+    digits[..8].fill(0x81);
+    assert_eq!(far.rounded(), Reach(U256::from_be_bytes(digits).wrapping_sub(U256::ONE)));
+    assert!(far.rounded() < far);
 }

@@ -213,7 +213,7 @@ fn tasks() -> BoxedStrategy<(Task, Bytes)> {
             let offset = if extend { 0 } else { offset.min(u64::MAX - payload.len() as u64) };
             let (length, digest) = (offset + payload.len() as u64, PayloadDigest::of(&payload));
             let fixed = Statement { kind: Kind::Broadcast, target: None, length, digest, about: None, ..fixed };
-            let header = Header { fixed: authenticated(fixed), hop: Mutable { reach: Some(reach), ..hop } };
+            let header = Header { fixed: authenticated(fixed), hop: Mutable { reach: Some(reach), path: Vec::new(), ..hop } };
             let payload = if extend { Bytes::new() } else { payload };
             (Task { ticket, header, excluded, extend, avoided, offset }, payload)
         })
@@ -330,7 +330,7 @@ fn tickets() -> BoxedStrategy<Ticket> {
 }
 
 fn short_ids() -> BoxedStrategy<ShortId> {
-    any::<[u8; 8]>().prop_map(ShortId).boxed()
+    any::<[u8; ShortId::BYTES]>().prop_map(ShortId).boxed()
 }
 
 /// Mostly the beginning.

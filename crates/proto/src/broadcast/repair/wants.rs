@@ -110,7 +110,7 @@ impl Wants {
     fn ask(&mut self, cx: &mut Context<'_>, id: ShortId, peer: Hash) -> Option<Question> {
         let link = cx.links.to_peer(peer).filter(|link| link.is_open()).map(|link| link.id)?;
         let due = cx.now + patience(cx, peer);
-        let ticket = cx.ticket();
+        let ticket = cx.ticket_on_link();
         let wanted = self.wanted.get_mut(&id)?;
         wanted.offerers.remove(&peer);
         wanted.asked = Some(Asked { of: peer, ticket, since: cx.now, due });
