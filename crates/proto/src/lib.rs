@@ -35,6 +35,7 @@ mod linkage;
 mod liveness;
 mod lookup;
 mod notary;
+mod order;
 mod pace;
 mod prover;
 mod questions;
@@ -45,6 +46,7 @@ mod scope;
 mod seen;
 mod sessions;
 mod step;
+mod timed;
 mod trusted;
 mod unhurried;
 

@@ -135,7 +135,7 @@ impl Linkage {
         let mut credit = self.credit;
         for wanted in bridges.iter().chain(overlay.wanted_links(cx.now, &linked, &paused)) {
             let peer = wanted.id();
-            if paused.contains(&peer) || cx.links.to_peer(peer).is_some() {
+            if paused.contains(&peer) || cx.links.is_linked(peer) {
                 continue;
             }
             let ours = made + cx.links.dialling();

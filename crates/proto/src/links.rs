@@ -11,7 +11,11 @@ use crate::{
     time::Instant,
 };
 use cicada_wire::{Address, Hash, LinkSide, PublicKey, Refusal, SignedRecord};
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 /// Numbers a link; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -121,6 +125,7 @@ pub struct Dial {
 pub struct Links {
     links: BTreeMap<LinkId, Link>,
     by_peer: BTreeMap<Hash, LinkId>,
+    by_remote: BTreeSet<(SocketAddr, LinkId)>,
     dials: BTreeMap<DialId, Dial>,
     next_dial: u64,
     /// Messages wait for links to these addresses, until then.
@@ -156,10 +161,17 @@ impl Links {
         self.links.get(self.by_peer.get(&peer)?)
     }
 
+    /// Whether a link to this peer stands.
+    pub(crate) fn is_linked(&self, peer: Hash) -> bool {
+        self.by_peer.contains_key(&peer)
+    }
+
     /// A member's datagram came from where a link leads.
     pub(crate) fn heard_from(&mut self, now: Instant, remote: SocketAddr) {
-        for link in self.links.values_mut().filter(|link| link.remote == remote) {
-            link.heard = now;
+        for (_, id) in self.by_remote.range((remote, LinkId(0))..=(remote, LinkId(u64::MAX))) {
+            if let Some(link) = self.links.get_mut(id) {
+                link.heard = now;
+            }
         }
     }
 
@@ -274,6 +286,7 @@ impl Links {
             round_trip: RoundTrip::default(),
             closing: None,
         };
+        self.by_remote.insert((link.remote, link.id));
         let peer = link.peer();
         let Some(old) = self.to_peer(peer).map(|old| (old.id, old.side, old.boot)) else {
             self.by_peer.insert(peer, link.id);
@@ -308,6 +321,7 @@ impl Links {
     /// Drops a link that is down.
     pub(crate) fn remove(&mut self, id: LinkId) -> Option<Link> {
         let link = self.links.remove(&id)?;
+        self.by_remote.remove(&(link.remote, id));
         if self.by_peer.get(&link.peer()) == Some(&id) {
             self.by_peer.remove(&link.peer());
             // Perhaps a second link to the same peer still stands.

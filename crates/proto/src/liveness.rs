@@ -14,14 +14,14 @@ use crate::{
 use cicada_wire::{Frame, Hash, LinkSide, SignedRecord};
 use rand::seq::SliceRandom;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 /// All peers under watch: those linked, and those suspected.
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
-    watched: BTreeMap<Hash, Watch>,
+    watched: Watched,
     /// No rest ends earlier: found anew by each wake, so that nobody need look at all of them after every input.
     next: Option<Instant>,
     /// When a link fell silent last.
@@ -32,6 +32,54 @@ pub(crate) struct Liveness {
     told: Instant,
     /// Until then we have been told by one of them.
     heeded: Instant,
+}
+
+/// Those under watch, with who rests until when beside them: a wake-up concerns one or two of them.
+#[derive(Debug, Default)]
+struct Watched {
+    all: BTreeMap<Hash, Watch>,
+    resting: BTreeSet<(Instant, Hash)>,
+}
+
+impl Watched {
+    fn get(&self, peer: Hash) -> Option<&Watch> {
+        self.all.get(&peer)
+    }
+
+    fn insert(&mut self, peer: Hash, watch: Watch) {
+        self.remove(peer);
+        self.resting.extend(watch.rests_until().map(|until| (until, peer)));
+        self.all.insert(peer, watch);
+    }
+
+    fn remove(&mut self, peer: Hash) {
+        if let Some(until) = self.all.remove(&peer).and_then(|watch| watch.rests_until()) {
+            self.resting.remove(&(until, peer));
+        }
+    }
+
+    fn change<R>(&mut self, peer: Hash, change: impl FnOnce(&mut Watch) -> R) -> Option<R> {
+        let watch = self.all.get_mut(&peer)?;
+        let before = watch.rests_until();
+        let result = change(watch);
+        let after = watch.rests_until();
+        if before != after {
+            before.map(|until| self.resting.remove(&(until, peer)));
+            self.resting.extend(after.map(|until| (until, peer)));
+        }
+        Some(result)
+    }
+
+    /// Whose rest has ended, in the order of their ids.
+    fn rested(&self, now: Instant) -> Vec<Hash> {
+        let mut rested: Vec<Hash> = self.resting.iter().take_while(|(until, _)| *until <= now).map(|(_, peer)| *peer).collect();
+        rested.sort_unstable();
+        rested
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.resting.first().map(|(until, _)| *until)
+    }
 }
 
 #[derive(Debug)]
@@ -67,11 +115,9 @@ impl Liveness {
 
     /// A link to a member is gone.
     pub(crate) fn on_link_down(&mut self, peer: Hash) {
-        if let Some(watch) = self.watched.get_mut(&peer) {
-            watch.linked = false;
-            if matches!(watch.state, State::Resting { .. }) {
-                self.watched.remove(&peer);
-            }
+        self.watched.change(peer, |watch| watch.linked = false);
+        if self.watched.get(peer).is_some_and(|watch| watch.rests_until().is_some()) {
+            self.watched.remove(peer);
         }
     }
 
@@ -81,48 +127,46 @@ impl Liveness {
         let known = known.or_else(|| cx.links.to_peer(peer).map(|link| link.record.clone()));
         let Some(record) = known else { return };
         let linked = cx.links.to_peer(peer).is_some();
-        let watch = self.watched.entry(peer).or_insert(Watch::new(record, cx.now, linked));
-        if matches!(watch.state, State::Resting { .. }) {
-            watch.state = State::Checking { misses: 0, since: cx.now };
-            watch.ask(cx, Effort::Knock);
+        if self.watched.get(peer).is_none() {
+            self.watched.insert(peer, Watch::new(record, cx.now, linked));
         }
+        self.watched.change(peer, |watch| {
+            if watch.rests_until().is_some() {
+                watch.state = State::Checking { misses: 0, since: cx.now };
+                watch.ask(cx, Effort::Knock);
+            }
+        });
     }
 
     /// A check was answered (`true`) or not.
     pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, overlay: &Overlay, peer: Hash, answered: bool) {
-        let Some(watch) = self.watched.get_mut(&peer) else { return };
-        let State::Checking { misses, since } = &mut watch.state else { return };
+        let Some(watch) = self.watched.get(peer) else { return };
+        let (State::Checking { misses, since }, linked) = (&watch.state, watch.linked) else { return };
         // Whoever says anything lives; its answer may be behind other things.
         let heard = cx.links.to_peer(peer).is_some_and(|link| link.heard > *since);
-        let answered = answered || heard;
-        if answered && !watch.linked {
-            self.watched.remove(&peer);
-        } else if answered {
-            watch.lossy = if *misses > 0 { (watch.lossy + 2).min(MOST_LOSSY) } else { watch.lossy.saturating_sub(1) };
-            watch.quiet += 1;
-            watch.hurried = false;
-            let until = watch.rest(cx, overlay);
-            self.rests_until(until);
-        } else {
-            *misses += 1;
-            let (misses, allowed) = (*misses, if watch.linked { MISSES_LINKED + watch.lossy } else { MISSES });
-            if misses < allowed {
-                watch.ask(cx, Effort::Knock);
-                // A tap may have been lost. A link loses nothing: where one end is silent, others may be, and all are found out
-                // at once.
-                if watch.linked && misses + 1 == allowed {
-                    self.fell_silent(cx);
-                }
-            } else {
-                self.watched.remove(&peer);
-                cx.step(Step::Gone { peer, politely: false });
+        let misses = *misses + u32::from(!answered && !heard);
+        let allowed = if linked { MISSES_LINKED + watch.lossy } else { MISSES };
+        if (answered || heard) && !linked {
+            self.watched.remove(peer);
+        } else if answered || heard {
+            let until = self.watched.change(peer, |watch| watch.has_answered(cx, overlay, misses));
+            until.into_iter().for_each(|until| self.rests_until(until));
+        } else if misses < allowed {
+            self.watched.change(peer, |watch| watch.has_missed(cx, misses));
+            // A tap may have been lost. A link loses nothing: where one end is silent, others may be, and all are found out
+            // at once.
+            if linked && misses + 1 == allowed {
+                self.fell_silent(cx);
             }
+        } else {
+            self.watched.remove(peer);
+            cx.step(Step::Gone { peer, politely: false });
         }
     }
 
     /// It is gone for certain, or back under another record.
     pub(crate) fn forget(&mut self, peer: Hash) {
-        self.watched.remove(&peer);
+        self.watched.remove(peer);
     }
 
     /// One link more is silent. Whether others are is looked at all after a calm; where members come and go, at a few, and if so at all. When many are, something has happened that others will
@@ -158,16 +202,12 @@ impl Liveness {
     /// Where one died, others may have: `some`, whoever they are, are checked soon.
     fn hurry(&mut self, cx: &mut Context<'_>, some: usize) {
         let soon = cx.now + cx.config.upkeep.liveness / 20;
-        let mut resting: Vec<&mut Watch> = self.watched.values_mut().collect();
-        if some < resting.len() {
-            resting.shuffle(cx.rng);
+        let mut peers: Vec<Hash> = self.watched.all.keys().copied().collect();
+        if some < peers.len() {
+            peers.shuffle(cx.rng);
         }
-        for watch in resting.into_iter().take(some) {
-            watch.quiet = 0;
-            watch.hurried = true;
-            if let State::Resting { until } = &mut watch.state {
-                *until = soon.min(*until);
-            }
+        for peer in peers.into_iter().take(some) {
+            self.watched.change(peer, |watch| watch.hurry(soon));
         }
         self.rests_until(soon);
     }
@@ -176,16 +216,14 @@ impl Liveness {
         if self.next.is_none_or(|next| next > cx.now) {
             return;
         }
-        self.next = None;
-        for watch in self.watched.values_mut() {
-            let State::Resting { until } = watch.state else { continue };
-            let until = if until > cx.now { until } else { watch.rest(cx, overlay) };
-            if until > cx.now {
-                self.next = Some(self.next.map_or(until, |next| next.min(until)));
-            } else {
-                watch.check(cx);
-            }
+        for peer in self.watched.rested(cx.now) {
+            self.watched.change(peer, |watch| {
+                if watch.rest(cx, overlay) <= cx.now {
+                    watch.check(cx);
+                }
+            });
         }
+        self.next = self.watched.next();
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
@@ -196,6 +234,38 @@ impl Liveness {
 impl Watch {
     fn new(record: SignedRecord, until: Instant, linked: bool) -> Self {
         Self { record, state: State::Resting { until }, quiet: 0, hurried: false, lossy: 0, linked }
+    }
+
+    fn rests_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Resting { until } => Some(until),
+            State::Checking { .. } => None,
+        }
+    }
+
+    /// A check was answered, after so many misses; says until when it rests.
+    fn has_answered(&mut self, cx: &Context<'_>, overlay: &Overlay, misses: u32) -> Instant {
+        self.lossy = if misses > 0 { (self.lossy + 2).min(MOST_LOSSY) } else { self.lossy.saturating_sub(1) };
+        self.quiet += 1;
+        self.hurried = false;
+        self.rest(cx, overlay)
+    }
+
+    /// A check was not answered, and one more may be.
+    fn has_missed(&mut self, cx: &mut Context<'_>, so_many: u32) {
+        if let State::Checking { misses, .. } = &mut self.state {
+            *misses = so_many;
+        }
+        self.ask(cx, Effort::Knock);
+    }
+
+    /// It is checked soon.
+    fn hurry(&mut self, soon: Instant) {
+        self.quiet = 0;
+        self.hurried = true;
+        if let State::Resting { until } = &mut self.state {
+            *until = soon.min(*until);
+        }
     }
 
     fn check(&mut self, cx: &mut Context<'_>) {

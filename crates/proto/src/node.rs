@@ -35,14 +35,13 @@ use crate::{
     refusals::Refusals,
     route::{Map, Router},
     sessions::{Mind, Sessions},
-    step::Step,
     time::{Instant, Wake},
+    timed::{Timed, Timer},
     unhurried::Unhurried,
 };
 use cicada_wire::{Record, Role, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::collections::VecDeque;
 
 /// A peer.
 #[derive(Debug)]
@@ -54,31 +53,32 @@ pub struct Node {
     rng: ChaCha8Rng,
     numbers: Numbers,
     refusals: Refusals,
-    steps: VecDeque<Step>,
     unhurried: Unhurried,
     machines: Machines,
     pace: Pace,
+    /// When there is something to do next, as of the last input.
+    due: Option<(Instant, Wake)>,
 }
 
 /// The machines that a node is composed of.
 #[derive(Debug)]
 struct Machines {
     phase: Phase,
-    overlay: Overlay,
-    lookups: Lookups,
-    attachments: Attachments,
-    joins: Joins,
-    router: Router,
-    broadcaster: Broadcaster,
+    overlay: Timed<Overlay>,
+    lookups: Timed<Lookups>,
+    attachments: Timed<Attachments>,
+    joins: Timed<Joins>,
+    router: Timed<Router>,
+    broadcaster: Timed<Broadcaster>,
     deliveries: Deliveries,
-    prover: Prover,
-    questions: Questions,
-    liveness: Liveness,
-    linkage: Linkage,
+    prover: Timed<Prover>,
+    questions: Timed<Questions>,
+    liveness: Timed<Liveness>,
+    linkage: Timed<Linkage>,
     budgets: Budgets,
     lists: AccessList,
-    notary: Notary,
-    sessions: Sessions,
+    notary: Timed<Notary>,
+    sessions: Timed<Sessions>,
 }
 
 /// How far a peer is on its way out.
@@ -105,7 +105,7 @@ impl Node {
     pub fn new(me: Me, config: Config, seed: [u8; 32], clock: UnixTime) -> Result<Self, ConfigError> {
         config.check()?;
         let machines = Machines::new(&me.record, &config);
-        Ok(Self {
+        let mut node = Self {
             me,
             config,
             clock,
@@ -113,11 +113,13 @@ impl Node {
             rng: ChaCha8Rng::from_seed(seed),
             numbers: Numbers::default(),
             refusals: Refusals::default(),
-            steps: VecDeque::new(),
             unhurried: Unhurried::default(),
             machines,
             pace: Pace::default(),
-        })
+            due: None,
+        };
+        node.due = node.next_due();
+        Ok(node)
     }
 
     /// Takes one input in; what follows from it is in `out`.
@@ -129,11 +131,12 @@ impl Node {
             self.renewed(record);
         }
         if let Input::Wake = input
-            && !self.pace.on_wake(now, self.next_due().map(|(due, _)| due).filter(|due| *due <= now))
+            && !self.pace.on_wake(now, self.due.map(|(due, _)| due).filter(|due| *due <= now))
         {
             return;
         }
         let before = out.transmits.len();
+        let mut steps = std::mem::take(&mut out.steps);
         let mut cx = Context {
             now,
             clock: self.clock,
@@ -144,13 +147,15 @@ impl Node {
             rng: &mut self.rng,
             numbers: &mut self.numbers,
             refusals: &mut self.refusals,
-            steps: &mut self.steps,
+            steps: &mut steps,
             unhurried: &mut self.unhurried,
             out,
         };
         self.machines.on_input(&mut cx, input);
         self.machines.pass_steps(&mut cx);
+        out.steps = steps;
         self.unhurried.join(out, before);
+        self.due = self.next_due();
     }
 
     /// A new record of our own replaces the old one; another's would be a bug of the shell.
@@ -164,11 +169,11 @@ impl Node {
     /// When the node wants a [`Input::Wake`], and why. Earlier wakes do no harm.
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, Wake)> {
-        let (due, wake) = self.next_due()?;
+        let (due, wake) = self.due?;
         Some((self.pace.next_timeout().map_or(due, |reading| due.max(reading)), wake))
     }
 
-    fn next_due(&self) -> Option<(Instant, Wake)> {
+    fn next_due(&mut self) -> Option<(Instant, Wake)> {
         let unhurried = self.unhurried.next_timeout().map(|due| (due, Wake::Route));
         [self.machines.next_timeout(), unhurried].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
@@ -240,21 +245,21 @@ impl Machines {
     fn new(me: &SignedRecord, config: &Config) -> Self {
         Self {
             phase: Phase::Running,
-            overlay: Overlay::new(config.overlay, me),
-            lookups: Lookups::default(),
-            attachments: Attachments::default(),
-            joins: Joins::default(),
-            router: Router::default(),
-            broadcaster: Broadcaster::default(),
+            overlay: Timed::new(Overlay::new(config.overlay, me)),
+            lookups: Timed::new(Lookups::default()),
+            attachments: Timed::new(Attachments::default()),
+            joins: Timed::new(Joins::default()),
+            router: Timed::new(Router::default()),
+            broadcaster: Timed::new(Broadcaster::default()),
             deliveries: Deliveries::default(),
-            prover: Prover::default(),
-            questions: Questions::default(),
-            liveness: Liveness::default(),
-            linkage: Linkage::default(),
+            prover: Timed::new(Prover::default()),
+            questions: Timed::new(Questions::default()),
+            liveness: Timed::new(Liveness::default()),
+            linkage: Timed::new(Linkage::default()),
             budgets: Budgets::default(),
             lists: AccessList::new(config.allow.clone(), config.deny.clone()),
-            notary: Notary::default(),
-            sessions: Sessions::default(),
+            notary: Timed::new(Notary::default()),
+            sessions: Timed::new(Sessions::default()),
         }
     }
 
@@ -319,51 +324,105 @@ impl Machines {
         }
     }
 
+    /// A machine whose time has not come has nothing to do, and is not touched. The overlay looks around at every wake-up, and joins
+    /// at every one while there are any.
     fn on_wake(&mut self, cx: &mut Context<'_>) {
-        cx.unhurried.on_wake(cx.now, cx.out);
-        self.questions.on_wake(cx);
-        self.prover.on_wake(cx);
-        self.liveness.on_wake(cx, &self.overlay);
+        let now = cx.now;
+        cx.unhurried.on_wake(now, cx.out);
+        if self.questions.may_be_due(now) {
+            self.questions.on_wake(cx);
+        }
+        if self.prover.may_be_due(now) {
+            self.prover.on_wake(cx);
+        }
+        if self.liveness.may_be_due(now) {
+            self.liveness.on_wake(cx, &self.overlay);
+        }
         self.overlay.on_wake(cx);
-        self.lookups.on_wake(cx, &self.overlay);
-        self.attachments.on_wake(cx, &self.overlay);
-        self.joins.on_wake(cx);
-        let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
-        self.router.on_wake(cx, &map, &mut self.deliveries);
-        self.broadcaster.on_wake(cx, &self.overlay);
-        self.linkage.on_wake(cx, &self.overlay);
-        self.sessions.on_wake(cx);
-        let released = self.notary.on_wake(cx);
-        self.take_known(cx, released);
+        if self.lookups.may_be_due(now) {
+            self.lookups.on_wake(cx, &self.overlay);
+        }
+        if self.attachments.may_be_due(now) {
+            self.attachments.on_wake(cx, &self.overlay);
+        }
+        if self.joins.may_wait() {
+            self.joins.on_wake(cx);
+        }
+        if self.router.may_be_due(now) {
+            let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
+            self.router.on_wake(cx, &map, &mut self.deliveries);
+        }
+        if self.broadcaster.may_be_due(now) {
+            self.broadcaster.on_wake(cx, &self.overlay);
+        }
+        if self.linkage.may_be_due(now) {
+            self.linkage.on_wake(cx, &self.overlay);
+        }
+        if self.sessions.may_be_due(now) {
+            self.sessions.on_wake(cx);
+        }
+        if self.notary.may_be_due(now) {
+            let released = self.notary.on_wake(cx);
+            self.take_known(cx, released);
+        }
         self.go_on_leaving(cx);
     }
 
-    fn next_timeout(&self) -> Option<(Instant, Wake)> {
+    fn next_timeout(&mut self) -> Option<(Instant, Wake)> {
+        self.settle();
         let leaving = match &self.phase {
             Phase::Flushing { deadline, .. } => Some(*deadline),
             Phase::Running | Phase::Leaving { .. } => None,
             Phase::Left => return None,
         };
         [
-            (self.questions.next_timeout(), Wake::Lookup),
-            (self.prover.next_timeout(), Wake::Upkeep),
-            (self.liveness.next_timeout(), Wake::Liveness),
-            (self.overlay.next_timeout(), Wake::Upkeep),
-            (self.lookups.next_timeout(), Wake::Lookup),
-            (self.attachments.next_timeout(), Wake::Join),
-            (self.joins.next_timeout(), Wake::Join),
-            (self.router.next_timeout(), Wake::Route),
-            (self.broadcaster.next_timeout(), Wake::Broadcast),
-            (self.notary.next_timeout(), Wake::Broadcast),
-            (self.sessions.next_timeout(), Wake::Route),
-            (self.linkage.next_timeout(), Wake::Links),
+            (self.questions.due(), Wake::Lookup),
+            (self.prover.due(), Wake::Upkeep),
+            (self.liveness.due(), Wake::Liveness),
+            (self.overlay.due(), Wake::Upkeep),
+            (self.lookups.due(), Wake::Lookup),
+            (self.attachments.due(), Wake::Join),
+            (self.joins.due(), Wake::Join),
+            (self.router.due(), Wake::Route),
+            (self.broadcaster.due(), Wake::Broadcast),
+            (self.notary.due(), Wake::Broadcast),
+            (self.sessions.due(), Wake::Route),
+            (self.linkage.due(), Wake::Links),
             (leaving, Wake::Leave),
         ]
         .into_iter()
         .filter_map(|(at, wake)| at.map(|at| (at, wake)))
         .min_by_key(|(at, _)| *at)
     }
+
+    /// Finds out when those are due that may have changed.
+    fn settle(&mut self) {
+        self.overlay.settle();
+        self.lookups.settle();
+        self.attachments.settle();
+        self.joins.settle();
+        self.router.settle();
+        self.broadcaster.settle();
+        self.prover.settle();
+        self.questions.settle();
+        self.liveness.settle();
+        self.linkage.settle();
+        self.notary.settle();
+        self.sessions.settle();
+    }
 }
+
+macro_rules! timers {
+    ($($machine:ty),*) => {
+        $(impl Timer for $machine {
+            fn next_timeout(&self) -> Option<Instant> {
+                self.next_timeout()
+            }
+        })*
+    };
+}
+
+timers!(Overlay, Lookups, Attachments, Joins, Router, Broadcaster, Prover, Questions, Liveness, Linkage, Notary, Sessions);
 
 /// Members whose records are asked for at one tick of the clock: a table of hundreds is through in minutes.
 const REFRESHED_AT_ONCE: usize = 16; // guess

@@ -4,6 +4,7 @@ use crate::{
     body::{Body, BodyId, StreamId},
     event::Event,
     links::{DialId, LinkId},
+    step::Step,
 };
 use cicada_wire::{
     Address, Answer, Challenge, Datagram, Frame, PublicKey, Record, Refusal, SealingKey, Share, Signature, SignedRecord, StatementHash,
@@ -143,6 +144,9 @@ pub struct Outbox {
     pub events: VecDeque<Event>,
     /// To be done elsewhere.
     pub jobs: VecDeque<(JobId, Job)>,
+    /// What the machines of a node have still to tell each other. Empty between inputs; its room is kept here and not in each node, since in
+    /// a world of many nodes it is the same for all.
+    pub(crate) steps: VecDeque<Step>,
 }
 
 impl Outbox {

@@ -1,10 +1,7 @@
 //! Token buckets: how much of something one may have at once and how fast it comes back.
 
-use crate::time::Instant;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use crate::{order::Order, time::Instant};
+use std::{collections::BTreeMap, time::Duration};
 
 /// How fast something may happen, and how much of it at once after a rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +18,7 @@ impl Rate {
 
     /// Whether so long a rest fills an empty bucket.
     fn refills_within(self, rest: Duration) -> bool {
-        rest.as_micros().saturating_mul(u128::from(self.per_second)) >= u128::from(self.burst) * MILLION
+        rest.as_micros().saturating_mul(u128::from(self.per_second)) >= u128::from(self.burst) * u128::from(MILLION)
     }
 
     /// `per_second`, and `burst` at once.
@@ -34,30 +31,33 @@ impl Rate {
 /// What is left of a [`Rate`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
-    /// In millionths, so that a microsecond's share is not rounded away.
-    level: u128,
+    /// In millionths, so that a microsecond's share is not rounded away. What holds more than can be counted so is never empty.
+    level: u64,
     at: Instant,
 }
 
 impl Bucket {
     pub(crate) fn full(now: Instant, rate: Rate) -> Self {
-        Self { level: u128::from(rate.burst) * MILLION, at: now }
+        Self { level: millionths(rate.burst), at: now }
     }
 
     fn refill(&mut self, now: Instant, rate: Rate) {
         let gained = now.since(self.at).as_micros().saturating_mul(u128::from(rate.per_second));
-        self.level = self.level.saturating_add(gained).min(u128::from(rate.burst) * MILLION);
+        let gained = u64::try_from(gained).unwrap_or(u64::MAX);
+        self.level = self.level.saturating_add(gained).min(millionths(rate.burst));
         self.at = now;
     }
 
     /// Whether there is as much; nothing is taken.
     pub(crate) fn holds(&mut self, now: Instant, rate: Rate, cost: u64) -> bool {
         self.refill(now, rate);
-        self.level >= u128::from(cost.min(rate.burst)) * MILLION
+        self.level >= millionths(cost.min(rate.burst))
     }
 
     fn spend(&mut self, rate: Rate, cost: u64) {
-        self.level = self.level.saturating_sub(u128::from(cost.min(rate.burst)) * MILLION);
+        if millionths(rate.burst) < u64::MAX {
+            self.level = self.level.saturating_sub(millionths(cost.min(rate.burst)));
+        }
     }
 
     /// Takes `cost` out if there is as much.
@@ -75,26 +75,22 @@ impl Bucket {
 #[derive(Debug)]
 pub(crate) struct Buckets<K> {
     buckets: BTreeMap<K, Bucket>,
-    order: BTreeSet<(Instant, K)>,
+    /// Each key once, no later than it was touched last: nearly all that happens is that a bucket is touched, which so changes only that
+    /// bucket, and whoever comes first here although it was touched since is put in its place then.
+    order: Order<K>,
 }
 
 impl<K> Default for Buckets<K> {
     fn default() -> Self {
-        Self { buckets: BTreeMap::new(), order: BTreeSet::new() }
+        Self { buckets: BTreeMap::new(), order: Order::default() }
     }
 }
 
 impl<K: Ord + Copy> Buckets<K> {
     fn bucket(&mut self, now: Instant, key: K, rate: Rate) -> &mut Bucket {
-        if let Some(at) = self.buckets.get(&key).map(|bucket| bucket.at) {
-            // Of several at the same time the first has put it in order.
-            if at != now {
-                self.order.remove(&(at, key));
-                self.order.insert((now, key));
-            }
-        } else {
+        if !self.buckets.contains_key(&key) {
             self.make_room(now, rate);
-            self.order.insert((now, key));
+            self.order.insert(now, key);
         }
         let bucket = self.buckets.entry(key).or_insert_with(|| Bucket::full(now, rate));
         bucket.refill(now, rate);
@@ -102,12 +98,19 @@ impl<K: Ord + Copy> Buckets<K> {
     }
 
     fn make_room(&mut self, now: Instant, rate: Rate) {
-        while let Some((at, oldest)) = self.order.first().copied() {
+        while let Some((at, oldest)) = self.order.first() {
             if self.buckets.len() < MAX_KEYS && !rate.refills_within(now.since(at)) {
                 return;
             }
             self.order.pop_first();
-            self.buckets.remove(&oldest);
+            match self.buckets.get(&oldest).map(|bucket| bucket.at) {
+                Some(touched) if touched > at => {
+                    self.order.insert(touched, oldest);
+                }
+                Some(_) | None => {
+                    self.buckets.remove(&oldest);
+                }
+            }
         }
     }
 
@@ -122,7 +125,11 @@ impl<K: Ord + Copy> Buckets<K> {
     }
 }
 
-const MILLION: u128 = 1_000_000;
+fn millionths(whole: u64) -> u64 {
+    whole.saturating_mul(MILLION)
+}
+
+const MILLION: u64 = 1_000_000;
 
 /// Keys remembered in one set of buckets.
 pub(crate) const MAX_KEYS: usize = 4096; // guess: 0.5 MiB

@@ -224,7 +224,7 @@ impl Router {
                 sending.on_introduced(cx.now);
                 let informer = cx.links.to_peer(hop).map(|link| link.remote);
                 let who = informer.map(|informer| Acquaintance { origin: header.fixed.origin, credential: credential.clone(), informer });
-                who.into_iter().for_each(|who| cx.step(Step::Introduced { who, purpose: Purpose::Ours }));
+                who.into_iter().for_each(|who| cx.step(Step::Introduced { who: Box::new(who), purpose: Purpose::Ours }));
                 return self.update_timer(message);
             }
             (Authentication::Sealed { session, .. }, Some(Refusal::NoSession), _) if from_target => {

@@ -1,11 +1,8 @@
 //! What was seen already: a memory bounded by time and by size, and the check of a message's time that makes forgetting safe.
 
-use crate::{context::Context, time::Instant};
+use crate::{context::Context, order::Order, time::Instant};
 use cicada_wire::{Hash, Immutable, MessageId, Refusal, UnixTime};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 /// A message of one start of one origin. Its id follows from the other two; they stand here for those who ask whose it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -26,12 +23,14 @@ impl MessageKey {
 #[derive(Debug)]
 pub(crate) struct Window<K, V> {
     entries: BTreeMap<K, (Instant, V)>,
-    order: BTreeSet<(Instant, K)>,
+    /// Each key at the time at which it is forgotten, or at an earlier one if that was put off; who comes first here although its time
+    /// has not come is put in its place then.
+    order: Order<K>,
 }
 
 impl<K, V> Default for Window<K, V> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), order: BTreeSet::new() }
+        Self { entries: BTreeMap::new(), order: Order::default() }
     }
 }
 
@@ -39,14 +38,18 @@ impl<K: Ord + Copy, V> Window<K, V> {
     /// Remembers `value` until then, instead of an earlier value of the same key.
     pub(crate) fn insert(&mut self, now: Instant, key: K, value: V, until: Instant, limit: usize) {
         self.forget_old(now);
-        if let Some((earlier, _)) = self.entries.insert(key, (until, value)) {
-            self.order.remove(&(earlier, key));
+        match self.entries.insert(key, (until, value)) {
+            // It is put in order when its earlier time has come.
+            Some((earlier, _)) if earlier <= until => return,
+            Some(_) | None => {}
         }
         while self.entries.len() > limit.max(1) {
-            let Some((_, oldest)) = self.order.pop_first() else { break };
+            // The new one is not in order yet: it is not the one that goes.
+            let Some(oldest) = self.pop_oldest() else { break };
             self.entries.remove(&oldest);
         }
-        self.order.insert((until, key));
+        self.order.insert(until, key);
+        self.tidy();
     }
 
     pub(crate) fn get(&self, now: Instant, key: &K) -> Option<&V> {
@@ -55,7 +58,9 @@ impl<K: Ord + Copy, V> Window<K, V> {
 
     /// All that is remembered, in the order in which it is forgotten.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.order.iter().filter_map(|(_, key)| Some((key, &self.entries.get(key)?.1)))
+        let mut all: Vec<(Instant, &K, &V)> = self.entries.iter().map(|(key, (until, value))| (*until, key, value)).collect();
+        all.sort_by_key(|(until, key, _)| (*until, **key));
+        all.into_iter().map(|(_, key, value)| (key, value))
     }
 
     pub(crate) fn contains(&self, now: Instant, key: &K) -> bool {
@@ -64,17 +69,43 @@ impl<K: Ord + Copy, V> Window<K, V> {
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let (until, value) = self.entries.remove(key)?;
-        self.order.remove(&(until, *key));
+        self.order.remove(until, *key);
+        self.tidy();
         Some(value)
     }
 
     fn forget_old(&mut self, now: Instant) {
-        while let Some((until, key)) = self.order.first().copied() {
-            if until > now {
-                return;
-            }
+        while let Some((_, key)) = self.order.first().filter(|(at, _)| *at <= now) {
             self.order.pop_first();
-            self.entries.remove(&key);
+            match self.entries.get(&key).map(|(until, _)| *until) {
+                Some(until) if until > now => {
+                    self.order.insert(until, key);
+                }
+                Some(_) | None => {
+                    self.entries.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Takes the key off the order that is forgotten next.
+    fn pop_oldest(&mut self) -> Option<K> {
+        while let Some((at, key)) = self.order.pop_first() {
+            match self.entries.get(&key) {
+                Some((until, _)) if *until > at => {
+                    self.order.insert(*until, key);
+                }
+                Some(_) => return Some(key),
+                None => {}
+            }
+        }
+        None
+    }
+
+    /// What was removed after its time had been put off has left a place in the order.
+    fn tidy(&mut self) {
+        if self.order.len() > 2 * self.entries.len() + LEFT_PLACES {
+            self.order = self.entries.iter().map(|(key, (until, _))| (*until, *key)).collect();
         }
     }
 }
@@ -100,6 +131,9 @@ pub(crate) fn remember_until(cx: &Context<'_>, made_at: UnixTime) -> Instant {
 fn is_plausible(clock: UnixTime) -> bool {
     clock >= WRITTEN
 }
+
+/// Places in the order that nobody stands at, beyond as many as there are entries.
+const LEFT_PLACES: usize = 16; // guess
 
 /// How far a message's time may be from ours.
 pub(crate) const WINDOW: Duration = Duration::from_secs(120); // architecture: two minutes
@@ -139,5 +173,30 @@ mod tests {
         window.insert(Instant(0), 1, "old", Instant(10), 2);
         window.insert(Instant(0), 1, "new", Instant(20), 2);
         assert_eq!(window.get(Instant(15), &1), Some(&"new"));
+    }
+
+    #[test]
+    fn what_was_put_off_is_forgotten_in_the_order_of_its_last_times() {
+        let mut window = Window::default();
+        window.insert(Instant(0), 1, (), Instant(10), 3);
+        window.insert(Instant(0), 2, (), Instant(20), 3);
+        window.insert(Instant(0), 1, (), Instant(30), 3);
+        window.insert(Instant(0), 3, (), Instant(25), 3);
+        assert_eq!(window.iter().map(|(key, ())| *key).collect::<Vec<_>>(), [2, 3, 1]);
+        window.insert(Instant(0), 4, (), Instant(40), 3);
+        assert!(window.contains(Instant(0), &1) && !window.contains(Instant(0), &2), "the second goes at the limit");
+        window.insert(Instant(26), 5, (), Instant(50), 9);
+        assert_eq!(window.iter().map(|(key, ())| *key).collect::<Vec<_>>(), [1, 4, 5]);
+    }
+
+    #[test]
+    fn what_comes_and_goes_leaves_no_more_behind_than_a_few_places() {
+        let mut window = Window::default();
+        for number in 0..1000 {
+            window.insert(Instant(0), number, (), Instant(10), 8);
+            window.insert(Instant(0), number, (), Instant(20), 8);
+            window.remove(&number);
+        }
+        assert!(window.entries.is_empty() && window.order.len() <= LEFT_PLACES);
     }
 }

@@ -56,7 +56,7 @@ pub(crate) enum Step {
     /// Wish: prove who answers from this address, of which a message came from `informer` (to the prover).
     ProveOrigin { address: Address, informer: SocketAddr },
     /// Finding: somebody has shown a credential (to the sessions).
-    Introduced { who: Acquaintance, purpose: Purpose },
+    Introduced { who: Box<Acquaintance>, purpose: Purpose },
     /// Finding: a session for what we have for this peer stands (to the router).
     SessionReady(Hash),
     /// Finding: there is none, and why.

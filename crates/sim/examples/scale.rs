@@ -1,7 +1,7 @@
 //! How large a world, and how fast: members join through the protocol, settle, look keys up and broadcast once.
 //!
 //! `cargo run --release -p cicada-sim --example scale -- MEMBERS ring|tree uniform|LATENCIES JOINS_PER_SECOND`, all with defaults;
-//! `LATENCIES` is `wonder222` or a file. Prints events a second of the processor's time (so that other programs do not count), virtual
+//! `LATENCIES` is `wonder222` or a file. With a fifth word, `figures`, it prints what `scripts/bench` reads instead. Prints events a second of the processor's time (so that other programs do not count), virtual
 //! times, and the memory that the process has taken at most.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures real time; the world it measures knows none")]
@@ -24,7 +24,8 @@ fn main() {
     let per_second: u32 = word(3, "500").parse().expect("the fourth word is how many join a second");
     let network = Network { latency, ..Network::default() };
     let mut world = World::new(WorldConfig { seed: 1, network, config, ..WorldConfig::default() });
-    let mut clock = Clock { began: Instant::now(), used: processor(), events: 0, virtual_us: 0 };
+    let figures = (word(4, "") == "figures").then(|| format!("{members} on a {}", word(1, "ring")));
+    let mut clock = Clock { began: Instant::now(), used: processor(), events: 0, virtual_us: 0, figures };
 
     let peers = world.add_peers(members);
     clock.lap(&world, "added", "");
@@ -33,7 +34,7 @@ fn main() {
     let settled = world.settle(&peers, Duration::from_secs(120));
     clock.lap(&world, "settled", &format!("{settled:?}"));
     world.run_for(Duration::from_secs(10));
-    clock.lap(&world, "ran 10 s", "");
+    clock.lap(&world, AT_REST, "");
     let lookups = members.min(2000);
     let right = world.right_lookups(&peers, lookups, Duration::from_secs(30));
     clock.lap(&world, "looked up", &format!("{right} of {lookups} right"));
@@ -52,6 +53,12 @@ fn main() {
     let (once, again) = world.reached(&rest, &payload);
     clock.lap(&world, "broadcast", &format!("{once} of {} in {whole:?}, {again} more than once", rest.len()));
 }
+
+/// The part in which nothing happens but upkeep.
+const AT_REST: &str = "ran 10 s";
+
+/// Events a second of that part.
+const PROMISED: u32 = 300_000;
 
 /// Sends messages over the overlay, all at once; returns how many receipts came, over how many links each message went, and how
 /// often the direct round trip the receipt took, in order.
@@ -87,6 +94,8 @@ struct Clock {
     used: Duration,
     events: u64,
     virtual_us: u64,
+    /// What figures are called, if they are printed for another program.
+    figures: Option<String>,
 }
 
 impl Clock {
@@ -94,6 +103,17 @@ impl Clock {
         let used = processor().saturating_sub(self.used);
         let events = world.happened() - self.events;
         let virtual_s = (world.now().0 - self.virtual_us) as f64 / 1e6;
+        if let Some(name) = &self.figures {
+            let rate = events as f64 / used.as_secs_f64().max(0.01);
+            let promise = if what == AT_REST { format!(",\"min\":{PROMISED}") } else { String::new() };
+            println!("{{\"bench\":\"simulator\",\"name\":\"{name}: {what}\",\"value\":{rate:.0},\"unit\":\"events/s\"{promise}}}");
+        } else {
+            self.tell(world, what, more, (events, used, virtual_s));
+        }
+        (self.used, self.events, self.virtual_us) = (processor(), world.happened(), world.now().0);
+    }
+
+    fn tell(&self, world: &World, what: &str, more: &str, (events, used, virtual_s): (u64, Duration, f64)) {
         println!(
             "{what:>10}: {events:>10} events in {:>7.2} s, {:>7.0} a second; {virtual_s:>7.2} virtual s; {} pending, {} links; {} MiB; in all {:.1} s of {:.1}. {more}",
             used.as_secs_f64(),
@@ -104,7 +124,6 @@ impl Clock {
             processor().as_secs_f64(),
             self.began.elapsed().as_secs_f64(),
         );
-        (self.used, self.events, self.virtual_us) = (processor(), world.happened(), world.now().0);
     }
 }
 

@@ -88,7 +88,7 @@ impl World {
         match job {
             Job::Answer { challenge, record } => JobResult::Answered(peer::answer(challenge, record)),
             Job::VerifyAnswer(answer) => {
-                let announced = answer.record.announced().and_then(|address| self.by_address.get(&address.socket()));
+                let announced = answer.record.announced().and_then(|address| self.at_socket(address.socket()));
                 let expected = announced.map(|peer| &self.peers[peer.0].record);
                 JobResult::Verified(peer::answer_holds(&answer, expected))
             }

@@ -20,9 +20,9 @@ use std::{collections::VecDeque, time::Duration};
 
 /// What a link carries.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all loads are frames: a box for each would cost more than the rare close wastes")]
 pub(crate) enum Load {
-    Frame(Frame),
+    /// In a place of its own: queues grow by several loads at once, and most links have one under way or none.
+    Frame(Box<Frame>),
     Close(Refusal),
 }
 
@@ -73,7 +73,7 @@ impl World {
 
     pub(crate) fn send_datagram(&mut self, from: PeerIndex, to: Address, datagram: Datagram) {
         let bytes = self.peers[from.0].cost.datagram(&datagram);
-        let Some(receiver) = self.by_address.get(&to.socket()).copied() else { return };
+        let Some(receiver) = self.at_socket(to.socket()) else { return };
         if self.peers[from.0].socket_beside(to.socket()).is_none() {
             return;
         }
@@ -105,7 +105,7 @@ impl World {
     }
 
     pub(crate) fn datagram_arrives(&mut self, from: PeerIndex, to: Address, queues: Option<usize>, datagram: Datagram) {
-        let Some(receiver) = self.by_address.get(&to.socket()).copied() else { return };
+        let Some(receiver) = self.at_socket(to.socket()) else { return };
         if let Some(bytes) = queues.filter(|_| self.has_downlink(receiver)) {
             let Some(at) = self.leaves_downlink(receiver, bytes, true) else { return self.trace_lost(from, receiver, &datagram) };
             return self.queue.push(at, from.0 as u64, Happening::Datagram { from, to, queues: None, datagram });
@@ -128,7 +128,7 @@ impl World {
             let words = format!("dials {}", self.trace.words().id(to.id()));
             self.tell_trace(who, &words);
         }
-        let listener = self.by_address.get(&to.socket()).copied();
+        let listener = self.at_socket(to.socket());
         let Some(listener) = listener.filter(|_| self.peers[who.0].socket_beside(to.socket()).is_some()) else {
             let round_trip = self.travel_reliably(who, who) * 2;
             return self.fail_dial(who, dial, self.now + round_trip, DialError::Unreachable);
@@ -267,7 +267,7 @@ impl World {
         let to = self.links[link].ends[1 - end].who;
         let verdict = self.rules.judge(&Passing { now: self.now, from: who, to, packet: Packet::Frame(&frame) });
         match verdict {
-            Fate::Travels(late) => return self.carry(link, end, late, Load::Frame(frame), bytes),
+            Fate::Travels(late) => return self.carry(link, end, late, Load::Frame(Box::new(frame)), bytes),
             Fate::IsSwallowed => self.acknowledge(link, 1 - end, &frame),
             Fate::Vanishes => {}
         }
@@ -283,7 +283,7 @@ impl World {
         let [who, other] = [end, 1 - end].map(|end| self.links[link].ends[end].who);
         let late = self.travel_reliably(other, who);
         let bytes = self.peers[who.0].cost.frame(&verdict);
-        self.carry(link, end, late, Load::Frame(verdict), bytes);
+        self.carry(link, end, late, Load::Frame(Box::new(verdict)), bytes);
     }
 
     /// Sends `load` from this end to the other.
@@ -349,7 +349,7 @@ impl World {
                     let words = self.trace.words().frame(&frame);
                     self.trace_passing(from, to, "->", &words);
                 }
-                if let Some(frame) = self.intercept(to, link, frame) {
+                if let Some(frame) = self.intercept(to, link, *frame) {
                     self.give(to, Input::Frame { link: link.id(), frame });
                 }
             }

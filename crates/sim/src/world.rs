@@ -194,6 +194,12 @@ impl World {
         who
     }
 
+    /// Who has this socket. Most have the one that is made of their number, which costs no search among all.
+    pub(crate) fn at_socket(&self, socket: SocketAddr) -> Option<PeerIndex> {
+        let guess = numbered_at(socket).filter(|who| self.peers.get(who.0).is_some_and(|peer| peer.socket == socket));
+        guess.or_else(|| self.by_address.get(&socket).copied())
+    }
+
     /// Peers that are configured alike share what they are configured as.
     fn config_for(&mut self, own: Option<&Config>, families: Families) -> Arc<Config> {
         let config = own.unwrap_or(&self.config);
@@ -430,6 +436,17 @@ impl std::fmt::Debug for World {
 fn private_address(number: usize) -> SocketAddr {
     let [_, x, y, z] = u32::try_from(number + 1).expect("a world has fewer than 2^24 peers").to_be_bytes();
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, x, y, z)), 7000)
+}
+
+/// The number that [`private_address`] has made an address of, if it has.
+fn numbered_at(socket: SocketAddr) -> Option<PeerIndex> {
+    match socket.ip() {
+        IpAddr::V4(ip) => {
+            let [_, x, y, z] = ip.octets();
+            usize::try_from(u32::from_be_bytes([0, x, y, z])).ok()?.checked_sub(1).map(PeerIndex)
+        }
+        IpAddr::V6(_) => None,
+    }
 }
 
 const CLOCK_EVERY: Duration = Duration::from_secs(10);

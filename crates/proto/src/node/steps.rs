@@ -27,7 +27,7 @@ impl Machines {
             Step::Prove(record) => self.prove(cx, &record),
             Step::Introduced { who, purpose } => {
                 let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
-                self.sessions.introduce(cx, &mut mind, who, purpose);
+                self.sessions.introduce(cx, &mut mind, *who, purpose);
             }
             Step::SessionAnswered { peer, session } => {
                 let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };

@@ -454,12 +454,18 @@ impl Ring {
             return;
         }
         let places = self.shape.places();
-        while self.known.len() > SPARES + self.shape.len() {
-            let oldest = |(_, a): &(&Hash, &Known), (_, b): &(&Hash, &Known)| a.heard.cmp(&b.heard);
-            let spares = self.known.iter().filter(|(id, _)| !places.contains(id) && !is_linked(cx, **id));
-            let Some(oldest) = spares.min_by(oldest).map(|(id, _)| *id) else { return };
-            self.known.remove(&oldest);
-            cx.out.event(Event::PeerLeft { peer: oldest, politely: false });
+        let spares = self.known.iter().filter(|(id, _)| !places.contains(id));
+        let mut oldest: Vec<(Instant, Hash)> = spares.map(|(id, known)| (known.heard, *id)).collect();
+        oldest.sort_unstable();
+        for (_, peer) in oldest {
+            if self.known.len() <= SPARES + self.shape.len() {
+                return;
+            }
+            // Asked of few: it costs two searches.
+            if !is_linked(cx, peer) {
+                self.known.remove(&peer);
+                cx.out.event(Event::PeerLeft { peer, politely: false });
+            }
         }
     }
 

@@ -78,7 +78,7 @@ impl Router {
         {
             // It will open a session: whose key it is can be found out meanwhile.
             let who = Acquaintance { origin: header.fixed.origin, credential: credential.clone(), informer };
-            cx.step(Step::Introduced { who, purpose: Purpose::Acquaint });
+            cx.step(Step::Introduced { who: Box::new(who), purpose: Purpose::Acquaint });
         }
         (self.answer(cx, map, from, &header, refusal), refusal.is_none())
     }
@@ -94,7 +94,7 @@ impl Router {
         let who = Acquaintance { origin: fixed.origin, credential: opening.credential.clone(), informer };
         let refused = self.unopened.hold(&cx.config.limits, session, parcel);
         if refused.is_none() {
-            cx.step(Step::Introduced { who, purpose: Purpose::Theirs(session, share) });
+            cx.step(Step::Introduced { who: Box::new(who), purpose: Purpose::Theirs(session, share) });
         }
         refused
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cicada_wire::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What a relay does to a message: what it says then, and with which payload.
 type Deed = fn(&mut Relay, Statement, Option<Signature>, Vec<u8>) -> (Immutable, Vec<u8>);
@@ -117,13 +117,16 @@ fn attack(count: usize) {
         other => panic!("no unicast: {other:?}"),
     };
     let mut relay = Relay { rng: ChaCha8Rng::seed_from_u64(1), itself: somebody(7002), for_another };
-    let (mut hostile, mut honest, mut kept) = (0, BTreeSet::new(), Vec::new());
+    let (mut hostile, mut honest, mut kept) = (0, BTreeSet::new(), VecDeque::new());
     while hostile < count {
         let number = honest.len() as u64 + 1;
         let frame =
             if number.is_multiple_of(2) { near[0].broadcast(number, b"for everybody") } else { talk.message(&near[0], &me, number, true) };
         honest.insert(message_of(&frame));
-        kept.push(frame.clone());
+        kept.push_back(frame.clone());
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
         let first = relay.rng.random::<bool>();
         if first {
             rig.hear(&near[2], frame.clone());
@@ -152,6 +155,9 @@ fn attack(count: usize) {
     assert_eq!(counted, hostile, "each is refused for a reason: {:?}", rig.refused);
     println!("{hostile} hostile messages: {:?}", rig.refused);
 }
+
+/// Honest messages that are said again at the end: not more than the node remembers.
+const KEPT: usize = 20_000;
 
 fn message_of(frame: &Frame) -> MessageId {
     match frame {

@@ -211,16 +211,15 @@ impl Shape {
 
     /// Whether a neighbour would be none if those who are being proven are there: a link to it would not last.
     pub(super) fn may_be_supplanted(&self, me: Hash, peer: Hash, hopeful: &[Hash]) -> bool {
+        // Of most it is clear at once that they are no neighbours.
+        if self.rank(me, peer, true) != Rank::Essential || self.is_next_of_kin(me, peer, true) {
+            return false;
+        }
         let after = |id| Geometry::Ring.offset(me, id);
-        let (mut ahead, mut behind) = (0, 0);
-        for other in self.successors.iter().chain(hopeful) {
-            ahead += usize::from(after(*other) < after(peer));
-        }
-        for other in self.before.iter().chain(hopeful) {
-            behind += usize::from(after(*other) > after(peer));
-        }
-        let is_near_now = self.rank(me, peer, true) == Rank::Essential && !self.is_next_of_kin(me, peer, true);
-        is_near_now && ahead >= ESSENTIAL && behind >= ESSENTIAL
+        let offset = after(peer);
+        let ahead = self.successors.iter().chain(hopeful).filter(|other| after(**other) < offset).take(ESSENTIAL).count();
+        let behind = self.before.iter().chain(hopeful).filter(|other| after(**other) > offset).take(ESSENTIAL).count();
+        ahead == ESSENTIAL && behind == ESSENTIAL
     }
 
     /// Whether a link to a finger, or a long one, can be done without: another leads into the same cell.
