@@ -39,6 +39,8 @@ struct Join {
 struct Entry {
     address: Address,
     state: Knocking,
+    /// Whether anybody has answered there: when its link is lost and made again, no other swarm is met.
+    has_answered: bool,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl Joins {
         let mut entries: Vec<Entry> = Vec::new();
         for address in addresses {
             if !entries.iter().any(|entry| entry.address == address) && entries.len() < MAX_ENTRIES {
-                entries.push(Entry { address, state: Knocking::Waiting { at: cx.now, pause: FIRST_PAUSE } });
+                entries.push(Entry { address, state: Knocking::Waiting { at: cx.now, pause: FIRST_PAUSE }, has_answered: false });
             }
         }
         let join = Join { entries, deadline: cx.now + timeout, timeout, look_up: None, found: false };
@@ -251,6 +253,7 @@ impl Entry {
     }
 
     fn answered(&mut self, peer: &SignedRecord, known: bool) {
+        let known = std::mem::replace(&mut self.has_answered, true) || known;
         self.state = if peer.record().role == Role::Member {
             Knocking::Answered { peer: peer.clone(), met: known }
         } else {

@@ -1,8 +1,8 @@
 //! Joining: by which entry points, when they come late or refuse, and what is said when it fails.
 
 use cicada_proto::{Command, Config, ConnectError, Event, Operation};
-use cicada_sim::{PeerIndex, PeerOptions, Swarm, World, WorldConfig};
-use cicada_wire::{OverlayKind, Refusal};
+use cicada_sim::{Kind, Packet, PeerIndex, PeerOptions, Swarm, Verdict, World, WorldConfig};
+use cicada_wire::{Datagram, Frame, OverlayKind, Query, Refusal};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,6 +96,54 @@ fn a_join_may_be_repeated_and_several_may_run_at_once() {
     let again = connect(&mut world, members[3], &members[2..3]);
     assert!(is_connected(&mut world, again, Duration::from_secs(1)));
     assert_eq!(world.settle(&members, Duration::from_secs(2)).map(|_| ()), Ok(()));
+}
+
+/// Who joins finds its place only when it can ask: so long is every join under way.
+fn three_of_a_tree_that_find_nothing() -> (World, [PeerIndex; 3]) {
+    let mut world = World::new(WorldConfig::default());
+    let mut config = Config::default();
+    config.overlay = OverlayKind::Tree;
+    let peers =
+        ["entry", "other", "joiner"].map(|name| world.add(PeerOptions { config: Some(config.clone()), ..PeerOptions::named(name) }));
+    let joiner = peers[2];
+    world.add_rule(move |passing| match passing.packet {
+        Packet::Frame(Frame::Query(_, Query::Find(_))) | Packet::Datagram(Datagram::Query(_, _, Query::Find(_), _))
+            if passing.from == joiner =>
+        {
+            Verdict::Vanish
+        }
+        Packet::Frame(_) | Packet::Datagram(_) | Packet::Dial => Verdict::Pass,
+    });
+    (world, peers)
+}
+
+fn knows(world: &World, who: PeerIndex, whom: PeerIndex) -> bool {
+    world.node(who).is_some_and(|node| node.overlay().member(world.id(whom)).is_some())
+}
+
+#[test]
+fn an_entry_point_whose_link_is_lost_and_made_again_is_no_other_swarm() {
+    let (mut world, [entry, other, joiner]) = three_of_a_tree_that_find_nothing();
+    let join = connect(&mut world, joiner, &[entry]);
+    world.run_for(AT_ONCE);
+    connect(&mut world, other, &[joiner]);
+    world.run_for(AT_ONCE);
+    assert!(knows(&world, joiner, entry) && knows(&world, joiner, other));
+    world.crash(entry);
+    assert!(world.run_until(Duration::from_secs(5), |world| !knows(world, joiner, entry)));
+    world.restart(entry);
+    assert!(world.run_until(Duration::from_secs(3), |world| knows(world, joiner, entry)));
+    world.run_for(Duration::from_secs(1));
+    assert!(world.outcome(join).is_none(), "the join is still under way");
+    assert_eq!(world.cost(joiner).of(Kind::Unify).messages, 0, "nobody is told of another swarm");
+
+    // The control: a swarm that is met by a later join is told of.
+    let (mut world, [entry, other, joiner]) = three_of_a_tree_that_find_nothing();
+    connect(&mut world, joiner, &[other]);
+    world.run_for(AT_ONCE);
+    connect(&mut world, joiner, &[entry]);
+    world.run_for(Duration::from_secs(5));
+    assert!(world.cost(joiner).of(Kind::Unify).messages > 0);
 }
 
 fn foreign(world: &mut World) -> PeerIndex {
