@@ -103,6 +103,18 @@ fn a_goodbye_closes_the_gap_at_once_and_leaves_nobody_in_doubt() {
 }
 
 #[test]
+fn who_leaves_names_its_next_members_and_no_list_of_them() {
+    let (mut world, members) = ring_of(40, 3, 48, LOOPBACK);
+    let before = world.cost(members[7]).of(Kind::Goodbye).messages;
+    assert!(world.leave(members[7]));
+    let said = world.cost(members[7]).of(Kind::Goodbye);
+    assert!(before == 0 && said.messages >= 8, "{said:?}");
+    let mean = said.bytes / said.messages;
+    // A record has some 130 bytes: of five at most, but of more than one.
+    assert!((260..=750).contains(&mean), "{mean} B each");
+}
+
+#[test]
 fn the_first_member_may_leave() {
     let (mut world, members) = ring_of(5, 6, 48, LOOPBACK);
     assert!(world.leave(members[0]));
