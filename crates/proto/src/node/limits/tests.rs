@@ -479,3 +479,46 @@ fn who_is_denied_is_neither_proven_nor_answered() {
         assert_eq!(rig.node.refusals().of(Refusal::Denied) > 0, !heard);
     }
 }
+
+/// The challenges that a peer sends to one that does not answer, with their lengths.
+fn challenges_to(named: &SignedRecord) -> Vec<(Datagram, usize)> {
+    let mut rig = Rig::new(|_| {});
+    let link = rig.link(1, &peer(1));
+    rig.frame(link, Frame::Introduce(Introduction { records: vec![named.clone()] }));
+    for _ in 0..8 {
+        rig.now = rig.now + Duration::from_millis(250);
+        rig.input(Input::Wake);
+    }
+    let address = named.announced().expect("a member");
+    let challenges = rig.datagrams.into_iter().filter(|(to, _)| *to == address).map(|(_, datagram)| datagram);
+    challenges
+        .filter(|datagram| matches!(datagram, Datagram::Challenge(..)))
+        .map(|datagram| (datagram.clone(), sealed(&datagram)))
+        .collect()
+}
+
+fn sealed(datagram: &Datagram) -> usize {
+    datagram.len_bytes() + SwarmKeys::SEAL_BYTES
+}
+
+fn answer_to(datagram: Datagram) -> Option<Datagram> {
+    let mut rig = Rig::new(|_| {});
+    rig.input(Input::Datagram { from: SocketAddr::from(([11, 0, 0, 1], 5000)), datagram });
+    rig.datagrams.into_iter().map(|(_, datagram)| datagram).find(|datagram| matches!(datagram, Datagram::Answer(_)))
+}
+
+#[test]
+fn a_challenge_is_as_long_as_its_answer_needs_and_one_that_costs_less_is_not_answered() {
+    // As long a record as that of whoever answers here.
+    let challenges = challenges_to(&peer(7));
+    let (first, bytes) = challenges.first().cloned().expect("a challenge");
+    let Datagram::Challenge(nonce, Padding(padding)) = first else { panic!("{first:?}") };
+    let answer = answer_to(first).expect("long enough");
+    assert!(sealed(&answer) <= 3 * bytes, "{} bytes for {bytes}", sealed(&answer));
+    assert!(3 * bytes <= sealed(&answer) + 60, "{} bytes for {bytes}: not much is wasted", sealed(&answer));
+    assert_eq!(answer_to(Datagram::Challenge(nonce, Padding(padding - 20))), None, "the control: too cheap");
+
+    // Whoever does not answer may have a longer record by now.
+    let (_, again) = challenges.get(1).expect("another try");
+    assert!(*again > bytes + 20, "{again} after {bytes}");
+}
