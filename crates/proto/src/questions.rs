@@ -260,9 +260,7 @@ impl Open {
     }
 
     fn send_datagram(&self, cx: &mut Context<'_>, ticket: Ticket, to: Address) {
-        // Whoever is asked whether it lives is in our tables, and need not hear of us: the record is two thirds of such a question.
-        let is_named = cx.me.record.record().role == Role::Member && self.query != Query::Ping;
-        let name = is_named.then(|| cx.me.record.clone());
+        let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
         let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();
         let wanted = match self.query {
             Query::Find(ref find) => FIND_BYTES.min(usize::from(find.count) * FIND_BYTES_EACH),

@@ -7,11 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cicada_wire::*;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 const START: UnixTime = UnixTime(1_800_000_000_000);
 
@@ -525,20 +521,4 @@ fn a_challenge_is_as_long_as_its_answer_needs_and_one_that_costs_less_is_not_ans
     // Whoever does not answer may have a longer record by now.
     let (_, again) = challenges.get(1).expect("another try");
     assert!(*again > bytes + 20, "{again} after {bytes}");
-}
-
-#[test]
-fn a_ping_by_datagram_does_not_say_who_asks_and_a_lookup_does() {
-    let mut rig = Rig::new(|_| {});
-    let (first, _) = (rig.link(1, &peer(1)), rig.link(2, &peer(2)));
-    rig.datagrams.clear();
-    rig.input(Input::LinkDown { link: first, reason: Refusal::Silent });
-    let operation = rig.operation();
-    rig.input(Input::Command(Command::Lookup { operation, target: peer(1).id() }));
-    let asked = rig.datagrams.iter().filter_map(|(_, datagram)| match datagram {
-        Datagram::Query(_, name, query, _) => Some((*query == Query::Ping, name.is_some())),
-        _ => None,
-    });
-    let asked: BTreeSet<(bool, bool)> = asked.collect();
-    assert_eq!(asked, BTreeSet::from([(true, false), (false, true)]));
 }
