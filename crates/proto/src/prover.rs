@@ -10,7 +10,7 @@ use crate::{
     step::Step,
     time::Instant,
 };
-use cicada_wire::{Address, Answer, Challenge, Datagram, Hash, Padding, Refusal, Role, SignedRecord, SwarmKeys};
+use cicada_wire::{Address, Answer, Challenge, Datagram, Hash, Padding, Refusal, Role, SignedRecord};
 use rand::Rng;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,7 +23,7 @@ use std::{
 pub(crate) struct Prover {
     open: BTreeMap<Challenge, Open>,
     /// Candidates that wait for an open place, oldest first.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<(Hash, Address)>,
     verifying: BTreeMap<JobId, Answer>,
     admitting: BTreeMap<JobId, Proven>,
     answering: BTreeMap<JobId, Address>,
@@ -33,17 +33,10 @@ pub(crate) struct Prover {
     failed: BTreeMap<Hash, Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    peer: Hash,
-    address: Address,
-    /// How long its record is, as far as we know.
-    record_bytes: Option<usize>,
-}
-
 #[derive(Debug)]
 struct Open {
-    who: Waiting,
+    peer: Hash,
+    address: Address,
     deadline: Instant,
     tries: u32,
 }
@@ -73,19 +66,18 @@ impl Prover {
         if peer == cx.me.id() || !record.is_current(cx.clock) {
             return cx.step(Step::Unproven(peer, Refusal::ExpiredRecord));
         }
-        self.begin(cx, Waiting { peer, address, record_bytes: Some(record.signed_bytes().len()) });
+        self.begin(cx, peer, address);
     }
 
     /// Proves who answers from an address, of whom no more is known than the id that follows from it. Ends like [`Self::prove`].
     pub(crate) fn prove_at(&mut self, cx: &mut Context<'_>, address: Address) {
         let peer = address.id();
         if !self.is_under_way(peer) {
-            self.begin(cx, Waiting { peer, address, record_bytes: None });
+            self.begin(cx, peer, address);
         }
     }
 
-    fn begin(&mut self, cx: &mut Context<'_>, who: Waiting) {
-        let peer = who.peer;
+    fn begin(&mut self, cx: &mut Context<'_>, peer: Hash, address: Address) {
         if self.failed.get(&peer).is_some_and(|until| *until > cx.now) {
             return cx.step(Step::Unproven(peer, Refusal::Silent));
         }
@@ -93,12 +85,12 @@ impl Prover {
             if self.waiting.len() >= cx.config.limits.candidates {
                 return cx.step(Step::Unproven(peer, Refusal::OverBudget));
             }
-            self.waiting.push_back(who);
+            self.waiting.push_back((peer, address));
             return;
         }
         let mut nonce = [0; 16];
         cx.rng.fill_bytes(&mut nonce);
-        self.challenge(cx, Challenge(nonce), Open { who, deadline: cx.now, tries: 0 });
+        self.challenge(cx, Challenge(nonce), Open { peer, address, deadline: cx.now, tries: 0 });
     }
 
     /// Whether proving this peer now would send it something.
@@ -109,8 +101,8 @@ impl Prover {
     }
 
     fn is_under_way(&self, peer: Hash) -> bool {
-        self.open.values().any(|open| open.who.peer == peer)
-            || self.waiting.iter().any(|waiting| waiting.peer == peer)
+        self.open.values().any(|open| open.peer == peer)
+            || self.waiting.iter().any(|(waiting, _)| *waiting == peer)
             || self.verifying.values().any(|answer| answer.record.id() == peer)
             || self.admitting.values().any(|proven| proven.id() == peer)
     }
@@ -119,9 +111,7 @@ impl Prover {
     fn challenge(&mut self, cx: &mut Context<'_>, challenge: Challenge, mut open: Open) {
         open.tries += 1;
         open.deadline = cx.now + cx.config.upkeep.answer_timeout + cx.slowness;
-        let bare = Datagram::Challenge(challenge, Padding(0)).len_bytes() + SwarmKeys::SEAL_BYTES;
-        let padding = if open.tries > 1 { LONG_PADDING } else { open.who.padding(bare) };
-        cx.out.datagram(open.who.address, Datagram::Challenge(challenge, Padding(padding)));
+        cx.out.datagram(open.address, Datagram::Challenge(challenge, Padding(CHALLENGE_PADDING)));
         self.open.insert(challenge, open);
     }
 
@@ -150,18 +140,18 @@ impl Prover {
     /// An answer arrived.
     pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, from: SocketAddr, answer: Answer) {
         let is_from = |address: Address| Ok(address) == Address::new(from);
-        let Some(open) = self.open.get(&answer.challenge).filter(|open| is_from(open.who.address)) else {
+        let Some(open) = self.open.get(&answer.challenge).filter(|open| is_from(open.address)) else {
             if !self.repeated.get(cx.now, &answer.challenge).is_some_and(|address| is_from(*address)) {
                 cx.refuse(None, Refusal::UnknownTicket);
             }
             return;
         };
         if open.tries > 1 {
-            self.repeated.insert(cx.now, answer.challenge, open.who.address, cx.now + LATE, MAX_REPEATED);
+            self.repeated.insert(cx.now, answer.challenge, open.address, cx.now + LATE, MAX_REPEATED);
         }
-        let peer = open.who.peer;
+        let peer = open.peer;
         let same = answer.record.id() == peer
-            && cx.address(&answer.record) == Some(open.who.address)
+            && cx.address(&answer.record) == Some(open.address)
             && answer.record.record().role == Role::Member
             && answer.record.record().kind == cx.config.member_ids
             && answer.record.is_current(cx.clock);
@@ -221,10 +211,10 @@ impl Prover {
 
     fn next(&mut self, cx: &mut Context<'_>) {
         while self.open.len() < cx.config.limits.challenges {
-            let Some(who) = self.waiting.pop_front() else { return };
-            match cx.links.to_peer(who.peer).and_then(|link| link.proven.clone()) {
+            let Some((peer, address)) = self.waiting.pop_front() else { return };
+            match cx.links.to_peer(peer).and_then(|link| link.proven.clone()) {
                 Some(proven) => cx.step(Step::Proven(proven)),
-                None => self.begin(cx, who),
+                None => self.begin(cx, peer, address),
             }
         }
     }
@@ -236,7 +226,7 @@ impl Prover {
             if open.tries < MAX_TRIES {
                 self.challenge(cx, challenge, open);
             } else {
-                self.fail(cx, open.who.peer, Refusal::Silent);
+                self.fail(cx, open.peer, Refusal::Silent);
             }
         }
         self.next(cx);
@@ -247,24 +237,11 @@ impl Prover {
     }
 }
 
-impl Waiting {
-    /// What makes a challenge that is so long without it longer than a third of its answer.
-    fn padding(self, bare: usize) -> u16 {
-        let Some(record_bytes) = self.record_bytes else { return LONG_PADDING };
-        let wanted = (record_bytes + RENEWED_BYTES + ANSWER_BYTES).div_ceil(3);
-        // Below 2^16: no datagram is longer than 1200 bytes.
-        wanted.saturating_sub(bare).min(usize::from(LONG_PADDING)) as u16
-    }
-}
+/// Makes a challenge longer than a third of its answer.
+const CHALLENGE_PADDING: u16 = 120;
 
-/// Enough for whatever record.
-const LONG_PADDING: u16 = 120;
-
-/// A record that was renewed since may be longer by an address.
-const RENEWED_BYTES: usize = 24; // an address of the sixth version
-
-/// What a sealed answer has beside what the record's signature covers: two signatures, the nonce, CBOR, the seal.
-const ANSWER_BYTES: usize = 200; // measured: 198
+/// What an answer has beside the record: two signatures, the nonce, CBOR.
+const ANSWER_BYTES: usize = 160;
 
 const MAX_TRIES: u32 = 3; // 3 losses in a row: 3 % at 30 % loss each way are 13 %, and candidates come again
 
