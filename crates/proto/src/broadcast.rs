@@ -32,7 +32,7 @@ use crate::{
     links::{Link, LinkId},
     outbox::{Job, JobId, Transmit},
     overlay::Overlay,
-    seen::{MessageKey, Window, check_time, remember_until},
+    seen::{MessageKey, Seen},
     sessions::Sessions,
     time::Instant,
     trusted::{self, Draft},
@@ -56,7 +56,7 @@ pub(crate) struct Broadcaster {
     /// With their bodies.
     recent: BTreeMap<MessageKey, Recent>,
     /// How much of the circle was covered for each, longer than the bodies are kept.
-    covered: Window<MessageKey, Reach>,
+    covered: Seen<Reach>,
     errands: BTreeMap<Ticket, Errand>,
     /// Links over which a body was not acknowledged in time, and until when none is handed over them: see `hand`.
     behind: BTreeMap<LinkId, Instant>,
@@ -238,7 +238,7 @@ impl Broadcaster {
             return Ok(Answer::Taken);
         }
         if covered.is_none() {
-            check_time(cx, task.header.fixed.made_at)?;
+            self.covered.check_time(cx, &key, task.header.fixed.made_at)?;
         }
         if let Some(recent) = self.recent.get_mut(&key) {
             recent.exclude(task);
@@ -395,8 +395,7 @@ impl Broadcaster {
 
     fn note_covered(&mut self, cx: &Context<'_>, key: MessageKey, reach: Reach) {
         if let Some(recent) = self.recent.get(&key) {
-            let until = remember_until(cx, recent.fixed.made_at);
-            self.covered.insert(cx.now, key, reach, until, cx.config.limits.seen);
+            self.covered.insert(cx, key, reach, recent.fixed.made_at);
         }
     }
 

@@ -238,10 +238,10 @@ impl Prover {
 }
 
 /// Makes a challenge longer than a third of its answer.
-const CHALLENGE_PADDING: u16 = 120;
+const CHALLENGE_PADDING: u16 = 136;
 
-/// What an answer has beside the record: two signatures, the nonce, CBOR.
-const ANSWER_BYTES: usize = 160;
+/// What an answer has beside the record: two signatures, the nonce, CBOR, and the seal.
+const ANSWER_BYTES: usize = 200;
 
 const MAX_TRIES: u32 = 3; // 3 losses in a row: 3 % at 30 % loss each way are 13 %, and candidates come again
 

@@ -30,7 +30,7 @@ use crate::{
     links::{Link, LinkId, RoundTrip},
     outbox::Transmit,
     overlay::Overlay,
-    seen::{MessageKey, Window},
+    seen::{Seen, Window},
     sessions::{Acquaintance, Purpose, Sessions},
     step::Step,
     time::Instant,
@@ -72,7 +72,7 @@ pub(crate) struct Router {
     sendings: BTreeMap<MessageId, Sending>,
     timers: BTreeSet<(Instant, MessageId)>,
     /// What the application has got, or takes as sent to itself.
-    seen: Window<MessageKey, ()>,
+    seen: Seen<()>,
     /// To whom links for later messages were wished lately.
     dialled: Window<Hash, ()>,
     /// Long messages for this peer's application that are not whole yet.

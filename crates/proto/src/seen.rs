@@ -35,21 +35,25 @@ impl<K, V> Default for Window<K, V> {
 }
 
 impl<K: Ord + Copy, V> Window<K, V> {
-    /// Remembers `value` until then, instead of an earlier value of the same key.
-    pub(crate) fn insert(&mut self, now: Instant, key: K, value: V, until: Instant, limit: usize) {
+    /// Remembers `value` until then, instead of an earlier value of the same key. Returns what was forgotten early for it, and until when
+    /// it should have been remembered.
+    pub(crate) fn insert(&mut self, now: Instant, key: K, value: V, until: Instant, limit: usize) -> Option<(K, Instant)> {
         self.forget_old(now);
         match self.entries.insert(key, (until, value)) {
             // It is put in order when its earlier time has come.
-            Some((earlier, _)) if earlier <= until => return,
+            Some((earlier, _)) if earlier <= until => return None,
             Some(_) | None => {}
         }
+        let mut forgotten = None;
+        // One, unless the limit was another before.
         while self.entries.len() > limit.max(1) {
             // The new one is not in order yet: it is not the one that goes.
             let Some(oldest) = self.pop_oldest() else { break };
-            self.entries.remove(&oldest);
+            forgotten = self.entries.remove(&oldest).map(|(until, _)| (oldest, until));
         }
         self.order.insert(until, key);
         self.tidy();
+        forgotten
     }
 
     pub(crate) fn get(&self, now: Instant, key: &K) -> Option<&V> {
@@ -107,6 +111,49 @@ impl<K: Ord + Copy, V> Window<K, V> {
         if self.order.len() > 2 * self.entries.len() + LEFT_PLACES {
             self.order = self.entries.iter().map(|(key, (until, _))| (*until, *key)).collect();
         }
+    }
+}
+
+/// Messages that were delivered. Nothing is delivered twice, however many there are: when one has to be forgotten early, whatever its origin
+/// made before it and at the same time is taken for delivered. Other origins lose nothing by it.
+#[derive(Debug)]
+pub(crate) struct Seen<V> {
+    messages: Window<MessageKey, V>,
+    /// By origin, until when the last one of those forgotten early should have been remembered.
+    forgotten: Window<Hash, Instant>,
+}
+
+impl<V> Default for Seen<V> {
+    fn default() -> Self {
+        Self { messages: Window::default(), forgotten: Window::default() }
+    }
+}
+
+impl<V> Seen<V> {
+    pub(crate) fn insert(&mut self, cx: &Context<'_>, key: MessageKey, value: V, made_at: UnixTime) {
+        let limit = cx.config.limits.seen;
+        let Some((early, until)) = self.messages.insert(cx.now, key, value, remember_until(cx, made_at), limit) else { return };
+        let last = self.forgotten.get(cx.now, &early.origin).map_or(until, |last| until.max(*last));
+        self.forgotten.insert(cx.now, early.origin, last, last, limit);
+    }
+
+    pub(crate) fn get(&self, now: Instant, key: &MessageKey) -> Option<&V> {
+        self.messages.get(now, key)
+    }
+
+    pub(crate) fn contains(&self, now: Instant, key: &MessageKey) -> bool {
+        self.messages.contains(now, key)
+    }
+
+    pub(crate) fn remove(&mut self, key: &MessageKey) -> Option<V> {
+        self.messages.remove(key)
+    }
+
+    /// Refuses what may have been delivered and forgotten, because of its time or of how many there were. For what is not remembered.
+    pub(crate) fn check_time(&self, cx: &Context<'_>, key: &MessageKey, made_at: UnixTime) -> Result<(), Refusal> {
+        check_time(cx, made_at)?;
+        let forgotten = self.forgotten.get(cx.now, &key.origin);
+        if forgotten.is_some_and(|last| remember_until(cx, made_at) <= *last) { Err(Refusal::WrongTime) } else { Ok(()) }
     }
 }
 

@@ -194,9 +194,34 @@ pub struct Task {
 /// "These broadcasts I have": an offer to hand them to whoever lacks one.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode, CborLen)]
 pub struct Digest {
-    /// At most [`MAX_DIGEST`].
-    #[n(0)]
+    /// At most [`MAX_DIGEST`]; written side by side.
+    #[cbor(n(0), with = "short_ids")]
     pub ids: Vec<ShortId>,
+}
+
+/// Names side by side in one byte string.
+mod short_ids {
+    use super::ShortId;
+    use minicbor::{
+        CborLen, Decoder, Encoder,
+        decode::Error as DecodeError,
+        encode::{Error as EncodeError, Write},
+    };
+
+    pub(super) fn encode<C, W: Write>(ids: &[ShortId], e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
+        e.bytes(&bytes)?.ok()
+    }
+
+    pub(super) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<ShortId>, DecodeError> {
+        let (ids, rest) = d.bytes()?.as_chunks::<{ ShortId::BYTES }>();
+        if rest.is_empty() { Ok(ids.iter().copied().map(ShortId).collect()) } else { Err(DecodeError::message("half a name")) }
+    }
+
+    pub(super) fn cbor_len<C>(ids: &[ShortId], context: &mut C) -> usize {
+        let length = ids.len() * ShortId::BYTES;
+        length.cbor_len(context) + length
+    }
 }
 
 /// "Hand me that broadcast." The answer is a [`Task`] for the asker alone, or a [`TaskVerdict`] with this ticket that says why not.

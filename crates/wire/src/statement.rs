@@ -233,14 +233,33 @@ impl StatementHash {
 const SIGNATURE_CONTEXT: &[u8] = b"cicada message v2\0";
 
 /// A statement that cannot be changed any more, with its id, and with its signature if it has one.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Immutable {
     statement: Statement,
     hash: StatementHash,
     signature: Option<Signature>,
-    /// The payload's digest is not written: whoever reads it has the payload.
-    brief: bool,
+    digest_from: DigestFrom,
 }
+
+/// Where the payload's digest is from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum DigestFrom {
+    /// The origin, as far as is known.
+    Said,
+    /// Nowhere: it is not written. Whoever reads it has the payload.
+    LeftOut,
+    /// The payload that came with it.
+    Found,
+}
+
+/// Wherever the digest is from.
+impl PartialEq for Immutable {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.statement, self.hash, self.signature) == (&other.statement, other.hash, other.signature)
+    }
+}
+
+impl Eq for Immutable {}
 
 impl Immutable {
     /// The message's id.
@@ -269,11 +288,11 @@ impl Immutable {
 
     /// It will be written without the payload's digest, right before the payload.
     pub(crate) fn be_brief(&mut self) {
-        self.brief = true;
+        self.digest_from = DigestFrom::LeftOut;
     }
 
     fn written(&self) -> Cow<'_, Statement> {
-        if self.brief {
+        if self.is_brief() {
             Cow::Owned(Statement { digest: PayloadDigest::LEFT_OUT, ..self.statement.clone() })
         } else {
             Cow::Borrowed(&self.statement)
@@ -282,14 +301,20 @@ impl Immutable {
 
     /// Whether the digest was left out, so that it is not known yet whose message this is.
     pub(crate) fn is_brief(&self) -> bool {
-        self.brief
+        self.digest_from == DigestFrom::LeftOut
+    }
+
+    /// Like [`Self::is_of`], for the payload that came in one frame with this: what was found out from that is not found out again.
+    #[must_use]
+    pub fn fits(&self, payload: &[u8]) -> bool {
+        (self.digest_from == DigestFrom::Found && self.length == payload.len() as u64) || self.is_of(payload)
     }
 
     /// It was read without a digest: here is the payload.
     pub(crate) fn complete(&mut self, payload: &[u8]) {
         self.statement.digest = PayloadDigest::of(payload);
         self.hash = self.statement.hash();
-        self.brief = false;
+        self.digest_from = DigestFrom::Found;
     }
 
     /// Whether this payload is the one that the origin speaks of.
@@ -302,7 +327,7 @@ impl Immutable {
 impl From<Statement> for Immutable {
     fn from(statement: Statement) -> Self {
         let hash = statement.hash();
-        Self { statement, hash, signature: None, brief: false }
+        Self { statement, hash, signature: None, digest_from: DigestFrom::Said }
     }
 }
 
@@ -330,7 +355,7 @@ impl<'b, C> Decode<'b, C> for Immutable {
     fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, DecodeError> {
         let (statement, signature) = <(Statement, Option<Signature>)>::decode(d, context)?;
         if statement.digest == PayloadDigest::LEFT_OUT {
-            return Ok(Self { statement, hash: StatementHash([0; 32]), signature, brief: true });
+            return Ok(Self { statement, hash: StatementHash([0; 32]), signature, digest_from: DigestFrom::LeftOut });
         }
         Ok(Self { signature, ..Self::from(statement) })
     }

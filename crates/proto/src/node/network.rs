@@ -292,8 +292,8 @@ impl Machines {
 fn is_genuine(frame: &Frame, body: &Body) -> bool {
     let Body::Whole(payload) = body else { return true };
     match frame {
-        Frame::Data(header, _) => header.fixed.is_of(payload),
-        Frame::Task(task, _) => task.extend || task.offset > 0 || task.header.fixed.is_of(payload),
+        Frame::Data(header, _) => header.fixed.fits(payload),
+        Frame::Task(task, _) => task.extend || task.offset > 0 || task.header.fixed.fits(payload),
         Frame::Query(..)
         | Frame::Reply(..)
         | Frame::Changed(_)

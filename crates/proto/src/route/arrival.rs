@@ -12,7 +12,7 @@ use crate::{
     deliver::Deliveries,
     event::Delivery,
     links::LinkId,
-    seen::{MessageKey, check_time, remember_until},
+    seen::MessageKey,
     trusted::{self, Draft},
 };
 use bytes::Bytes;
@@ -145,7 +145,7 @@ impl Router {
         if self.seen.contains(cx.now, &key) {
             return Ok(());
         }
-        check_time(cx, fixed.made_at).inspect_err(|refusal| cx.refuse(Some(fixed.origin.id()), *refusal))?;
+        self.seen.check_time(cx, &key, fixed.made_at).inspect_err(|refusal| cx.refuse(Some(fixed.origin.id()), *refusal))?;
         let (payload, level) = trusted::open(cx, map.sessions, fixed, payload).inspect_err(|refusal| {
             // To be asked is no fault.
             if *refusal != Refusal::KeyWanted {
@@ -155,7 +155,7 @@ impl Router {
         if !deliveries.has_room(cx) {
             return Err(Refusal::Busy);
         }
-        self.seen.insert(cx.now, key, (), remember_until(cx, fixed.made_at), cx.config.limits.seen);
+        self.seen.insert(cx, key, (), fixed.made_at);
         let path = header.hop.path.clone();
         let (message, origin, hops) = (fixed.message(), fixed.origin, path.len() + 1);
         deliveries.deliver(cx, Delivery { message, origin, payload, level, broadcast: false, hops, path });

@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     deliver::Deliveries,
     outbox::Transmit,
-    seen::{MessageKey, check_time},
+    seen::MessageKey,
     trusted,
 };
 use bytes::Bytes;
@@ -45,7 +45,7 @@ impl Router {
         }
         let answer = if self.seen.contains(cx.now, &MessageKey::of(fixed)) {
             Some(None)
-        } else if let Err(refusal) = check_time(cx, fixed.made_at) {
+        } else if let Err(refusal) = self.seen.check_time(cx, &MessageKey::of(fixed), fixed.made_at) {
             cx.refuse(Some(fixed.origin.id()), refusal);
             Some(Some(refusal))
         } else if let Err(refusal) = trusted::check(cx, map.sessions, fixed) {

@@ -2,7 +2,7 @@
 
 use crate::{
     neighbours, rig,
-    rig::{Rig, Somebody, somebody, unicast},
+    rig::{Rig, START, Somebody, somebody, unicast},
 };
 use bytes::Bytes;
 use cicada_proto::{Event, KeyLevel};
@@ -31,8 +31,17 @@ pub(crate) fn talk_from(from: &Somebody, to: &Somebody, seed: u8) -> Talk {
 impl Talk {
     /// A message of `from` for `to`.
     pub(crate) fn message(&self, from: &Somebody, to: &Somebody, number: u64, opens: bool) -> Frame {
+        self.said(START, from, to, number, opens)
+    }
+
+    /// The same, made at a time; it opens the session.
+    pub(crate) fn message_at(&self, made_at: UnixTime, from: &Somebody, to: &Somebody, number: u64) -> Frame {
+        self.said(made_at, from, to, number, true)
+    }
+
+    fn said(&self, made_at: UnixTime, from: &Somebody, to: &Somebody, number: u64, opens: bool) -> Frame {
         let authentication = Authentication::Sealed { session: self.session.id(), opening: opens.then(|| self.opening.clone()) };
-        let mut said = Statement { authentication, length: 5 + 16, ..from.statement(number, Some(to.id()), b"") };
+        let mut said = Statement { made_at, authentication, length: 5 + 16, ..from.statement(number, Some(to.id()), b"") };
         let sealed = self.session.seal(&said, b"hello");
         said.digest = PayloadDigest::of(&sealed);
         unicast(said.into(), sealed)

@@ -2,7 +2,7 @@
 
 use crate::{
     neighbours, rig,
-    rig::{Rig, share, somebody},
+    rig::{Rig, START, Somebody, share, somebody},
     sealed::{talk, talk_from},
 };
 use cicada_proto::config::Rate;
@@ -90,4 +90,60 @@ fn of_many_sessions_with_one_peer_the_last_stand() {
     assert_eq!(rig.delivered.len(), 21);
     rig.hear(&near[0], talks[0].message(&near[0], &me, 102, false));
     assert_eq!((rig.delivered.len(), rig.refusals(Refusal::NoSession)), (21, 1));
+}
+
+/// How many messages the node remembers here.
+const REMEMBERED: u64 = 4;
+
+fn forgetful() -> Rig {
+    Rig::new(|config| config.limits.seen = REMEMBERED as usize, &neighbours().iter().collect::<Vec<_>>())
+}
+
+fn later(number: u64) -> UnixTime {
+    UnixTime(START.0 + number)
+}
+
+#[test]
+fn what_had_to_be_forgotten_early_is_not_delivered_again() {
+    for length in [5, 20] {
+        let (mut rig, [origin, other, parrot, _]) = (forgetful(), neighbours());
+        let said = |from: &Somebody, number| {
+            let fixed = Immutable::from(Statement { made_at: later(number), ..from.statement(number, None, b"hello") });
+            let signature = fixed.hash().sign(&from.identity);
+            share(fixed.signed(signature), b"hello")
+        };
+        for number in 1..=length {
+            rig.hear(&origin, said(&origin, number));
+        }
+        assert_eq!(rig.delivered.len() as u64, length);
+        for number in (1..=length).rev() {
+            rig.hear(&parrot, said(&origin, number));
+        }
+        assert_eq!((rig.delivered.len() as u64, rig.refusals(Refusal::WrongTime) as u64), (length, length - REMEMBERED));
+        // Nobody else's are taken for old, nor what the same origin says from now on.
+        rig.hear(&parrot, said(&other, 1));
+        rig.hear(&parrot, said(&origin, length + 1));
+        assert_eq!(rig.delivered.len() as u64, length + 2);
+    }
+}
+
+#[test]
+fn nor_is_a_unicast() {
+    let (mut rig, [origin, other, ..]) = (forgetful(), neighbours());
+    let me = somebody(7000);
+    let (opened, of_other) = (talk(&origin, &me), talk(&other, &me));
+    for number in 1..=10 {
+        rig.hear(&origin, opened.message_at(later(number), &origin, &me, number));
+    }
+    assert_eq!(rig.delivered.len(), 10);
+    for number in 1..=10 {
+        // Another copy: the same is answered by what is remembered of it.
+        let Frame::Data(mut header, payload) = opened.message_at(later(number), &origin, &me, number) else { panic!("a unicast") };
+        header.hop.copy = 1;
+        rig.hear(&origin, Frame::Data(header, payload));
+    }
+    assert_eq!((rig.delivered.len(), rig.refusals(Refusal::WrongTime)), (10, 10 - REMEMBERED as usize));
+    rig.hear(&other, of_other.message_at(later(1), &other, &me, 1));
+    rig.hear(&origin, opened.message_at(later(11), &origin, &me, 11));
+    assert_eq!(rig.delivered.len(), 12);
 }

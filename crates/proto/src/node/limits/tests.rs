@@ -362,6 +362,23 @@ fn a_flood_of_challenges_costs_no_more_signatures_than_allowed() {
     }
 }
 
+#[test]
+fn no_answer_to_a_challenge_is_longer_than_three_of_it() {
+    let sealed = |datagram: &Datagram| datagram.len_bytes() + SwarmKeys::SEAL_BYTES;
+    let mut answered = 0;
+    for padding in 0..200 {
+        let mut rig = Rig::new(|_| {});
+        let challenge = Datagram::Challenge(Challenge([7; 16]), Padding(padding));
+        let asked = sealed(&challenge);
+        rig.input(Input::Datagram { from: SocketAddr::from(([11, 0, 0, 1], 5000)), datagram: challenge });
+        for (_, datagram) in rig.datagrams.iter().filter(|(_, datagram)| matches!(datagram, Datagram::Answer(_))) {
+            assert!(sealed(datagram) <= 3 * asked, "{} bytes for {asked}", sealed(datagram));
+            answered += 1;
+        }
+    }
+    assert!(answered > 100, "{answered}: those that are long enough");
+}
+
 /// Members at made-up addresses, 20 in each introduction, all of the same informer.
 fn introduce(rig: &mut Rig, link: LinkId, count: u16, address: impl Fn(u16) -> String) {
     let records: Vec<SignedRecord> = (0..count).map(|number| signed(2000 + number, &address(number))).collect();
