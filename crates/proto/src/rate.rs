@@ -119,9 +119,9 @@ impl<K: Ord + Copy> Buckets<K> {
         self.bucket(now, key, rate).take(now, rate, cost)
     }
 
-    /// Whether there is as much; nothing is taken.
+    /// Whether there is as much; nothing is taken, and a key that was never taken for is not remembered for it.
     pub(crate) fn holds(&mut self, now: Instant, key: K, rate: Rate, cost: u64) -> bool {
-        self.bucket(now, key, rate).holds(now, rate, cost)
+        self.buckets.get_mut(&key).is_none_or(|bucket| bucket.holds(now, rate, cost))
     }
 }
 
@@ -187,6 +187,15 @@ mod tests {
         assert_eq!((buckets.buckets.len(), buckets.order.len()), (2, 2));
         assert_eq!((0..10).filter(|_| buckets.take(Instant(300_000), "early", SLOW, 1)).count(), 3);
         assert!(!buckets.take(Instant(300_000), "late", SLOW, 1));
+    }
+
+    #[test]
+    fn to_ask_for_a_key_is_not_to_remember_it() {
+        let mut buckets = Buckets::default();
+        assert!(buckets.take(Instant(0), usize::MAX, SLOW, 3));
+        assert!((0..2 * MAX_KEYS).all(|key| buckets.holds(Instant(0), key, SLOW, 3)));
+        assert_eq!((buckets.buckets.len(), buckets.order.len()), (1, 1));
+        assert!(!buckets.holds(Instant(0), usize::MAX, SLOW, 1), "control: whose bucket is empty is still known");
     }
 
     #[test]

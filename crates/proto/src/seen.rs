@@ -60,11 +60,12 @@ impl<K: Ord + Copy, V> Window<K, V> {
         self.entries.get(key).filter(|(until, _)| *until > now).map(|(_, value)| value)
     }
 
-    /// All that is remembered, in the order in which it is forgotten.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        let mut all: Vec<(Instant, &K, &V)> = self.entries.iter().map(|(key, (until, value))| (*until, key, value)).collect();
-        all.sort_by_key(|(until, key, _)| (*until, **key));
-        all.into_iter().map(|(_, key, value)| (key, value))
+    /// The keys of what is remembered and is `so`, in the order in which it is forgotten.
+    pub(crate) fn keys(&self, so: impl Fn(&V) -> bool) -> Vec<K> {
+        let found = self.entries.iter().filter(|(_, (_, value))| so(value)).map(|(key, (until, _))| (*until, *key));
+        let mut found: Vec<(Instant, K)> = found.collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, key)| key).collect()
     }
 
     pub(crate) fn contains(&self, now: Instant, key: &K) -> bool {
@@ -229,11 +230,11 @@ mod tests {
         window.insert(Instant(0), 2, (), Instant(20), 3);
         window.insert(Instant(0), 1, (), Instant(30), 3);
         window.insert(Instant(0), 3, (), Instant(25), 3);
-        assert_eq!(window.iter().map(|(key, ())| *key).collect::<Vec<_>>(), [2, 3, 1]);
+        assert_eq!(window.keys(|()| true), [2, 3, 1]);
         window.insert(Instant(0), 4, (), Instant(40), 3);
         assert!(window.contains(Instant(0), &1) && !window.contains(Instant(0), &2), "the second goes at the limit");
         window.insert(Instant(26), 5, (), Instant(50), 9);
-        assert_eq!(window.iter().map(|(key, ())| *key).collect::<Vec<_>>(), [1, 4, 5]);
+        assert_eq!(window.keys(|()| true), [1, 4, 5]);
     }
 
     #[test]

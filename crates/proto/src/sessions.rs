@@ -226,7 +226,7 @@ impl Sessions {
 
     fn keep(&mut self, cx: &Context<'_>, session: Session, peer: Hash, level: KeyLevel) {
         // In the order of their ends, which is that of their beginnings.
-        let with_it: Vec<SessionId> = self.known.iter().filter(|(_, known)| known.peer == peer).map(|(id, _)| *id).collect();
+        let with_it: Vec<SessionId> = self.known.keys(|known| known.peer == peer);
         for oldest in with_it.iter().take((with_it.len() + 1).saturating_sub(MAX_WITH_ONE)) {
             self.known.remove(oldest);
         }
@@ -318,4 +318,4 @@ const MAX_WITH_ONE: usize = 8; // guess
 const MAX_OF_LINK: usize = MAX_OPEN / 8;
 
 /// A credential is looked into for so long.
-const PATIENCE: Duration = Duration::from_secs(6); // as the notary, and a moment
+const PATIENCE: Duration = Duration::from_secs(9); // as the notary, and a moment

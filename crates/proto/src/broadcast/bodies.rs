@@ -71,7 +71,7 @@ impl Broadcaster {
         let Some(key) = self.with_body(body) else { return };
         let Some(recent) = self.recent.get_mut(&key) else { return };
         let (last, fruitless) = match recent.flow {
-            Some(Flow::Comes { from, since, tail }) => (Some(from), tail.is_some() && arrived < since.saturating_add(LEAST_PROGRESS)),
+            Some(Flow::Comes { from, since, .. }) => (Some(from), since > 0 && arrived < since.saturating_add(LEAST_PROGRESS)),
             Some(Flow::Stopped { .. }) | None => (None, false),
         };
         let mut offerers = self.repair.offerers_of(key);

@@ -391,6 +391,19 @@ fn who_brings_next_to_nothing_is_not_asked_again_unless_it_offers_again() {
 }
 
 #[test]
+fn nor_is_who_brings_a_rest_that_is_none() {
+    let mut desk = broken_off(1);
+    desk.pulls();
+    desk.hear(id(0x10), Frame::Task(part(1, HERE), payload().slice(HERE..)));
+    // The bytes are not those of the message.
+    desk.broken_at(BODY, HERE);
+    desk.pass(Duration::from_secs(2));
+    assert!(asked(&mut desk).is_empty());
+    desk.hear(id(0x40), offer(1));
+    assert_eq!(asked(&mut desk), [(id(0x40), HERE as u64)]);
+}
+
+#[test]
 fn a_part_is_served_from_where_it_is_lacking_and_again_if_there_was_progress() {
     let mut desk = desk(8);
     desk.hear_of(id(0x10), task(1, 1), BODY, LENGTH);
