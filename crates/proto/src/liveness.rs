@@ -28,6 +28,8 @@ pub(crate) struct Liveness {
     silent: Option<Instant>,
     /// When links fell silent lately, the last one last; at most [`MANY`].
     silences: VecDeque<Instant>,
+    /// When links fell silent in the last while, the last one last; at most [`MOST_LATELY`].
+    lately: VecDeque<Instant>,
     /// Until then the others have been told.
     told: Instant,
     /// Until then we have been told by one of them.
@@ -101,6 +103,15 @@ enum State {
     Checking { misses: u32, since: Instant },
 }
 
+/// How often useful links are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pace {
+    /// Few fall silent.
+    Easy,
+    /// Many do.
+    Brisk,
+}
+
 impl Liveness {
     /// A link to a member stands.
     pub(crate) fn on_link_up(&mut self, cx: &Context<'_>, record: &SignedRecord) {
@@ -149,7 +160,8 @@ impl Liveness {
         if (answered || heard) && !linked {
             self.watched.remove(peer);
         } else if answered || heard {
-            let until = self.watched.change(peer, |watch| watch.has_answered(cx, overlay, misses));
+            let pace = self.pace(cx);
+            let until = self.watched.change(peer, |watch| watch.has_answered(cx, overlay, misses, pace));
             until.into_iter().for_each(|until| self.rests_until(until));
         } else if misses < allowed {
             self.watched.change(peer, |watch| watch.has_missed(cx, misses));
@@ -172,6 +184,10 @@ impl Liveness {
     /// One link more is silent. Whether others are is looked at all after a calm; where members come and go, at a few, and if so at all. When many are, something has happened that others will
     /// want to look into as well, who may not have noticed: they check their links seldom while all is quiet.
     fn fell_silent(&mut self, cx: &mut Context<'_>) {
+        self.lately.push_back(cx.now);
+        if self.lately.len() > MOST_LATELY {
+            self.lately.pop_front();
+        }
         self.silences.retain(|since| cx.now.since(*since) < AT_ONCE);
         self.silences.push_back(cx.now);
         let calm = self.silent.is_none_or(|silent| cx.now.since(silent) > CALM);
@@ -188,6 +204,13 @@ impl Liveness {
                 cx.out.frame(link, Frame::Alarm);
             }
         }
+    }
+
+    /// How often links are looked at that routes can do without: the more of them fall silent, the more often, so that few of them
+    /// are dead at any time.
+    fn pace(&self, cx: &Context<'_>) -> Pace {
+        let lately = self.lately.iter().filter(|since| cx.now.since(**since) < LATELY).count();
+        if lately * FEW_OF > cx.links.members().count() { Pace::Brisk } else { Pace::Easy }
     }
 
     /// A peer's links fell silent.
@@ -216,9 +239,10 @@ impl Liveness {
         if self.next.is_none_or(|next| next > cx.now) {
             return;
         }
+        let pace = self.pace(cx);
         for peer in self.watched.rested(cx.now) {
             self.watched.change(peer, |watch| {
-                if watch.rest(cx, overlay) <= cx.now {
+                if watch.rest(cx, overlay, pace) <= cx.now {
                     watch.check(cx);
                 }
             });
@@ -244,11 +268,11 @@ impl Watch {
     }
 
     /// A check was answered, after so many misses; says until when it rests.
-    fn has_answered(&mut self, cx: &Context<'_>, overlay: &Overlay, misses: u32) -> Instant {
+    fn has_answered(&mut self, cx: &Context<'_>, overlay: &Overlay, misses: u32, pace: Pace) -> Instant {
         self.lossy = if misses > 0 { (self.lossy + 2).min(MOST_LOSSY) } else { self.lossy.saturating_sub(1) };
         self.quiet += 1;
         self.hurried = false;
-        self.rest(cx, overlay)
+        self.rest(cx, overlay, pace)
     }
 
     /// A check was not answered, and one more may be.
@@ -278,12 +302,12 @@ impl Watch {
     }
 
     /// Waits until it has not been heard of for long enough; not at all if it is so already. Says until when.
-    fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay) -> Instant {
+    fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay, pace: Pace) -> Instant {
         let link = cx.links.to_peer(self.record.id());
         let heard = link.map_or(Instant(0), |link| link.heard);
         let patience = match link {
             Some(_) if self.hurried => cx.config.upkeep.liveness / 4,
-            Some(link) => self.patience(cx, overlay, link),
+            Some(link) => self.patience(cx, overlay, link, pace),
             None => Duration::ZERO,
         };
         let until = heard + patience;
@@ -292,15 +316,18 @@ impl Watch {
     }
 
     /// How long the other end of a link may be silent.
-    fn patience(&self, cx: &Context<'_>, overlay: &Overlay, link: &Link) -> Duration {
+    fn patience(&self, cx: &Context<'_>, overlay: &Overlay, link: &Link, pace: Pace) -> Duration {
         // Beside the other links: alone, every link would be the only one of its bucket.
         let peer = link.peer();
         let others = cx.links.members().map(Link::peer).filter(|other| *other != peer);
         let doublings = match overlay.rank(peer, others) {
             // Neighbours are never left alone for long: the overlay stands on them.
             Rank::Essential => ESSENTIAL_DOUBLINGS,
-            // Messages go over these too: a dead one should be found before anybody's patience ends.
-            Rank::Useful(_) => USEFUL_DOUBLINGS,
+            // Messages go over these too: few of them should be dead.
+            Rank::Useful(_) => match pace {
+                Pace::Brisk => BRISK_DOUBLINGS,
+                Pace::Easy => USEFUL_DOUBLINGS,
+            },
             Rank::Spare(_) => SPARE_DOUBLINGS,
         };
         let pause = cx.config.upkeep.liveness * 2u32.pow(self.quiet.min(doublings));
@@ -332,6 +359,16 @@ const SEVERAL: usize = 2; // measured: with sessions of ten minutes in a thousan
 /// So many silent links within [`AT_ONCE`] are no coincidence.
 const MANY: usize = 3; // guess: with 48 links and sessions of ten minutes one falls silent every 18 s
 
+/// How long it counts that a link fell silent.
+const LATELY: Duration = Duration::from_secs(60); // guess: some links are looked at in vain by then
+
+/// One in so many links that fall silent within [`LATELY`] are few: each lasts for eight minutes then, so that one in sixty is dead at any
+/// time while they are looked at every 16 s.
+const FEW_OF: usize = 8; // guess
+
+/// More are not remembered.
+const MOST_LATELY: usize = 64; // guess: all links and a few
+
 const AT_ONCE: Duration = Duration::from_secs(2); // guess: what is found in a hurry is found within it
 
 /// From one alarm to the next.
@@ -339,5 +376,6 @@ const ALARMED: Duration = Duration::from_secs(5); // guess: a round of checks is
 
 /// How often the pause between two checks doubles while all is quiet.
 const ESSENTIAL_DOUBLINGS: u32 = 1;
-const USEFUL_DOUBLINGS: u32 = 2;
+const USEFUL_DOUBLINGS: u32 = 3;
+const BRISK_DOUBLINGS: u32 = 2;
 const SPARE_DOUBLINGS: u32 = 4;
