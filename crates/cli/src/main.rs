@@ -24,8 +24,13 @@ mod settings;
 mod sim;
 
 use failure::Failure;
+use mimalloc::MiMalloc;
 use settings::Settings;
 use settings::flags::{Action, Completions, Program};
+
+/// A member of a simulated swarm is some thousand small allocations, and there are thousands of members.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match settings::read(std::env::args_os().collect()).and_then(perform) {

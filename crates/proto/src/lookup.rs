@@ -33,15 +33,15 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    /// Starts one, at `seeds`, or, when there are none, at what the overlay knows. Ends with [`Step::Found`], always. A lookup that
+    /// Starts one, at `seeds`, or, when there are none, at what the overlay knows. Ends with [`Step::Found`] or, for the notary, with
+    /// [`Step::FoundNear`], always. A lookup that
     /// the overlay has under way for the same target is not started twice: the one `Found` answers both.
     pub(crate) fn start(&mut self, cx: &mut Context<'_>, overlay: &Overlay, target: Hash, seeds: &[SignedRecord], finder: Finder) {
         if finder == Finder::Overlay && self.is_under_way(target, seeds) {
             return;
         }
-        if self.searches.len() >= bound(cx, finder) {
-            cx.step(Step::Found { target, result: Err(LookupError::Full), finder });
-            return;
+        if !self.has_room(cx, finder) {
+            return end(cx, target, finder, Err(LookupError::Full), Vec::new());
         }
         let number = self.next;
         self.next += 1;
@@ -56,6 +56,19 @@ impl Lookups {
         }
         self.searches.insert(number, search);
         self.pursue(cx, overlay, number);
+    }
+
+    /// What the application starts leaves room for upkeep, and what strangers set off leaves room for both.
+    fn has_room(&self, cx: &Context<'_>, finder: Finder) -> bool {
+        let most = cx.config.limits.lookups;
+        match finder {
+            Finder::Application(_) | Finder::Route => self.searches.len() < most,
+            Finder::Join(_) | Finder::Overlay | Finder::Attach => self.searches.len() < most.saturating_add(UPKEEP_LOOKUPS),
+            Finder::Notary(_) => {
+                let of_notary = self.searches.values().filter(|search| matches!(search.finder, Finder::Notary(_))).count();
+                self.searches.len() < most && of_notary < NOTARY_LOOKUPS
+            }
+        }
     }
 
     fn is_under_way(&self, target: Hash, seeds: &[SignedRecord]) -> bool {
@@ -113,7 +126,7 @@ impl Lookups {
 
     fn finish(&mut self, cx: &mut Context<'_>, number: u64, result: Result<Lookup, LookupError>) {
         if let Some(search) = self.searches.remove(&number) {
-            cx.step(Step::Found { target: search.target, result, finder: search.finder });
+            end(cx, search.target, search.finder, result, search.answered());
         }
     }
 
@@ -130,13 +143,18 @@ impl Lookups {
     }
 }
 
-/// How many lookups may be under way before one for `finder` is refused: what the application starts leaves room for upkeep.
-fn bound(cx: &Context<'_>, finder: Finder) -> usize {
+/// Tells whoever wanted it what a lookup came to.
+fn end(cx: &mut Context<'_>, target: Hash, finder: Finder, result: Result<Lookup, LookupError>, near: Vec<(usize, SignedRecord)>) {
     match finder {
-        Finder::Application(_) | Finder::Route => cx.config.limits.lookups,
-        Finder::Join(_) | Finder::Overlay | Finder::Attach => cx.config.limits.lookups.saturating_add(UPKEEP_LOOKUPS),
+        Finder::Notary(about) => cx.step(Step::FoundNear { about, near }),
+        Finder::Application(_) | Finder::Join(_) | Finder::Overlay | Finder::Route | Finder::Attach => {
+            cx.step(Step::Found { target, result, finder });
+        }
     }
 }
 
 /// Lookups for upkeep beyond the limit of the application's.
 const UPKEEP_LOOKUPS: usize = 16; // a refresh of every cell that is not empty in a swarm of 65 000
+
+/// Lookups for the notary at the same time. Whoever invents origins sets them off; each asks some ten members.
+const NOTARY_LOOKUPS: usize = 8; // guess

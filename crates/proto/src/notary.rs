@@ -2,7 +2,8 @@
 //!
 //! Nothing of a broadcast is handed on, delivered or remembered before both are known: a message with an invented origin dies
 //! at the first honest hop. An id that is the hash of a key proves itself. For one that is the hash of an address the peer there is
-//! challenged, once; where it cannot be reached from here, members near the id are asked whom they have met there (`witness`).
+//! challenged, once; where it cannot be reached from here, members known here and then such as a lookup over disjoint paths finds near the id are
+//! asked whom they have met there (`witness`).
 //!
 //! What is bounded: messages that wait, [`MAX_WAITING`] and [`MAX_WAITING_BYTES`], of one link [`MAX_OF_LINK`]; keys remembered, [`MAX_KEYS`]; proofs under way,
 //! by the prover and the budgets for strangers.
@@ -28,7 +29,7 @@ use std::{
     time::Duration,
 };
 pub(crate) use witness::Testimony;
-use witness::Witnesses;
+use witness::{Finding, Witnesses};
 
 /// What is known of origins and their messages, and what waits to be known.
 #[derive(Debug, Default)]
@@ -328,24 +329,36 @@ impl Notary {
             return Released::default();
         }
         // Whoever is asked to bear witness does not ask others to.
-        let witnesses = if proving.needed { Witnesses::ask(cx, overlay, proving.address) } else { None };
-        match witnesses {
-            Some(witnesses) => {
-                proving.stage = Stage::Asking(witnesses);
-                Released::default()
-            }
-            None => self.give_up(cx, id),
+        if !proving.needed {
+            return self.give_up(cx, id);
         }
+        let mut witnesses = Witnesses::ask(cx, overlay, proving.address);
+        let finding = witnesses.finding(cx);
+        proving.stage = Stage::Asking(witnesses);
+        self.conclude(cx, id, finding)
+    }
+
+    /// A lookup has met these members near an address, each on one of its paths.
+    pub(crate) fn on_found_near(&mut self, cx: &mut Context<'_>, about: Address, near: Vec<(usize, SignedRecord)>) -> Released {
+        let id = about.id();
+        let Some(Proving { stage: Stage::Asking(witnesses), .. }) = self.proving.get_mut(&id) else { return Released::default() };
+        let finding = witnesses.on_found_near(cx, near);
+        self.conclude(cx, id, finding)
     }
 
     /// A witness has spoken, or kept silent.
     pub(crate) fn on_testimony(&mut self, cx: &mut Context<'_>, from: Hash, about: Address, testimony: Testimony) -> Released {
         let id = about.id();
         let Some(Proving { stage: Stage::Asking(witnesses), .. }) = self.proving.get_mut(&id) else { return Released::default() };
-        match witnesses.hear(cx.now, from, testimony) {
-            witness::Finding::Open => Released::default(),
-            witness::Finding::Key(key) => self.known(cx, id, key, KeyLevel::Witnessed),
-            witness::Finding::Nothing => self.give_up(cx, id),
+        let finding = witnesses.hear(cx, from, testimony);
+        self.conclude(cx, id, finding)
+    }
+
+    fn conclude(&mut self, cx: &mut Context<'_>, id: Hash, finding: Finding) -> Released {
+        match finding {
+            Finding::Open => Released::default(),
+            Finding::Key(key) => self.known(cx, id, key, KeyLevel::Witnessed),
+            Finding::Nothing => self.give_up(cx, id),
         }
     }
 
@@ -359,7 +372,7 @@ impl Notary {
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) -> Released {
         for proving in self.proving.values_mut() {
             if let Stage::Asking(witnesses) = &mut proving.stage {
-                witnesses.ask_again(cx, proving.address);
+                witnesses.ask_again(cx);
             }
         }
         let now = cx.now;
@@ -424,8 +437,8 @@ const MAX_PROVING: usize = 256; // guess: as above
 /// Within this time of a proof another key at the same address is a forgery, not a peer that has started anew.
 const FRESH: Duration = Duration::from_secs(2); // guess: less than a peer takes to start anew and be heard of
 
-/// All tries of a challenge, and a round of witnesses.
-const PATIENCE: Duration = Duration::from_secs(5); // guess
+/// All tries of a challenge, the lookup for witnesses, and their rounds.
+const PATIENCE: Duration = Duration::from_secs(8); // guess: 1.5, 2 and 4 times a second
 
 /// How long an origin is let alone of which nothing could be found out.
 const DOUBT: Duration = Duration::from_secs(3); // guess: as the prover lets alone who has not answered

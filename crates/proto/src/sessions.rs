@@ -318,4 +318,4 @@ const MAX_WITH_ONE: usize = 8; // guess
 const MAX_OF_LINK: usize = MAX_OPEN / 8;
 
 /// A credential is looked into for so long.
-const PATIENCE: Duration = Duration::from_secs(6); // as the notary, and a moment
+const PATIENCE: Duration = Duration::from_secs(9); // as the notary, and a moment

@@ -46,6 +46,8 @@ pub(crate) enum Finder {
     Route,
     /// A client's that looks for members to be attached to.
     Attach,
+    /// The notary's, that looks for members near the peer at this address.
+    Notary(Address),
 }
 
 /// From one machine of a node to another.
@@ -85,6 +87,8 @@ pub(crate) enum Step {
     Find { target: Hash, seeds: Vec<SignedRecord>, finder: Finder },
     /// Finding: a lookup ended.
     Found { target: Hash, result: Result<Lookup, LookupError>, finder: Finder },
+    /// Finding: a lookup for the notary ended. These have answered it; with each the disjoint path on which it was found.
+    FoundNear { about: Address, near: Vec<(usize, SignedRecord)> },
     /// Finding: these were heard of from a peer (to the overlay, which decides whom to prove).
     Candidates { from: Hash, records: Vec<SignedRecord> },
     /// Wish: check at once whether this peer is alive (to the liveness).

@@ -9,7 +9,12 @@
 use cicada_proto::{Config, Route, SendOptions};
 use cicada_sim::{Latency, Matrix, Network, PeerIndex, World, WorldConfig};
 use cicada_wire::OverlayKind;
+use mimalloc::MiMalloc;
 use std::time::{Duration, Instant};
+
+/// As in the program `cicada`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() {
     let words: Vec<_> = std::env::args().skip(1).collect();

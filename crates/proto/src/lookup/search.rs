@@ -81,7 +81,7 @@ impl OwnClaim {
 fn is_about_us(me: Hash, target: Hash, finder: Finder) -> bool {
     match finder {
         Finder::Join(_) | Finder::Overlay | Finder::Attach => me == target,
-        Finder::Application(_) | Finder::Route => false,
+        Finder::Application(_) | Finder::Route | Finder::Notary(_) => false,
     }
 }
 
@@ -99,6 +99,10 @@ pub(super) enum Verdict {
 impl Search {
     pub(super) fn new(cx: &Context<'_>, overlay: &Overlay, target: Hash, finder: Finder) -> Self {
         let upkeep = &cx.config.upkeep;
+        let (fewest_paths, deadline) = match finder {
+            Finder::Notary(_) => (NOTARY_PATHS, cx.now + NOTARY_DEADLINE),
+            Finder::Application(_) | Finder::Join(_) | Finder::Overlay | Finder::Route | Finder::Attach => (1, cx.now + DEADLINE),
+        };
         Self {
             target,
             finder,
@@ -107,19 +111,24 @@ impl Search {
             me: cx.me.id(),
             witnesses: overlay.witnesses(upkeep.bucket.min(MAX_RECORDS)),
             alpha: upkeep.alpha,
-            paths: upkeep.disjoint_paths.max(1),
+            paths: upkeep.disjoint_paths.max(fewest_paths),
             contacts: BTreeMap::new(),
             asked: 0,
-            deadline: cx.now + DEADLINE,
+            deadline,
             again: None,
             repeats: 0,
             beyond: None,
-            next: cx.now + DEADLINE,
+            next: deadline,
         }
     }
 
-    /// Upkeep that refreshes a cell, or looks into another tree, wants to hear of somebody there; it need not hear all.
+    /// Upkeep that refreshes a cell, or looks into another tree, wants to hear of somebody there; it need not hear all. The notary wants some
+    /// members of each path.
     pub(super) fn be_content(&mut self, cx: &Context<'_>, seeded: bool) {
+        if let Finder::Notary(_) = self.finder {
+            self.witnesses = NEAR;
+            self.width = self.width.min(FEW);
+        }
         if self.finder == Finder::Overlay && (seeded || self.target != cx.me.id()) {
             self.witnesses = self.witnesses.min(WITNESSES);
             self.width = self.width.min(FEW);
@@ -167,7 +176,9 @@ impl Search {
     fn learn(&mut self, cx: &Context<'_>, dead: &Dead, record: &SignedRecord, path: usize) -> bool {
         let id = record.id();
         let usable = record.record().role == Role::Member && record.is_current(cx.clock);
-        if id == self.me || !usable || self.contacts.contains_key(&id) || !self.make_room(id) {
+        // The notary asks about a peer that does not answer us.
+        let is_asked_about = id == self.target && matches!(self.finder, Finder::Notary(_));
+        if id == self.me || !usable || is_asked_about || self.contacts.contains_key(&id) || !self.make_room(id) {
             return false;
         }
         let is_dead = dead.holds(cx.now, id) && cx.links.to_peer(id).is_none();
@@ -242,6 +253,14 @@ impl Search {
         }
     }
 
+    /// Who has answered, nearest first, each with its path.
+    pub(super) fn answered(&self) -> Vec<(usize, SignedRecord)> {
+        let answered = self.contacts.values().filter(|contact| matches!(contact.state, State::Answered { .. }));
+        let mut answered: Vec<(usize, SignedRecord)> = answered.map(|contact| (contact.path, contact.record.clone())).collect();
+        answered.sort_by_key(|(_, record)| self.approach(record.id()));
+        answered
+    }
+
     fn live(&self) -> impl Iterator<Item = (Hash, &Contact)> {
         self.contacts.iter().filter(|(_, contact)| !matches!(contact.state, State::Dead)).map(|(id, contact)| (*id, contact))
     }
@@ -262,6 +281,10 @@ impl Search {
         let mut explored = true;
         for path in 0..self.paths {
             explored &= self.explore(now, path, &mut asking);
+        }
+        if explored && let Finder::Notary(_) = self.finder {
+            // Who is responsible is not asked.
+            return Verdict::Done(Err(self.failure()));
         }
         if explored && let Some((record, target)) = self.beyond(now) {
             self.next = self.wake_at(now);
@@ -519,6 +542,12 @@ impl Contact {
 
 /// No lookup takes longer.
 const DEADLINE: Duration = Duration::from_secs(10); // as the application's default timeout for a join
+/// What the notary does not know by then it does without.
+const NOTARY_DEADLINE: Duration = Duration::from_secs(2); // guess: five steps of a round trip each, a silent contact among them
+/// Over how many disjoint paths the notary looks: two are honest where a third of the members lie, more often than not.
+const NOTARY_PATHS: usize = 3; // guess
+/// How many of the nearest members of each path it wants.
+const NEAR: usize = 2; // as many as it asks of each
 /// A slow contact does not hold the others up for longer.
 const PATIENCE: Duration = Duration::from_millis(250); // guess: most round trips of the internet
 /// Before a claimant that disowned the key is asked again; twice as long each time.

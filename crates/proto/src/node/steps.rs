@@ -54,6 +54,10 @@ impl Machines {
             Step::Unanswered { from, asker } => self.on_answer(cx, &from, None, asker),
             Step::Find { target, seeds, finder } => self.lookups.start(cx, &self.overlay, target, &seeds, finder),
             Step::Found { target, result, finder } => self.on_found(cx, target, result, finder),
+            Step::FoundNear { about, near } => {
+                let released = self.notary.on_found_near(cx, about, near);
+                self.take_known(cx, released);
+            }
             Step::Candidates { from, records } => self.on_candidates(cx, from, &records),
             Step::Suspect(peer) => self.liveness.suspect(cx, &self.overlay, peer),
             Step::Gone { peer, politely } => self.on_gone(cx, peer, politely),
@@ -134,6 +138,8 @@ impl Machines {
                 let responsible = result.map(|lookup| lookup.responsible).unwrap_or_default();
                 self.attachments.on_found(cx, &responsible);
             }
+            // It hears of whom its lookup has met, not of who is responsible.
+            Finder::Notary(_) => {}
         }
     }
 

@@ -5,7 +5,6 @@
 
 use crate::{config::Limits, lists::Subnet};
 use cicada_wire::{Address, Hash};
-use std::net::IpAddr;
 
 /// The first [`ANCHORS`] members after the first `list` of `clockwise` whose subnets are not crowded; `None` while the list is
 /// not crowded itself.
@@ -17,16 +16,14 @@ pub(crate) fn anchors<T>(
 ) -> Option<Vec<Hash>> {
     let capped = |(_, member): &(Hash, T)| address(member).map(Address::ip).filter(|ip| !limits.is_exempt(*ip));
     let (list, beyond) = clockwise.split_at(list.min(clockwise.len()));
-    let listed: Vec<IpAddr> = list.iter().filter_map(capped).collect();
+    let mut subnets: Vec<Subnet> = list.iter().filter_map(capped).map(Subnet::around).collect();
+    subnets.sort_unstable();
     let most = limits.members_per_subnet.min(list.len() / 2).max(1);
-    let is_crowded = |ip: &IpAddr| {
-        let subnet = Subnet::around(*ip);
-        listed.iter().filter(|other| subnet.contains(**other)).count() > most
-    };
-    if !listed.iter().any(is_crowded) {
+    let crowded: Vec<Subnet> = subnets.chunk_by(|one, next| one == next).filter(|same| same.len() > most).map(|same| same[0]).collect();
+    if crowded.is_empty() {
         return None;
     }
-    let outside = beyond.iter().filter(|member| !capped(member).is_some_and(|ip| is_crowded(&ip)));
+    let outside = beyond.iter().filter(|member| !capped(member).is_some_and(|ip| crowded.contains(&Subnet::around(ip))));
     Some(outside.take(ANCHORS).map(|(id, _)| *id).collect())
 }
 

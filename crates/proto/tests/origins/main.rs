@@ -4,6 +4,7 @@ mod hostile;
 mod rig;
 mod sealed;
 mod shares;
+mod witnesses;
 
 use cicada_proto::{KeyLevel, Security};
 use cicada_wire::*;
@@ -95,23 +96,6 @@ fn a_peer_that_starts_anew_with_another_key_is_believed_after_it_was_met_again()
     assert_eq!(rig.delivered.len(), 1);
     assert!(rig.answer_challenge(&after));
     assert_eq!(rig.delivered.len(), 2);
-}
-
-#[test]
-fn members_that_have_met_a_silent_origin_bear_witness_and_contradict() {
-    for (said, delivered) in [([7100, 7100, 7100], 1), ([7100, 7100, 7999], 0)] {
-        let near = neighbours();
-        let (mut rig, far) = (rig(&near[..3]), somebody(7100));
-        rig.hear(&near[0], far.broadcast(1, b"hello"));
-        rig.pass(Duration::from_millis(1700));
-        for (witness, port) in near.iter().zip(said) {
-            let ticket = rig.asked_as_witness(witness).expect("it is asked");
-            let key = somebody(port).key();
-            rig.hear(witness, Frame::Reply(ticket, Reply::Witnessed(Some(key))));
-        }
-        assert_eq!(levels(&rig), vec![KeyLevel::Witnessed; delivered], "{said:?}");
-        assert_eq!(rig.refusals(Refusal::UnknownKey), 1 - delivered);
-    }
 }
 
 #[test]

@@ -205,12 +205,31 @@ impl Rig {
 
     /// What the node asked this peer as a witness.
     pub(crate) fn asked_as_witness(&mut self, who: &Somebody) -> Option<Ticket> {
-        let asked = self.said.iter().find_map(|(to, frame)| match frame {
-            Frame::Query(ticket, Query::Witness(_)) if *to == who.id() => Some(*ticket),
+        self.asked(who, |query| matches!(query, Query::Witness(_)))
+    }
+
+    /// The first of such questions that the node asked this peer, over its link or beside it.
+    pub(crate) fn asked(&mut self, who: &Somebody, so: impl Fn(&Query) -> bool) -> Option<Ticket> {
+        let over_link = self.said.iter().position(|(to, frame)| *to == who.id() && matches!(frame, Frame::Query(_, query) if so(query)));
+        if let Some((_, Frame::Query(ticket, _))) = over_link.map(|at| self.said.remove(at)) {
+            return Some(ticket);
+        }
+        let beside = self
+            .datagrams
+            .iter()
+            .position(|(to, datagram)| *to == who.address && matches!(datagram, Datagram::Query(_, _, query, _) if so(query)));
+        match beside.map(|at| self.datagrams.remove(at)) {
+            Some((_, Datagram::Query(ticket, ..))) => Some(ticket),
             _ => None,
-        })?;
-        self.said.retain(|(to, frame)| !(*to == who.id() && matches!(frame, Frame::Query(_, Query::Witness(_)))));
-        Some(asked)
+        }
+    }
+
+    /// This peer answers.
+    pub(crate) fn reply(&mut self, who: &Somebody, ticket: Ticket, reply: Reply) {
+        match self.links.get(&who.id()) {
+            Some(_) => self.hear(who, Frame::Reply(ticket, reply)),
+            None => self.input(Input::Datagram { from: who.address.socket(), datagram: Datagram::Reply(ticket, reply) }),
+        }
     }
 
     pub(crate) fn refusals(&self, reason: Refusal) -> usize {
