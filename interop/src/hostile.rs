@@ -299,7 +299,7 @@ impl Attacker {
     /// A wrong symbol of the message that comes next.
     fn forged(&mut self, header: Header) -> Vec<u8> {
         let number = self.messages.load(Ordering::Relaxed) + 1;
-        let size = if number % 3 == 0 { 100_000 } else { 2000 };
+        let size = if number.is_multiple_of(3) { 100_000 } else { 2000 };
         let honest = payload(size, number);
         let symbol_bytes = 1296;
         let coding = Coding { length: size as u64, symbol_bytes, blocks: 1, sub_blocks: 1, alignment: 8 };

@@ -92,6 +92,9 @@ struct Process {
     kind: Kind,
 }
 
+/// What each peer knows: its buckets, and who is in them.
+pub type Tables = BTreeMap<usize, Vec<(u8, Vec<SocketAddr>)>>;
+
 /// What the peers told.
 #[derive(Default)]
 struct Log {
@@ -110,7 +113,7 @@ pub struct Told {
     /// Broadcasts, in the order in which they were made.
     pub sent: Vec<Sent>,
     /// The newest table of each peer: bucket and addresses.
-    pub tables: BTreeMap<usize, Vec<(u8, Vec<SocketAddr>)>>,
+    pub tables: Tables,
     /// CPU time and memory, newest last, of each process.
     cpu: BTreeMap<usize, Vec<(u64, u64)>>,
     figures: BTreeMap<usize, Vec<Value>>,
@@ -259,7 +262,7 @@ impl Lab {
     }
 
     /// The tables of all peers now.
-    pub fn tables(&mut self) -> Result<BTreeMap<usize, Vec<(u8, Vec<SocketAddr>)>>> {
+    pub fn tables(&mut self) -> Result<Tables> {
         self.log.told().tables.clear();
         for peer in 0..self.kinds.len() {
             self.tell(peer, "table", "")?;

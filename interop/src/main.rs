@@ -7,6 +7,8 @@ mod loss;
 mod mixed;
 mod payload;
 mod side_by_side;
+mod silence;
+mod traffic;
 
 use lab::Result;
 use mixed::Series;
@@ -19,6 +21,7 @@ const USAGE: &str = "Usage: interop COMMAND
   mixed SIZE [RUNS [BYTES..]]    half the crate's, half ours, after a control of as many runs
   loss PERCENT [--full]          24 of the crate's and 24 of ours in a lab that loses packets (root)
   hostile SECONDS [ATTACK]       attacks on a peer of ours among honest ones, each for so long
+  silence SIZE SECONDS [--control]  what one broadcast sets off after so long; wants netlab/in-a-box
   side-by-side SIZE              what each costs; wants netlab/in-a-box
   cost SIZE                      the same of ours alone
 ";
@@ -43,6 +46,7 @@ fn perform(words: &[&str]) -> Result<bool> {
         ["loss", percent, rest @ ..] => loss::outside(percent, rest),
         ["loss-inside", percent, rest @ ..] => loss::inside(percent, rest.contains(&"--full")),
         ["hostile", seconds, rest @ ..] => hostile::hostile(seconds.parse()?, rest.first().copied()),
+        ["silence", size, seconds, rest @ ..] => silence::silence(size.parse()?, seconds.parse()?, rest.contains(&"--control")),
         ["cost", size] => side_by_side::ours_alone(size.parse()?),
         ["side-by-side", size] => side_by_side::side_by_side(size.parse()?),
         ["mixed", size, rest @ ..] => mixed::mixed(&series(size, rest)?),

@@ -6,8 +6,9 @@ use crate::{
     casts::{Cast, Outcome, Patience, cast_all, percentile},
     lab::{Kind, Lab, Plan, Result},
     mixed::until_filled,
+    traffic::{self, traffic, until_calm},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What one network cost.
 struct Costs {
@@ -22,16 +23,8 @@ struct Cost {
     ip_bytes: f64,
 }
 
-/// Datagrams and their bytes on the loopback interface so far, heads of IP included.
-struct Traffic {
-    packets: u64,
-    bytes: u64,
-}
-
 pub fn side_by_side(size: usize) -> Result<bool> {
-    if std::env::var_os("NETLAB_BOX").is_none() {
-        return Err("this wants a network of its own: netlab/in-a-box".into());
-    }
+    traffic::must_be_ours_alone()?;
     let crates = costs(Kind::Crate, size)?;
     let ours = costs(Kind::Ours, size)?;
     let peers = format!("{size} peers");
@@ -104,30 +97,6 @@ fn costs(kind: Kind, size: usize) -> Result<Costs> {
     }
     eprintln!("{} peers of {}: {} MiB resident", size, kind.name(), lab.cpu(kind)?.1 / 1024);
     Ok(Costs { join_datagrams, sizes })
-}
-
-/// Waits until hardly anything crosses the interface any more.
-fn until_calm() -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let mut last = traffic()?.packets;
-    while Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(500));
-        let now = traffic()?.packets;
-        if now - last < 20 {
-            return Ok(());
-        }
-        last = now;
-    }
-    Ok(())
-}
-
-fn traffic() -> Result<Traffic> {
-    let text = std::fs::read_to_string("/proc/net/dev")?;
-    let line = text.lines().find_map(|line| line.trim_start().strip_prefix("lo:")).ok_or("no loopback interface")?;
-    // Bytes and packets received come first (proc(5)). The kernel counts 14 bytes of link head for each packet.
-    let numbers: Vec<u64> = line.split_whitespace().take(2).map(str::parse).collect::<std::result::Result<_, _>>()?;
-    let [bytes, packets] = numbers[..] else { return Err("no counts of the loopback interface".into()) };
-    Ok(Traffic { packets, bytes: bytes - 14 * packets })
 }
 
 /// How long messages are, and how many of them.
