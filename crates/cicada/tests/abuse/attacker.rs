@@ -191,9 +191,9 @@ impl Mouth {
 }
 
 impl Link {
-    /// Why the other end closed it.
-    pub(crate) async fn refusal(&self) -> Refusal {
-        why_closed(&self.connection).await
+    /// Waits until it has ended, for whatever reason.
+    pub(crate) async fn end(&self) {
+        timeout(PATIENCE, self.connection.closed()).await.expect("it is closed");
     }
 
     /// From now on somebody answers, until the link is gone; and tells that it stands on the ring, as members do.
