@@ -31,6 +31,8 @@ struct State {
     /// How far the fastest reader is.
     read: usize,
     fate: Fate,
+    /// Nothing more is taken from its own stream.
+    cut_off: bool,
 }
 
 /// What is here of it.
@@ -79,9 +81,20 @@ pub(crate) enum Room {
     Unneeded,
 }
 
+/// What came of the rest of a payload that had paused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rest {
+    /// All is here now.
+    Joined,
+    /// The payload waits for no such rest any more.
+    Unneeded,
+    /// It is none: too short or too long, or not what the digests say.
+    Altered,
+}
+
 impl Body {
     pub(crate) fn new(length: usize) -> Self {
-        let state = State { here: Here::nothing(), ends: 0, read: 0, fate: Fate::Passing };
+        let state = State { here: Here::nothing(), ends: 0, read: 0, fate: Fate::Passing, cut_off: false };
         Self { state: Mutex::new(state), changed: watch::Sender::new(()), length, digests: OnceLock::new() }
     }
 
@@ -108,6 +121,9 @@ impl Body {
         loop {
             let room = {
                 let state = self.state();
+                if state.cut_off {
+                    return Room::Unneeded;
+                }
                 match state.fate {
                     Fate::Passing => (state.read + AHEAD_BYTES).saturating_sub(state.ends),
                     Fate::Collected => usize::MAX,
@@ -125,9 +141,15 @@ impl Body {
     /// Waits until nobody needs more of it. Cancel-safe.
     pub(crate) async fn unneeded(&self) {
         let mut changes = self.changed.subscribe();
-        while !matches!(self.state().fate, Fate::Paused | Fate::Discarded | Fate::Broken) {
+        let is_needed = |state: &State| !state.cut_off && !matches!(state.fate, Fate::Paused | Fate::Discarded | Fate::Broken);
+        while is_needed(&self.state()) {
             let _ = changes.changed().await;
         }
+    }
+
+    /// Whether it was given up, although somebody needs it.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.state().cut_off
     }
 
     /// How much has arrived.
@@ -139,6 +161,9 @@ impl Body {
     pub(crate) fn write(&self, chunks: &[Bytes]) {
         let mut state = self.state();
         let at = state.ends;
+        if state.cut_off {
+            return;
+        }
         match state.fate {
             Fate::Passing | Fate::Collected => state.here.write(at, chunks),
             Fate::Discarded | Fate::Broken => {}
@@ -167,6 +192,12 @@ impl Body {
         }
         drop(state);
         self.changed.send_replace(());
+    }
+
+    /// No more is taken from its stream, also if what was collected is gone on with from elsewhere before its writer has noticed.
+    pub(crate) fn give_up(&self) {
+        self.state().cut_off = true;
+        self.fail();
     }
 
     /// How much is here of what was collected and broke off.
@@ -203,13 +234,16 @@ impl Body {
         whole
     }
 
-    /// A payload that had paused goes on with this, which is all of the rest, if it is.
-    pub(crate) fn end_with(&self, offset: usize, rest: &Bytes) -> bool {
-        if offset.checked_add(rest.len()) != Some(self.length) || !self.is_rest(offset, rest) || !self.resume(offset) {
-            return false;
+    /// A payload that had paused goes on with this, if it is all of the rest.
+    pub(crate) fn end_with(&self, offset: usize, rest: &Bytes) -> Rest {
+        if offset.checked_add(rest.len()) != Some(self.length) || !self.is_rest(offset, rest) {
+            return Rest::Altered;
+        }
+        if !self.resume(offset) {
+            return Rest::Unneeded;
         }
         self.append(offset, std::slice::from_ref(rest));
-        true
+        Rest::Joined
     }
 
     fn is_rest(&self, offset: usize, rest: &[u8]) -> bool {

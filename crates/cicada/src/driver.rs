@@ -8,6 +8,7 @@ mod linger;
 mod memory;
 mod oversight;
 mod reading;
+mod room;
 mod turn;
 
 use crate::{
@@ -307,10 +308,7 @@ impl Driver {
                 self.end_bodies(link);
                 self.meters.on_link_down(link);
             }
-            News::Frame(link, frame) => {
-                self.meters.on_frame(Direction::Received, link, &frame);
-                self.handle(Input::Frame { link, frame });
-            }
+            News::Frame(link, frame) => self.on_frame(link, frame),
             News::Arriving { link, head, number, body } => self.on_arriving(link, head, number, body),
             News::Ended(number, whole) => self.on_ended(number, whole),
             News::Streamed { stream, complete, sent } => self.on_streamed(stream, complete, sent),

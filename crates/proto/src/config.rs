@@ -91,6 +91,8 @@ pub struct Faults {
     pub drops_tasks: bool,
     /// Its streams with broadcasts break off after so many bytes of their payloads.
     pub breaks_streams_after: Option<usize>,
+    /// It gives up no stream for being slow, whoever else needs the room.
+    pub keeps_slow_streams: bool,
 }
 
 impl Default for Config {
@@ -272,7 +274,8 @@ pub struct Limits {
     /// Messages of this node and of others that wait for a verdict, a receipt or a link.
     pub in_flight: usize,
     /// Bytes of payload that those hold. What one link has announced and not brought yet takes half of them at most, or one message
-    /// of the longest, so that nobody fills them with promises.
+    /// of the longest, and what all have announced seven eighths. When those are full, slow streams of whoever holds more than an
+    /// equal share are given up for one who holds less, so that nobody fills them with promises.
     pub in_flight_bytes: usize,
     /// Message numbers remembered.
     pub seen: usize,
@@ -351,6 +354,13 @@ impl Limits {
     #[must_use]
     pub fn announced_bytes(&self) -> usize {
         (self.in_flight_bytes / 2).max(self.message_bytes)
+    }
+
+    /// Bytes of payload that all links together may have announced and not brought yet: of broadcasts, and as many of unicasts. The
+    /// rest of `in_flight_bytes` is for what is here and waits for a verdict.
+    #[must_use]
+    pub fn arriving_bytes(&self) -> usize {
+        (self.in_flight_bytes / 8 * 7).max(self.message_bytes)
     }
 
     /// Rates by name: each must let something through.

@@ -60,5 +60,6 @@ pub use node::Node;
 pub use outbox::{Job, JobId, Outbox, Transmit};
 pub use peer::{Me, Proven};
 pub use refusals::Refusals;
+pub use route::RELAYED_BYTES;
 pub use time::{Instant, Wake};
 pub use trusted::Keyring;

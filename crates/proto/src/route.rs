@@ -39,6 +39,7 @@ use crate::{
 use arriving::Arrival;
 use bytes::Bytes;
 use cicada_wire::{Address, Authentication, Frame, Hash, Header, HopVerdict, MAX_HOPS, MessageId, Mutable, Refusal};
+pub use copy::RELAYED_BYTES;
 use copy::{Choice, Copy, CopyKey, Previous};
 pub(crate) use custody::{AHEAD_BYTES, LEAST_PATIENCE, MOST_PATIENCE, at_slowest};
 use custody::{Custody, News};

@@ -170,8 +170,27 @@ async fn a_rest_that_breaks_off_too_pauses_it_again_and_a_short_one_may_come_in_
     assert_eq!(body.paused(), Some(11 * PIECE));
     tail.write(&[piece(11)]);
     assert_eq!(body.written(), 11 * PIECE, "what gave up writes no more");
-    assert!(body.end_with(5 * PIECE, &Bytes::from(everything()).slice(5 * PIECE..)));
+    assert_eq!(body.end_with(5 * PIECE, &Bytes::from(everything()).slice(5 * PIECE..)), Rest::Joined);
     assert_eq!(body.whole().expect("all is here"), everything());
+}
+
+#[tokio::test]
+async fn a_stream_that_was_given_up_writes_nothing_more_even_when_its_payload_goes_on_from_elsewhere() {
+    let body = begun(10);
+    body.give_up();
+    assert_eq!((body.paused(), body.room().await), (Some(10 * PIECE), Room::Unneeded));
+    assert!(body.join(10 * PIECE, &rest(10)));
+    body.write(&[Bytes::from(vec![1; PIECE])]);
+    assert_eq!((body.written(), body.room().await), (10 * PIECE, Room::Unneeded), "its writer had not noticed");
+    timeout(Duration::from_secs(5), body.unneeded()).await.expect("and notices it now");
+    body.fail();
+    assert_eq!(body.end_with(10 * PIECE, &Bytes::from(everything()).slice(10 * PIECE..)), Rest::Joined);
+    assert_eq!(body.whole().expect("all is here"), everything());
+    let passing = Arc::new(Body::new(LENGTH));
+    passing.write(&[piece(0)]);
+    passing.give_up();
+    assert_eq!(passing.paused(), None, "what only passes through is not kept");
+    assert_eq!(read_all(passing).await, None);
 }
 
 #[tokio::test]
@@ -183,12 +202,13 @@ async fn what_does_not_fit_is_not_joined() {
     assert!(!body.join(9 * PIECE, &rest(10)), "too short");
     assert!(!body.join(10 * PIECE, &rest(9)), "too long");
     assert!(!body.join(usize::MAX, &rest(9)), "beyond all");
-    assert!(!body.end_with(10 * PIECE, &piece(10)), "too short");
-    assert!(!body.end_with(11 * PIECE, &Bytes::from(everything()).slice(11 * PIECE..)), "a gap");
+    assert_eq!(body.end_with(10 * PIECE, &piece(10)), Rest::Altered, "too short");
+    assert_eq!(body.end_with(11 * PIECE, &Bytes::from(everything()).slice(11 * PIECE..)), Rest::Unneeded, "a gap");
     let mut altered = everything().split_off(10 * PIECE);
     *altered.last_mut().expect("there is more") ^= 1;
-    assert!(!body.end_with(10 * PIECE, &altered.into()), "something else");
-    assert!(!body.end_with(10 * PIECE - 1, &Bytes::from(everything()).slice(10 * PIECE - 1..)), "from the middle of a piece on");
+    assert_eq!(body.end_with(10 * PIECE, &altered.into()), Rest::Altered, "something else");
+    let middle = Bytes::from(everything()).slice(10 * PIECE - 1..);
+    assert_eq!(body.end_with(10 * PIECE - 1, &middle), Rest::Altered, "from the middle of a piece on");
     assert_eq!(body.paused(), Some(10 * PIECE), "and it waits still");
     assert!(body.join(10 * PIECE, &rest(10)), "the control");
     let over = rest(10);

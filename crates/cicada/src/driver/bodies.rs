@@ -1,31 +1,41 @@
 //! Payloads that come and go piece by piece, between the tasks of the links and the node.
 
-use super::Driver;
+use super::{
+    Driver,
+    room::{Doubts, Party, Progress, Room, Shelf, Stream as Comer, Tenant},
+};
 use crate::{
-    body::Body,
+    body::{Body, Rest},
     link::{Queued, Source, Stream},
     metrics::{Direction, kind_of},
 };
-use cicada_proto::{self as proto, BodyId, Input, LinkId, StreamId};
-use cicada_wire::{Frame, Refusal};
+use bytes::Bytes;
+use cicada_proto::{self as proto, BodyId, Input, LinkId, RELAYED_BYTES, StreamId, lists::Subnet};
+use cicada_wire::{Frame, Refusal, Task};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// What is on its way.
 #[derive(Default)]
 pub(super) struct Bodies {
     arriving: BTreeMap<BodyId, Arriving>,
     leaving: BTreeMap<StreamId, Leaving>,
+    doubts: Doubts,
+    /// While a frame with the rest of a payload is handled: that, and whose it is.
+    rest: Option<(LinkId, Bytes)>,
     /// What the node hears next.
     news: VecDeque<Input>,
 }
 
 struct Arriving {
     body: Arc<Body>,
-    link: LinkId,
+    tenant: Tenant,
+    since: Instant,
+    grace: Duration,
     kind: &'static str,
     /// Its stream has ended: it is whole, or paused.
     ended: bool,
@@ -39,11 +49,17 @@ struct Leaving {
     abandon: watch::Sender<bool>,
 }
 
+impl Arriving {
+    fn progress(&self, now: Instant) -> Progress {
+        Progress { brought: self.body.written(), age: now - self.since, grace: self.grace }
+    }
+}
+
 impl Bodies {
-    /// What a link has promised and not brought to its end.
-    fn announced(&self, link: LinkId) -> usize {
-        let arriving = self.arriving.values().filter(|arriving| arriving.link == link && !arriving.ended);
-        arriving.map(|arriving| arriving.body.len()).sum()
+    /// What has room until its stream has ended.
+    fn streams(&self, now: Instant) -> Vec<Comer> {
+        let arriving = self.arriving.iter().filter(|(_, arriving)| !arriving.ended);
+        arriving.map(|(body, arriving)| Comer { body: *body, tenant: arriving.tenant, progress: arriving.progress(now) }).collect()
     }
 
     /// No more comes of a payload by its stream: what was collected of it stays.
@@ -80,21 +96,55 @@ impl Driver {
             return body.discard();
         }
         self.meters.on_frame(Direction::Received, link, &head);
-        let length = body.len();
-        let announced = self.bodies.announced(link);
-        if announced.saturating_add(length) > self.node.config().limits.announced_bytes() {
+        let (now, length) = (Instant::now(), body.len());
+        let tenant = self.tenant(link, &head, length);
+        let Some(slow) = self.room().make(&self.bodies.streams(now), &tenant) else {
             body.discard();
             return self.handle(Input::Crowded { link, head });
-        }
-        self.bodies.arriving.insert(number, Arriving { body, link, kind: kind_of(&head), ended: false, joins: None });
+        };
+        slow.into_iter().for_each(|slow| self.give_up(slow));
+        let grace = self.bodies.doubts.grace(now, tenant.party);
+        self.bodies.arriving.insert(number, Arriving { body, tenant, since: now, grace, kind: kind_of(&head), ended: false, joins: None });
         self.handle(Input::Arriving { link, head, body: number, length });
+    }
+
+    fn tenant(&self, link: LinkId, head: &Frame, length: usize) -> Tenant {
+        let remote = self.node.links().link(link).map(|link| link.remote.ip());
+        let counted = remote.filter(|ip| !self.node.config().limits.is_exempt(*ip));
+        let party = counted.map_or(Party::Link(link), |ip| Party::Subnet(Subnet::around(ip)));
+        let (shelf, takes) = if let Frame::Data(header, _) = head {
+            let passes = header.fixed.target != Some(self.node.me().id());
+            (Shelf::Unicasts, if passes { length.min(RELAYED_BYTES) } else { length })
+        } else {
+            (Shelf::Broadcasts, length)
+        };
+        Tenant { link, party, shelf, announced: length, takes }
+    }
+
+    fn room(&self) -> Room {
+        let config = self.node.config();
+        let (of_link, of_shelf) = (config.limits.announced_bytes(), config.limits.arriving_bytes());
+        Room { of_link, of_shelf, keeps_slow: config.faults.keeps_slow_streams }
+    }
+
+    /// Others need the room of a payload that comes too slowly. What is here of a broadcast may be gone on with from elsewhere.
+    fn give_up(&mut self, number: BodyId) {
+        let Some(arriving) = self.bodies.arriving.get(&number) else { return };
+        tracing::debug!(link = ?arriving.tenant.link, bytes = arriving.tenant.announced, "a slow stream gives up its room");
+        arriving.body.give_up();
+        self.refuse(Refusal::OverBudget);
+        self.on_ended(number, false);
     }
 
     /// A payload has arrived, or will not.
     pub(super) fn on_ended(&mut self, number: BodyId, whole: bool) {
         let Some(arriving) = self.bodies.arriving.get_mut(&number).filter(|arriving| !arriving.ended) else { return };
         arriving.ended = true;
-        self.meters.on_payload(Direction::Received, arriving.link, arriving.kind, arriving.body.written());
+        self.meters.on_payload(Direction::Received, arriving.tenant.link, arriving.kind, arriving.body.written());
+        if !whole {
+            let now = Instant::now();
+            self.bodies.doubts.note(now, arriving.tenant.party, arriving.progress(now));
+        }
         if let Some(joined) = arriving.joins {
             self.bodies.arriving.remove(&number);
             let news = self.bodies.rest_ended(joined);
@@ -118,7 +168,10 @@ impl Driver {
         };
         let joined = match tail {
             proto::Body::Whole(rest) => {
-                body.end_with(offset, &rest);
+                match body.end_with(offset, &rest) {
+                    Rest::Joined | Rest::Unneeded => {}
+                    Rest::Altered => self.on_altered(&rest),
+                }
                 None
             }
             proto::Body::Arriving { body: tail, .. } => {
@@ -129,6 +182,26 @@ impl Driver {
             let news = self.bodies.rest_ended(number);
             self.bodies.news.extend(news);
         }
+    }
+
+    /// Whoever hands over a rest has it whole, or has checked it: nobody else can have altered this one.
+    fn on_altered(&mut self, rest: &Bytes) {
+        self.refuse(Refusal::Altered);
+        // One that waited until its origin was known came with an earlier frame: then it is only counted.
+        let link = self.bodies.rest.as_ref().filter(|(_, brought)| brought.as_ptr_range() == rest.as_ptr_range()).map(|(link, _)| *link);
+        if let Some(handle) = link.and_then(|link| self.links.remove(&link)) {
+            handle.cut(Refusal::Altered);
+        }
+    }
+
+    /// A frame of control or a short message: if it brings a rest, it is known while it is handled who brought it.
+    pub(super) fn on_frame(&mut self, link: LinkId, frame: Frame) {
+        self.meters.on_frame(Direction::Received, link, &frame);
+        if let Frame::Task(Task { offset: 1.., .. }, rest) = &frame {
+            self.bodies.rest = Some((link, rest.clone()));
+        }
+        self.handle(Input::Frame { link, frame });
+        self.bodies.rest = None;
     }
 
     pub(super) fn collect(&mut self, number: BodyId) {
@@ -152,7 +225,7 @@ impl Driver {
         if let Some(arriving) = self.bodies.arriving.remove(&number) {
             arriving.body.discard();
             if !arriving.ended {
-                self.meters.on_payload(Direction::Received, arriving.link, arriving.kind, arriving.body.written());
+                self.meters.on_payload(Direction::Received, arriving.tenant.link, arriving.kind, arriving.body.written());
             }
         }
     }
@@ -200,8 +273,13 @@ impl Driver {
 
     /// A link is gone, and with it what was on its way.
     pub(super) fn end_bodies(&mut self, link: LinkId) {
-        let broken: Vec<BodyId> =
-            self.bodies.arriving.iter().filter(|(_, arriving)| arriving.link == link && !arriving.ended).map(|(id, _)| *id).collect();
+        let broken: Vec<BodyId> = self
+            .bodies
+            .arriving
+            .iter()
+            .filter(|(_, arriving)| arriving.tenant.link == link && !arriving.ended)
+            .map(|(id, _)| *id)
+            .collect();
         for number in broken {
             if let Some(arriving) = self.bodies.arriving.get(&number) {
                 arriving.body.fail();

@@ -198,7 +198,8 @@ async fn receive_frame(network: Arc<Network>, id: LinkId, mut recv: RecvStream) 
     let result = pieces::receive(&mut recv, beginning.slice(begins..), &head, &body).await;
     if !matches!(result, Ok(Arrived::Whole)) {
         body.fail();
-        let code = if matches!(result, Ok(Arrived::Unneeded)) { ENOUGH } else { GIVEN_UP };
+        let enough = matches!(result, Ok(Arrived::Unneeded)) && !body.is_cut_off();
+        let code = if enough { ENOUGH } else { GIVEN_UP };
         // It may have ended already.
         let _ = recv.stop(code);
     }

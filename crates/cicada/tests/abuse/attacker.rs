@@ -7,9 +7,10 @@ use crate::PATIENCE;
 use bytes::Bytes;
 use cicada_proto::Geometry;
 use cicada_wire::{
-    Address, Authentication, Capabilities, Datagram, Frame, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Identity, Immutable,
-    Introduction, Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, Mutable, Neighbours, Origin, OverlayKind, PayloadDigest, PieceDigests,
-    Purpose, Query, Reach, Record, Refusal, Reply, Role, SignedRecord, Statement, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
+    Address, Authentication, Capabilities, Credential, Datagram, Frame, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Identity,
+    Immutable, Introduction, Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, Mutable, Neighbours, Opening, Origin, OverlayKind,
+    PayloadDigest, PieceDigests, Purpose, Query, Reach, Record, Refusal, Reply, Role, SealingKey, SessionId, Share, SignedRecord,
+    Statement, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
 };
 use quinn::{ConnectError, Connecting, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use std::{
@@ -96,6 +97,26 @@ impl Attacker {
 
     /// The header of a message that it makes.
     pub(crate) fn header(&self, target: Option<Hash>, length: usize) -> Header {
+        self.header_with(
+            target,
+            length,
+            match target {
+                Some(_) => Authentication::None,
+                None => Authentication::Signed { key: Some(self.record.key()) },
+            },
+        )
+    }
+
+    /// The header of a unicast that says it is sealed with a session that it opens. Only who has all of it can know better.
+    pub(crate) fn sealed(&self, target: Hash, length: usize) -> Header {
+        let (key, seal, boot) = (self.record.key(), SealingKey([7; 32]), 1);
+        let signature = Credential::hash(key, seal, boot).sign(&self.identity);
+        let opening = Opening { share: Share([9; 32]), to: seal, credential: Credential { key, seal, boot, signature } };
+        let session = SessionId(number().to_be_bytes());
+        self.header_with(Some(target), length, Authentication::Sealed { session, opening: Some(opening) })
+    }
+
+    fn header_with(&self, target: Option<Hash>, length: usize, authentication: Authentication) -> Header {
         let fixed = Statement {
             version: Statement::VERSION,
             kind: if target.is_some() { Kind::Unicast } else { Kind::Broadcast },
@@ -105,10 +126,7 @@ impl Attacker {
             length: length as u64,
             made_at: now(),
             boot: 1,
-            authentication: match target {
-                Some(_) => Authentication::None,
-                None => Authentication::Signed { key: Some(self.record.key()) },
-            },
+            authentication,
             digest: said(length).0,
             about: None,
         };
@@ -173,9 +191,9 @@ impl Mouth {
 }
 
 impl Link {
-    /// Why the other end closed it.
-    pub(crate) async fn refusal(&self) -> Refusal {
-        why_closed(&self.connection).await
+    /// Waits until it has ended, for whatever reason.
+    pub(crate) async fn end(&self) {
+        timeout(PATIENCE, self.connection.closed()).await.expect("it is closed");
     }
 
     /// From now on somebody answers, until the link is gone; and tells that it stands on the ring, as members do.

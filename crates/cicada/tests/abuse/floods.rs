@@ -89,17 +89,20 @@ async fn a_flood_of_lookups_is_answered_within_its_share() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_and_hears_no_answers_is_cut() {
-    let victim = Victim::start(&[]).await;
+    let mut victim = Victim::start(&[]).await;
     let before = victim.resident();
     victim.forget_peak();
     let link = Attacker::at([127, 0, 0, 1]).link(victim.address).await;
+    assert_eq!(victim.figures().await.of("over_budget"), 0, "control");
     let mut asked = 0;
     while link.mouth.say(&Frame::Query(Ticket(asked), find(asked))).await {
         asked += 1;
     }
     let growth = victim.peak().saturating_sub(before);
     println!("cut after {asked} questions; {growth} KiB more");
-    assert_eq!(link.refusal().await, Refusal::OverBudget);
+    // In such a flood the datagram that says why may be lost.
+    link.end().await;
+    assert!(victim.figures().await.of("over_budget") > 0);
     assert!(growth < GROWTH_KIB, "{growth} KiB");
     victim.end().await;
 }

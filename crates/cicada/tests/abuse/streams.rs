@@ -6,10 +6,10 @@ use crate::{
     loopback,
     traffic::Traffic,
     until,
-    victim::Victim,
+    victim::{self, Victim},
 };
-use cicada::{BroadcastOptions, SwarmPeer};
-use cicada_wire::{Frame, Hash, Refusal, Task};
+use cicada::{BroadcastOptions, SendOptions, SwarmPeer};
+use cicada_wire::{Frame, Hash, PIECE_BYTES, PieceDigests, Refusal, Task};
 use quinn::{Connection, SendStream};
 use std::{
     sync::{
@@ -209,6 +209,141 @@ async fn streams_that_drip_are_given_up_and_hold_up_nobody() {
     drop((long, short));
     close([a, b]).await;
     victim.end().await;
+}
+
+/// What attackers fill the room of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Room {
+    Broadcasts,
+    Unicasts,
+}
+
+/// Keeps so much announced, and brings just enough of it not to be given up for standing still; what is given up is announced once more.
+async fn hold(attacker: Attacker, link: Connection, to: Hash, room: Room, length: usize, holding: Arc<AtomicUsize>) {
+    loop {
+        let frame = match room {
+            Room::Broadcasts => Frame::Task(Task { header: only_you(&attacker, length), ..attacker.task(to, length) }, bytes::Bytes::new()),
+            Room::Unicasts => Frame::Data(attacker.sealed(to, length), bytes::Bytes::new()),
+        };
+        let Ok(mut stream) = link.open_uni().await else { return };
+        if stream.write_all(&beginning(&frame, length)).await.is_ok() {
+            let mut stopped = std::pin::pin!(stream.stopped());
+            // It stands, and has had its time to begin.
+            if timeout(Duration::from_millis(700), &mut stopped).await.is_err() {
+                holding.fetch_add(1, Ordering::Relaxed);
+                while timeout(Duration::from_secs(1), &mut stopped).await.is_err() && stream.write_all(&[b'!'; 4096]).await.is_ok() {}
+                holding.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let _ = stream.reset(1u32.into());
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Attackers at addresses of their own, on a link each. Two of them fill the room of one kind, to the last byte.
+async fn fillers(victim: &Victim, rooms: &[Room]) -> (Vec<Served>, JoinSet<()>) {
+    let (mut links, mut filling, holding) = (Vec::new(), JoinSet::new(), Arc::new(AtomicUsize::new(0)));
+    for (host, room) in (2..).zip(rooms) {
+        let attacker = Attacker::at([127, 0, 0, host]);
+        let link = attacker.link(victim.address).await.serve(Honest).await;
+        for length in HALF_OF_THE_ROOM {
+            filling.spawn(hold(attacker.clone(), link.connection.clone(), link.them.id(), *room, length, Arc::clone(&holding)));
+        }
+        links.push(link);
+    }
+    let all = rooms.len() * HALF_OF_THE_ROOM.len();
+    until("it is full", async || holding.load(Ordering::Relaxed) == all).await;
+    (links, filling)
+}
+
+/// By default seven eighths of 64 MiB may be announced by all together.
+const HALF_OF_THE_ROOM: [usize; 3] = [16 * MIB, 8 * MIB, 4 * MIB];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_that_fill_the_room_and_drip_make_room_for_honest_payloads() {
+    use Room::{Broadcasts, Unicasts};
+    for rooms in [&[Broadcasts, Broadcasts][..], &[Unicasts, Unicasts], &[Broadcasts, Unicasts, Broadcasts, Unicasts]] {
+        let mut victim = Victim::start(&[]).await;
+        let [a, b] = two_members(&victim).await;
+        let traffic = Traffic::among(&[a.clone(), b.clone()], [victim.address]);
+        let (links, mut filling) = fillers(&victim, rooms).await;
+        let before = victim.figures().await.of("over_budget");
+        let asked = Instant::now();
+        a.send_with(victim.address, vec![b'u'; 16 * MIB], &SendOptions::default().with_timeout(PATIENCE))
+            .await
+            .expect("it is acknowledged");
+        let unicast = asked.elapsed();
+        let asked = Instant::now();
+        b.broadcast([&b"honest"[..], &vec![b'-'; MIB]].concat(), &BroadcastOptions::default()).await.expect("taken");
+        until("a broadcast of 1 MiB arrives", async || victim.received("honest").await == 1).await;
+        println!("{rooms:?}: 16 MiB took {unicast:?}, a broadcast of 1 MiB {:?}", asked.elapsed());
+        traffic.end().await;
+        assert!(victim.figures().await.of("over_budget") > before, "somebody had to make room");
+        assert!(links.iter().all(|link| link.connection.close_reason().is_none()), "the room is lost, and not the links");
+        filling.shutdown().await;
+        drop(links);
+        close([a, b]).await;
+        victim.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_gave_up_no_slow_stream_would_have_no_room_for_honest_ones() {
+    use Room::{Broadcasts, Unicasts};
+    let mut victim = Victim::start(&[(victim::KEEPS_SLOW_STREAMS, 1)]).await;
+    let [a, b] = two_members(&victim).await;
+    let traffic = Traffic::among(&[a.clone(), b.clone()], [victim.address]);
+    let (links, mut filling) = fillers(&victim, &[Broadcasts, Unicasts, Broadcasts, Unicasts]).await;
+    b.broadcast([&b"honest"[..], &vec![b'-'; MIB]].concat(), &BroadcastOptions::default()).await.expect("taken");
+    let options = SendOptions::default().with_timeout(Duration::from_secs(8));
+    a.send_with(victim.address, vec![b'u'; 16 * MIB], &options).await.expect_err("there is no room");
+    assert_eq!(victim.received("honest").await, 0, "nor was there for the broadcast");
+    // What is short needs none.
+    traffic.end().await;
+    filling.shutdown().await;
+    drop(links);
+    close([a, b]).await;
+    victim.end().await;
+}
+
+/// Brings a broadcast up to its last piece, then the rest of it in a frame, as often as it takes.
+async fn with_the_rest(rest: u8, ends: impl AsyncFn(&mut Victim, &Served) -> bool) {
+    let mut victim = Victim::start(&[]).await;
+    let (attacker, link) = attacking(&victim).await;
+    let length = 5 * PIECE_BYTES;
+    let task = Task { header: only_you(&attacker, length), ..attacker.task(link.them.id(), length) };
+    let head = Frame::Task(task.clone(), bytes::Bytes::new());
+    let mut begins = beginning(&head, length);
+    begins.resize(4 + head.head_bytes().len() + PieceDigests::len_bytes(length) + 4 * PIECE_BYTES, b'!');
+    let mut stream = link.connection.open_uni().await.expect("allowed");
+    stream.write_all(&begins).await.expect("it reads");
+    // What is here is kept when nothing more comes.
+    timeout(PATIENCE, stream.stopped()).await.expect("it is given up").expect("and the link stands");
+    let rest = Frame::Task(Task { offset: 4 * PIECE_BYTES as u64, ..task }, vec![rest; PIECE_BYTES].into());
+    until("the rest is heard", async || {
+        link.mouth.say(&rest).await;
+        ends(&mut victim, &link).await
+    })
+    .await;
+    victim.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_brings_a_rest_that_is_none_loses_its_link() {
+    with_the_rest(b'!', async |victim, link| {
+        assert!(link.connection.close_reason().is_none(), "control: the true rest");
+        victim.received("!!!").await == 1
+    })
+    .await;
+    with_the_rest(b'?', async |victim, link| {
+        if link.connection.close_reason().is_none() {
+            return false;
+        }
+        assert_eq!(link.refusal().await, Refusal::Altered);
+        assert_eq!((victim.received("!!!").await, victim.figures().await.of("altered")), (0, 1));
+        true
+    })
+    .await;
 }
 
 fn only_you(attacker: &Attacker, length: usize) -> cicada_wire::Header {

@@ -3,7 +3,7 @@
 //! It reads wishes from its standard input, a line each, and answers each with a line; when its input ends it closes.
 
 use crate::PATIENCE;
-use cicada::{BroadcastOptions, Limits, SwarmPeer};
+use cicada::{BroadcastOptions, Faults, Limits, SwarmPeer};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
@@ -167,7 +167,8 @@ impl Application {
 }
 
 async fn be_a_peer(settings: &str) {
-    let peer = SwarmPeer::builder().limits(limits(settings)).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
+    let faults = Faults { keeps_slow_streams: settings.contains(KEEPS_SLOW_STREAMS), ..Faults::default() };
+    let peer = SwarmPeer::builder().limits(limits(settings)).faults(faults).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
     say(&peer.listener().to_string());
     let application = Application::default();
     let reading = tokio::spawn(application.clone().run(peer.clone()));
@@ -214,7 +215,12 @@ async fn figures(peer: &SwarmPeer, application: &Application) -> String {
         application.all.load(Ordering::Relaxed),
         metrics.refusals.total(),
     );
-    for (name, reason) in [("over_budget", cicada::Refusal::OverBudget), ("too_many_links", cicada::Refusal::TooManyLinks)] {
+    let told = [
+        ("over_budget", cicada::Refusal::OverBudget),
+        ("too_many_links", cicada::Refusal::TooManyLinks),
+        ("altered", cicada::Refusal::Altered),
+    ];
+    for (name, reason) in told {
         text += &format!(" {name}={}", metrics.refusals.of(reason));
     }
     text
@@ -229,6 +235,7 @@ fn limits(settings: &str) -> Limits {
             "message_bytes" => limits.message_bytes = value,
             "delivery_bytes" => limits.delivery_bytes = value,
             "in_flight_bytes" => limits.in_flight_bytes = value,
+            KEEPS_SLOW_STREAMS => {}
             _ => panic!("no limit is called {name} here"),
         }
     }
@@ -257,6 +264,9 @@ fn a_peer_in_a_process_of_its_own_ends_with_its_input() {
 
 /// The name of the test above.
 const PART: &str = "victim::a_peer_in_a_process_of_its_own_ends_with_its_input";
+
+/// Not a limit: a fault.
+pub(crate) const KEEPS_SLOW_STREAMS: &str = "keeps_slow_streams";
 
 /// Set in the child.
 const SETTINGS: &str = "CICADA_ABUSE_VICTIM";

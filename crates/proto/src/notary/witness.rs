@@ -96,7 +96,8 @@ impl Witnesses {
     /// Adds the nearest of these that are able and stand in a subnet of their own, at most so many.
     fn choose(&mut self, cx: &Context<'_>, records: Vec<SignedRecord>, most: usize, mut admits: impl FnMut(Hash) -> bool) {
         let (id, family) = (self.about.id(), Families::of_ip(self.about.ip()));
-        let is_able = |record: &SignedRecord| Families::of(record).meet(family) && record.id() != id && !self.asked.contains_key(&record.id());
+        let is_able =
+            |record: &SignedRecord| Families::of(record).meet(family) && record.id() != id && !self.asked.contains_key(&record.id());
         let mut able: BTreeMap<Hash, SignedRecord> = records.into_iter().filter(is_able).map(|record| (record.id(), record)).collect();
         let mut room = most;
         while room > 0 {

@@ -147,4 +147,4 @@ impl Copy {
 }
 
 /// What a relay holds of a payload that passes through: what it may read ahead, and what it keeps for another hop.
-const RELAYED_BYTES: usize = 1024 * 1024; // the windows of the shell
+pub const RELAYED_BYTES: usize = 1024 * 1024; // the windows of the shell

@@ -1,6 +1,9 @@
 //! Origins that do not answer: others are asked whom they have met there.
 
-use crate::{levels, neighbours, rig, rig::{Rig, Somebody, somebody}};
+use crate::{
+    levels, neighbours, rig,
+    rig::{Rig, Somebody, somebody},
+};
 use cicada_proto::KeyLevel;
 use cicada_wire::*;
 use std::time::Duration;
