@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "measure/allocator.rs"]
+mod allocator;
 #[path = "measure/bare_quinn.rs"]
 mod bare_quinn;
 #[allow(dead_code, reason = "others use the rest")]

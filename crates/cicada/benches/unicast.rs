@@ -12,6 +12,8 @@ use std::{
 };
 use tokio::{task::JoinSet, time};
 
+#[path = "measure/allocator.rs"]
+mod allocator;
 #[path = "measure/bare_quinn.rs"]
 mod bare_quinn;
 #[allow(dead_code, reason = "broadcast.rs uses the rest")]

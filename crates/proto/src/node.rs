@@ -48,7 +48,10 @@ use rand_chacha::ChaCha8Rng;
 pub struct Node {
     me: Me,
     config: Config,
+    /// The wall time as it was told last, and when: between two tellings it goes on by itself, so that what was made one after the other
+    /// has times one after the other.
     clock: UnixTime,
+    told: Option<Instant>,
     links: Links,
     rng: ChaCha8Rng,
     numbers: Numbers,
@@ -109,6 +112,7 @@ impl Node {
             me,
             config,
             clock,
+            told: None,
             links: Links::default(),
             rng: ChaCha8Rng::from_seed(seed),
             numbers: Numbers::default(),
@@ -125,7 +129,7 @@ impl Node {
     /// Takes one input in; what follows from it is in `out`.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) {
         if let Input::Clock(clock) = input {
-            self.clock = clock;
+            (self.clock, self.told) = (clock, Some(now));
         }
         if let Input::JobDone { result: JobResult::Renewed(record), .. } = &input {
             self.renewed(record);
@@ -136,10 +140,11 @@ impl Node {
             return;
         }
         let before = out.transmits.len();
+        let clock = self.clock_at(now);
         let mut steps = std::mem::take(&mut out.steps);
         let mut cx = Context {
             now,
-            clock: self.clock,
+            clock,
             slowness: self.pace.slowness(now),
             me: &self.me,
             config: &self.config,
@@ -156,6 +161,13 @@ impl Node {
         out.steps = steps;
         self.unhurried.join(out, before);
         self.due = self.next_due();
+    }
+
+    fn clock_at(&mut self, now: Instant) -> UnixTime {
+        let told = *self.told.get_or_insert(now);
+        // It runs for centuries before it does not fit.
+        let since = u64::try_from(now.since(told).as_millis()).unwrap_or(u64::MAX);
+        UnixTime(self.clock.0.saturating_add(since))
     }
 
     /// A new record of our own replaces the old one; another's would be a bug of the shell.

@@ -186,8 +186,8 @@ const LEFT_PLACES: usize = 16; // guess
 /// How far a message's time may be from ours.
 pub(crate) const WINDOW: Duration = Duration::from_secs(120); // architecture: two minutes
 
-/// The wall time is told every few seconds only.
-const CLOCK_STEP: Duration = Duration::from_secs(15); // guess: some missed tellings
+/// By how much the wall time may be wrong between two tellings.
+const CLOCK_STEP: Duration = Duration::from_secs(15); // guess: a sleep, and some missed tellings
 
 /// 2024-01-01, before this program was written.
 const WRITTEN: UnixTime = UnixTime(1_704_067_200_000);

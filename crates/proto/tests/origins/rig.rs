@@ -186,6 +186,10 @@ impl Rig {
         self.now = end;
     }
 
+    pub(crate) fn tell_time(&mut self, clock: UnixTime) {
+        self.input(Input::Clock(clock));
+    }
+
     /// Whether this one was challenged since that was asked last; it answers with its key.
     pub(crate) fn answer_challenge(&mut self, who: &Somebody) -> bool {
         let challenges: Vec<Challenge> = self

@@ -147,3 +147,34 @@ fn nor_is_a_unicast() {
     rig.hear(&origin, opened.message_at(later(11), &origin, &me, 11));
     assert_eq!(rig.delivered.len(), 12);
 }
+
+#[test]
+fn whoever_says_much_in_a_short_time_loses_nothing_when_the_wall_time_is_told() {
+    let (mut rig, [origin, ..]) = (forgetful(), neighbours());
+    for number in 1..=100 {
+        rig.pass(Duration::from_millis(100));
+        let made_at = UnixTime(START.0 + number * 100);
+        if number % 50 == 0 {
+            rig.tell_time(made_at);
+        }
+        let fixed = Immutable::from(Statement { made_at, ..origin.statement(number, None, b"hello") });
+        let signature = fixed.hash().sign(&origin.identity);
+        rig.hear(&origin, share(fixed.signed(signature), b"hello"));
+    }
+    assert_eq!((rig.delivered.len(), rig.refusals(Refusal::WrongTime)), (100, 0));
+}
+
+#[test]
+fn the_wall_time_goes_on_between_two_tellings() {
+    let (mut rig, [target, ..]) = (forgetful(), neighbours());
+    let said_at = |rig: &mut Rig| {
+        rig.said.clear();
+        rig.send(&target, "hello");
+        rig.data().first().map(|(_, header, _)| header.fixed.made_at.0 - START.0)
+    };
+    let first = said_at(&mut rig).expect("it asks for a credential at least");
+    rig.pass(Duration::from_millis(700));
+    assert_eq!(said_at(&mut rig), Some(first + 700));
+    rig.tell_time(UnixTime(START.0 + 5000));
+    assert_eq!(said_at(&mut rig), Some(5000));
+}
