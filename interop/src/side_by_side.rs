@@ -100,6 +100,6 @@ fn costs(kind: Kind, size: usize) -> Result<Costs> {
 }
 
 /// How long messages are, and how many of them.
-const SIZES: [(usize, usize); 2] = [(100_000, 10), (1_000_000, 5)];
+const SIZES: [(usize, usize); 2] = [(100_000, 30), (1_000_000, 7)];
 
 const PATIENCE: Patience = Patience { each: Duration::from_secs(10), quiet: Duration::from_secs(2) };
