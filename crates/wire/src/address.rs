@@ -1,8 +1,9 @@
 //! Addresses in their one canonical form, since ids are made of their text.
 
 use crate::hash::Hash;
+use arrayvec::{ArrayString, ArrayVec};
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
@@ -54,15 +55,18 @@ impl Address {
     /// The id of the peer that announces this address: the SHA-256 of its text, `ip:port`, v6 as in RFC 5952 and in brackets.
     #[must_use]
     pub fn id(self) -> Hash {
-        Hash::of(self.to_string())
+        let mut text = ArrayString::<64>::new();
+        write!(text, "{self}").expect("no address has so long a text");
+        Hash::of(text.as_str())
     }
 
-    /// Family, IP and port: 7 bytes for v4, 19 for v6.
-    pub(crate) fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = match self.0.ip() {
-            IpAddr::V4(ip) => ip.octets().to_vec(),
-            IpAddr::V6(ip) => ip.octets().to_vec(),
-        };
+    /// IP and port: 6 bytes for v4, 18 for v6.
+    pub(crate) fn to_bytes(self) -> ArrayVec<u8, 18> {
+        let mut bytes = ArrayVec::new();
+        match self.0.ip() {
+            IpAddr::V4(ip) => bytes.extend(ip.octets()),
+            IpAddr::V6(ip) => bytes.extend(ip.octets()),
+        }
         bytes.extend(self.0.port().to_be_bytes());
         bytes
     }

@@ -42,7 +42,14 @@ impl From<DecodeError> for ParseError {
 
 /// Encodes into a fresh vector. Writing into memory cannot fail.
 pub(crate) fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
-    minicbor::to_vec(value).unwrap_or_else(|error: EncodeError<std::convert::Infallible>| unreachable!("{error}"))
+    let mut bytes = Vec::new();
+    append(value, &mut bytes);
+    bytes
+}
+
+/// Encodes one value after what is in `bytes`.
+pub(crate) fn append<T: Encode<()>>(value: &T, bytes: &mut Vec<u8>) {
+    minicbor::encode(value, bytes).unwrap_or_else(|error: EncodeError<std::convert::Infallible>| unreachable!("{error}"));
 }
 
 /// Decodes one value and insists that nothing follows it.

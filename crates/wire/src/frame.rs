@@ -4,7 +4,7 @@
 
 use crate::{
     address::Address,
-    codec::{ParseError, encode},
+    codec::{ParseError, append, encode},
     hash::Hash,
     header::{Header, MAX_EXCLUDED, ShortId},
     identity::PublicKey,
@@ -323,7 +323,8 @@ impl Frame {
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let (body, payload) = self.split_whole();
-        let mut bytes = encode(&body);
+        let mut bytes = Vec::with_capacity(HEAD_ROOM + payload.len());
+        append(&body, &mut bytes);
         bytes.extend_from_slice(payload);
         bytes.into()
     }
@@ -590,6 +591,9 @@ fn check_part(header: &Header, offset: u64, length: usize) -> Result<(), &'stati
         Err("a payload of another length than its header says")
     }
 }
+
+/// What stands before a payload has room in it, mostly.
+const HEAD_ROOM: usize = 512;
 
 /// Payloads above this travel on streams of their own, below control frames in priority.
 const BULK_BYTES: usize = 4096; // three packets: what is smaller costs less to send than to sort

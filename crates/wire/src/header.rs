@@ -115,11 +115,12 @@ impl Origin {
     /// The origin that a record describes.
     #[must_use]
     pub fn of_record(record: &crate::record::SignedRecord) -> Self {
-        match (record.peer_id().kind, record.announced()) {
-            (IdKind::Address, Some(address)) => Self::of_address(address),
-            (IdKind::Address | IdKind::Key, address) => Self::of_key(record.key(), address),
-            (IdKind::Data, address) => Self::of_data(record.id(), address),
-        }
+        let (id, address) = (record.peer_id(), record.announced());
+        let key = match id.kind {
+            IdKind::Key => Some(record.key()),
+            IdKind::Address | IdKind::Data => None,
+        };
+        Self { id, key, address }
     }
 
     /// Where the origin stands on the circle.

@@ -9,7 +9,7 @@
 //! is strict), so that this leaves no second message with the same id.
 
 use crate::{
-    codec::{as_bytes, encode},
+    codec::{append, as_bytes},
     hash::Hash,
     header::{Kind, Origin},
     identity::{Identity, PublicKey, Signature},
@@ -178,8 +178,7 @@ impl Statement {
     /// What is bound to a sealed payload: all but the digest of the seal itself.
     #[must_use]
     pub fn associated_data(&self) -> Vec<u8> {
-        let bound = Self { digest: PayloadDigest::LEFT_OUT, ..self.clone() };
-        [b"cicada sealed v2\0", &encode(&bound)[..]].concat()
+        Self { digest: PayloadDigest::LEFT_OUT, ..self.clone() }.bytes_after(b"cicada sealed v2\0")
     }
 
     /// The id that follows from it.
@@ -198,11 +197,19 @@ impl Statement {
     }
 
     fn hash(&self) -> StatementHash {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"cicada message id v2\0").update(&encode(self));
-        StatementHash(*hasher.finalize().as_bytes())
+        StatementHash(*blake3::hash(&self.bytes_after(b"cicada message id v2\0")).as_bytes())
+    }
+
+    fn bytes_after(&self, context: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(ROOM);
+        bytes.extend_from_slice(context);
+        append(self, &mut bytes);
+        bytes
     }
 }
+
+/// What the bytes of most statements have room in.
+const ROOM: usize = 512; // those that open a session, with the record of the origin's keys, are the longest
 
 /// What a signature of a statement is over: 32 bytes that stand for all of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
