@@ -8,6 +8,7 @@
 //! Questions leave as [`Step::Ask`] and come back answered or not within the timeouts of the questions.
 
 mod dead;
+mod names;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use crate::{
     step::{Asker, Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Find, Hash, MAX_RECORDS, Query, Reply, Role, SignedRecord};
+use cicada_wire::{Hash, MAX_RECORDS, Query, Reply, Role, SignedRecord};
 use dead::Dead;
 use search::{OwnClaim, Search, Verdict};
 use std::collections::BTreeMap;
@@ -114,13 +115,17 @@ impl Lookups {
         let Some(search) = self.searches.get_mut(&number) else { return };
         let me = OwnClaim::of(cx, overlay, search.target, search.finder);
         let verdict = search.decide(cx.now, &me);
-        // Bounded by MAX_RECORDS, which is far below 256.
-        let count = search.width.clamp(1, MAX_RECORDS) as u8;
-        let mut ask = |to, target| cx.step(Step::Ask { to, query: Query::Find(Find { target, count }), asker: Asker::Lookup(number) });
-        match verdict {
-            Verdict::Ask(records) => records.into_iter().for_each(|to| ask(to, search.target)),
-            Verdict::AskBeyond(to, target) => ask(to, target),
-            Verdict::Done(result) => self.finish(cx, number, result),
+        let (asked, target) = match verdict {
+            Verdict::Ask(records) => (records, search.target),
+            Verdict::AskBeyond(to, target) => (vec![to], target),
+            Verdict::Done(result) => return self.finish(cx, number, result),
+        };
+        if asked.is_empty() {
+            return;
+        }
+        let query = Query::Find(search.question(cx, target));
+        for to in asked {
+            cx.step(Step::Ask { to, query: query.clone(), asker: Asker::Lookup(number) });
         }
     }
 

@@ -92,7 +92,7 @@ pub(crate) fn scrub_reply(reply: &mut Reply, families: Families, informer: Socke
 /// Takes the records out of an answer that are not to be kept; returns how many.
 pub(crate) fn retain_reply(reply: &mut Reply, keep: Keep<'_>) -> usize {
     match reply {
-        Reply::Found(Found { closer, responsible, attached: _ }) => retain(closer, keep) + retain(responsible, keep),
+        Reply::Found(Found { closer, responsible, .. }) => retain(closer, keep) + retain(responsible, keep),
         Reply::Neighbours(neighbours) => retain(&mut neighbours.records, keep),
         Reply::Pong | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_) => 0,
     }

@@ -219,7 +219,7 @@ impl World {
     fn twist_found(&mut self, who: PeerIndex, found: &Found) -> Found {
         let near = found.responsible.first().or(found.closer.first()).map_or_else(|| self.id(who), SignedRecord::id);
         let records = self.fabricated(who, near);
-        Found { responsible: records.first().cloned().into_iter().collect(), closer: records, attached: None }
+        Found { responsible: records.first().cloned().into_iter().collect(), closer: records, ..Found::default() }
     }
 
     fn twist_neighbours(&mut self, who: PeerIndex, neighbours: Neighbours) -> Neighbours {

@@ -8,6 +8,7 @@ use crate::{
     hash::Hash,
     header::{Header, MAX_EXCLUDED, ShortId},
     identity::PublicKey,
+    known::RecordNames,
     record::SignedRecord,
     refusal::Refusal,
     statement::{Immutable, MessageId},
@@ -38,6 +39,9 @@ pub struct Find {
     /// How many records the asker can use, at most [`MAX_RECORDS`].
     #[n(1)]
     pub count: u8,
+    /// Records that the asker has: the answer need only name them. At most [`crate::MAX_KNOWN`].
+    #[n(2)]
+    pub known: RecordNames,
 }
 
 /// The answer to [`Find`].
@@ -52,6 +56,12 @@ pub struct Found {
     /// The client or leaf with exactly this id, if it is attached here.
     #[n(2)]
     pub attached: Option<SignedRecord>,
+    /// Those in [`Self::closer`] that the asker has.
+    #[n(3)]
+    pub known_closer: RecordNames,
+    /// Those in [`Self::responsible`] that the asker has.
+    #[n(4)]
+    pub known_responsible: RecordNames,
 }
 
 /// A member's neighbourhood on the ring. Ids always, records only where the receiver may lack them.
@@ -542,10 +552,17 @@ impl Query {
 impl Reply {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         match self {
-            Self::Found(found) if found.closer.len() > MAX_RECORDS || found.responsible.len() > MAX_RECORDS => Err("too many records"),
+            Self::Found(found) if !found.is_short() => Err("too many records"),
             Self::Neighbours(neighbours) => neighbours.check(),
             Self::Found(_) | Self::Pong | Self::Attached(_) | Self::Witnessed(_) | Self::Refused(_) => Ok(()),
         }
+    }
+}
+
+impl Found {
+    fn is_short(&self) -> bool {
+        let fits = |records: &[SignedRecord], known: &RecordNames| records.len() + known.0.len() <= MAX_RECORDS;
+        fits(&self.closer, &self.known_closer) && fits(&self.responsible, &self.known_responsible)
     }
 }
 

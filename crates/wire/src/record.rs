@@ -5,6 +5,7 @@ use crate::{
     codec::{ParseError, at_most, decode_all, encode, numbered},
     hash::Hash,
     identity::{Identity, PublicKey, Signature},
+    known::RecordName,
 };
 use minicbor::{
     CborLen, Decode, Decoder, Encode, Encoder,
@@ -147,6 +148,7 @@ struct Inner {
     bytes: Vec<u8>,
     signature: Signature,
     id: PeerId,
+    name: RecordName,
 }
 
 impl SignedRecord {
@@ -166,7 +168,12 @@ impl SignedRecord {
     pub fn assemble(record: Record, signature: Signature) -> Result<Self, RecordError> {
         let id = record.checked_id()?;
         let bytes = encode(&record);
-        Ok(Self(Arc::new(Inner { record, bytes, signature, id })))
+        Ok(Self::of(record, bytes, signature, id))
+    }
+
+    fn of(record: Record, bytes: Vec<u8>, signature: Signature, id: PeerId) -> Self {
+        let name = RecordName::of(&bytes, &signature.0);
+        Self(Arc::new(Inner { record, bytes, signature, id, name }))
     }
 
     /// Reads a signed record that stands alone, as in a state file.
@@ -209,6 +216,12 @@ impl SignedRecord {
     #[must_use]
     pub fn id(&self) -> Hash {
         self.0.id.hash
+    }
+
+    /// What it is called between two that both have it.
+    #[must_use]
+    pub fn name(&self) -> RecordName {
+        self.0.name
     }
 
     /// The peer's key.
@@ -271,7 +284,7 @@ impl<'b, C> Decode<'b, C> for SignedRecord {
         let id = record.checked_id().map_err(|_| DecodeError::message("a record that contradicts itself"))?;
         let signature = Signature::decode(d, context)?;
         // The bytes are kept as they came: a field of a later version stays under its signature.
-        Ok(Self(Arc::new(Inner { record, bytes: bytes.to_vec(), signature, id })))
+        Ok(Self::of(record, bytes.to_vec(), signature, id))
     }
 }
 

@@ -9,7 +9,7 @@ use cicada_proto::{
 };
 use cicada_wire::{
     Capabilities, Find, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Kind, Mutable, Origin, OverlayKind, PayloadDigest, Purpose,
-    Query, Record, Role, SignedRecord, Statement, SwarmKeys, Ticket, UnixTime,
+    Query, Record, RecordNames, Role, SignedRecord, Statement, SwarmKeys, Ticket, UnixTime,
 };
 use quinn::{RecvStream, SendStream};
 use std::collections::BTreeMap;
@@ -414,7 +414,7 @@ fn data(size: usize) -> Frame {
 }
 
 fn ping(number: u64) -> Frame {
-    Frame::Query(Ticket(number), Query::Find(Find { target: Hash::of("key"), count: 1 }))
+    Frame::Query(Ticket(number), Query::Find(Find { target: Hash::of("key"), count: 1, known: RecordNames::default() }))
 }
 
 fn name(news: &News) -> &'static str {

@@ -9,7 +9,7 @@ use crate::{
     victim::Victim,
 };
 use cicada::{BroadcastOptions, Limits, SwarmPeer};
-use cicada_wire::{Datagram, Find, Frame, Hash, Padding, Query, Refusal, Reply, Ticket};
+use cicada_wire::{Datagram, Find, Frame, Hash, Padding, Query, RecordNames, Refusal, Reply, Ticket};
 use std::{
     net::SocketAddr,
     sync::{
@@ -44,7 +44,7 @@ impl Answers for Asking {
 }
 
 fn find(number: u64) -> Query {
-    Query::Find(Find { target: Hash::of(number.to_be_bytes()), count: 20 })
+    Query::Find(Find { target: Hash::of(number.to_be_bytes()), count: 20, known: RecordNames::default() })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,9 @@ use crate::{
     victim::Victim,
 };
 use cicada::{Limits, SwarmPeer};
-use cicada_wire::{Datagram, Find, Found, Frame, Hash, Introduction, MAX_RECORDS, Padding, Query, Reply, SignedRecord, Ticket};
+use cicada_wire::{
+    Datagram, Find, Found, Frame, Hash, Introduction, MAX_RECORDS, Padding, Query, RecordNames, Reply, SignedRecord, Ticket,
+};
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::{
@@ -135,7 +137,7 @@ async fn answers_to_an_address_that_has_proven_nothing_are_short() {
     for (what, padding, answered) in [("short", 0, true), ("long", 250, true)] {
         let (mut asked, mut answers) = (0, 0);
         for number in 0..20 {
-            let find = Query::Find(Find { target: Hash::of(format!("{number}")), count: MAX_RECORDS as u8 });
+            let find = Query::Find(Find { target: Hash::of(format!("{number}")), count: MAX_RECORDS as u8, known: RecordNames::default() });
             let question = attacker::seal(&Datagram::Query(Ticket(number), None, find, Padding(padding)));
             asked += named.send_to(&question, victim.address).await.expect("loopback");
             answers += timeout(PATIENCE, named.recv(&mut buffer)).await.expect("an answer").expect("a socket");

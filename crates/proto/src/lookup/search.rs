@@ -154,18 +154,23 @@ impl Search {
     }
 
     /// How far `peer` still is from the key: by this it is decided whom to ask.
-    fn approach(&self, peer: Hash) -> Offset {
+    pub(super) fn approach(&self, peer: Hash) -> Offset {
         self.geometry.offset(peer, self.target)
     }
 
     /// How far the key is from `peer`: the owner is the live member with the smallest.
-    fn claim(&self, peer: Hash) -> Offset {
+    pub(super) fn claim(&self, peer: Hash) -> Offset {
         self.geometry.offset(self.target, peer)
     }
 
     #[cfg(test)]
     pub(super) fn shortlist(&self) -> usize {
         self.contacts.len()
+    }
+
+    /// Of whom it has heard.
+    pub(super) fn records(&self) -> impl Iterator<Item = &SignedRecord> {
+        self.contacts.values().map(|contact| &contact.record)
     }
 
     pub(super) fn knows(&self, peer: Hash) -> bool {
@@ -214,6 +219,7 @@ impl Search {
     pub(super) fn on_found(&mut self, cx: &Context<'_>, dead: &Dead, from: &SignedRecord, found: Found) -> Vec<SignedRecord> {
         let answerer = from.id();
         let Some(path) = self.contacts.get(&answerer).map(|contact| contact.path) else { return Vec::new() };
+        let found = self.restored(cx, found);
         let mut learned = Vec::new();
         let best_claim = self.live().map(|(id, _)| self.claim(id)).min();
         for record in found.closer.iter().take(MAX_RECORDS) {

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     config::Config, context::Numbers, geometry::Geometry, links::Links, outbox::Outbox, peer::Me, refusals::Refusals, unhurried::Unhurried,
 };
-use cicada_wire::{Capabilities, Found, IdKind, Identity, Offset, OverlayKind, Record, U256, UnixTime};
+use cicada_wire::{Capabilities, Found, IdKind, Identity, Offset, OverlayKind, Record, RecordName, RecordNames, U256, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::{collections::VecDeque, time::Duration};
@@ -81,6 +81,37 @@ fn records_that_are_not_nearer_than_the_answerer_are_ignored() {
     bench.find(0x50, &[0x58]);
     bench.answer(0x58, &[0xf0, 0xe0, 0x54], &[0x58]);
     assert_eq!(bench.asked(), [0x58, 0x54]);
+}
+
+#[test]
+fn an_answer_that_only_names_what_the_asker_has_is_as_good_as_a_whole_one() {
+    for overlay in [OverlayKind::Ring, OverlayKind::Tree] {
+        let whole = Found { closer: members(&[0x48]), responsible: members(&[0x58, 0x60]), ..Found::default() };
+        let results = [false, true].map(|abridged| {
+            let mut bench = Bench::new(overlay);
+            bench.find(0x50, &[0x40, 0x60]);
+            assert_eq!(bench.known, bench.names(&[0x40, 0x60]), "what the asker has is told");
+            let found = if abridged { whole.clone().abridged(&RecordNames(bench.known.clone())) } else { whole.clone() };
+            assert_eq!(found.responsible.len(), if abridged { 1 } else { 2 });
+            bench.reply(0x40, Some(Reply::Found(found)));
+            (bench.asked.clone(), bench.known.clone())
+        });
+        assert_eq!(results[0], results[1], "{overlay:?}");
+        assert!(results[0].1.len() > 3, "what has just been heard is told as well");
+    }
+}
+
+#[test]
+fn names_of_records_that_the_asker_does_not_have_say_nothing() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.find(0x50, &[0x40]);
+    let found = Found {
+        known_closer: RecordNames(bench.names(&[0x51, 0x52])),
+        known_responsible: RecordNames(bench.names(&[0x51])),
+        ..Found::default()
+    };
+    bench.reply(0x40, Some(Reply::Found(found)));
+    assert_eq!(bench.asked(), [0x40]);
 }
 
 #[test]
@@ -225,13 +256,13 @@ fn over_the_limit_lookups_of_the_application_are_refused_and_upkeep_still_has_ro
 fn a_client_with_another_id_than_the_target_is_not_what_was_looked_for() {
     let mut bench = Bench::new(OverlayKind::Tree);
     bench.find(0x50, &[0x54]);
-    let reply = Found { closer: Vec::new(), responsible: vec![member(0x54)], attached: Some(client()) };
+    let reply = Found { responsible: vec![member(0x54)], attached: Some(client()), ..Found::default() };
     bench.reply(0x54, Some(Reply::Found(reply)));
     let found = bench.results.pop().expect("ended").expect("found");
     assert_eq!(found.exact, None);
 
     bench.find_hash(client().id(), &[0x54]);
-    let reply = Found { closer: Vec::new(), responsible: vec![member(0x54)], attached: Some(client()) };
+    let reply = Found { responsible: vec![member(0x54)], attached: Some(client()), ..Found::default() };
     bench.reply(0x54, Some(Reply::Found(reply)));
     let found = bench.results.pop().expect("ended").expect("found");
     assert_eq!(found.exact, Some(client()));
@@ -251,6 +282,8 @@ struct Bench {
     asked: Vec<u8>,
     /// About what each was asked.
     targets: Vec<Hash>,
+    /// What the last question said that we know.
+    known: Vec<RecordName>,
     /// Asked and not answered yet.
     open: Vec<u8>,
     number: u64,
@@ -270,6 +303,7 @@ impl Bench {
             rng: ChaCha8Rng::seed_from_u64(1),
             asked: Vec::new(),
             targets: Vec::new(),
+            known: Vec::new(),
             open: Vec::new(),
             number: 0,
             results: Vec::new(),
@@ -297,6 +331,7 @@ impl Bench {
             match step {
                 Step::Ask { to, query: Query::Find(find), asker: Asker::Lookup(number) } => {
                     self.targets.push(find.target);
+                    self.known = find.known.0;
                     let peer = to.id().to_bytes()[0];
                     self.asked.push(peer);
                     self.open.push(peer);
@@ -323,7 +358,7 @@ impl Bench {
     }
 
     fn answer(&mut self, from: u8, closer: &[u8], responsible: &[u8]) {
-        let found = Found { closer: members(closer), responsible: members(responsible), attached: None };
+        let found = Found { closer: members(closer), responsible: members(responsible), ..Found::default() };
         self.reply(from, Some(Reply::Found(found)));
     }
 
@@ -341,6 +376,13 @@ impl Bench {
     fn wake(&mut self) {
         self.now = self.lookups.next_timeout().unwrap_or(self.now);
         self.with(Lookups::on_wake);
+    }
+
+    /// The names of these members and our own.
+    fn names(&self, of: &[u8]) -> Vec<RecordName> {
+        let mut names: Vec<RecordName> = members(of).iter().chain([&self.me.record]).map(SignedRecord::name).collect();
+        names.sort_unstable();
+        names
     }
 
     fn asked(&self) -> Vec<u8> {

@@ -210,7 +210,8 @@ impl Machines {
     }
 
     fn find(&self, find: &Find, view: Families) -> Found {
-        Found { attached: self.attachments.attached(find.target).cloned(), ..self.overlay.find(find, view) }
+        let found = self.overlay.find(find, view).abridged(&find.known);
+        Found { attached: self.attachments.attached(find.target).cloned(), ..found }
     }
 
     pub(super) fn on_datagram(&mut self, cx: &mut Context<'_>, from: SocketAddr, datagram: Datagram) {
@@ -320,7 +321,7 @@ fn view_of(record: Option<&SignedRecord>, remote: SocketAddr) -> Families {
 fn cut_to(mut datagram: Datagram, room: usize) -> Datagram {
     while datagram.len_bytes() > room {
         let Datagram::Reply(_, Reply::Found(found)) = &mut datagram else { break };
-        let Found { closer, responsible, attached } = found;
+        let Found { closer, responsible, attached, .. } = found;
         // The owner itself is what a lookup wants to hear of most: it goes last.
         if closer.len() >= responsible.len() && !closer.is_empty() {
             closer.pop();

@@ -146,7 +146,7 @@ impl Ring {
             self.shape.responsible_of_kin(self.id(), find.target, view).iter().filter_map(|id| self.record(*id).cloned()).collect();
         let responsible = if of_kin.is_empty() { self.responsible(find.target, most) } else { of_kin };
         let responsible = responsible.into_iter().filter(|record| view.reach(record)).take(count).collect();
-        Found { closer, responsible, attached: None }
+        Found { closer, responsible, ..Found::default() }
     }
 
     pub(crate) fn wanted_links(&self, now: Instant, linked: &[Hash]) -> Vec<&SignedRecord> {

@@ -108,7 +108,7 @@ impl Tree {
         let limit = usize::from(find.count).min(MAX_RECORDS);
         let all = self.responsible(find.target, if view.are_both() { limit } else { usize::MAX });
         let responsible = all.into_iter().filter(|record| view.reach(record)).take(limit).collect();
-        Found { closer: Vec::new(), responsible, attached: None }
+        Found { responsible, ..Found::default() }
     }
 
     /// Those to `linked` stand; those to `avoided` should not be tried now.

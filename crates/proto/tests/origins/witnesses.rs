@@ -51,12 +51,12 @@ fn look(far: &Somebody, named: [&[Somebody]; 3]) -> Rig {
     for (one, named) in near.iter().zip(named) {
         let ticket = rig.asked(one, is_search).expect("each path begins with one of them");
         let closer = named.iter().map(Somebody::record).collect();
-        rig.reply(one, ticket, Reply::Found(Found { closer, responsible: vec![], attached: None }));
+        rig.reply(one, ticket, Reply::Found(Found { closer, ..Found::default() }));
     }
     // The farthest first: all of whom were asked have answered before the nearest are content.
     for one in named.into_iter().flatten().rev() {
         if let Some(ticket) = rig.asked(one, is_search) {
-            rig.reply(one, ticket, Reply::Found(Found { closer: vec![], responsible: vec![], attached: None }));
+            rig.reply(one, ticket, Reply::Found(Found::default()));
         }
     }
     for one in named.into_iter().flatten() {

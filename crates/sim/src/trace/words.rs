@@ -4,7 +4,7 @@ use cicada_proto::{
     Command, DialError, Event, HopOutcome, Receipt, SendError,
     event::{Delivery, Lookup},
 };
-use cicada_wire::{Datagram, Found, Frame, Hash, Header, Neighbours, Query, Refusal, Reply, SignedRecord, Task};
+use cicada_wire::{Datagram, Found, Frame, Hash, Header, Neighbours, Query, RecordNames, Refusal, Reply, SignedRecord, Task};
 use std::collections::BTreeMap;
 
 /// Puts things into words.
@@ -41,7 +41,13 @@ impl<'a> Words<'a> {
 
     fn found(&self, found: &Found) -> String {
         let attached = found.attached.as_ref().map(|record| format!(", attached {}", self.peer(record))).unwrap_or_default();
-        format!("found closer [{}], responsible [{}]{attached}", self.peers(&found.closer), self.peers(&found.responsible))
+        let list = |records, known: &RecordNames| match known.0.len() {
+            0 => self.peers(records),
+            known => format!("{} and {known} that you have", self.peers(records)).trim_start().to_owned(),
+        };
+        let closer = list(&found.closer, &found.known_closer);
+        let responsible = list(&found.responsible, &found.known_responsible);
+        format!("found closer [{closer}], responsible [{responsible}]{attached}")
     }
 
     fn query(&self, query: &Query) -> String {

@@ -163,14 +163,23 @@ fn header(kind: Kind, hop: Mutable) -> Header {
 
 #[test]
 fn lists_are_bounded_where_their_limit_says() {
-    let find = |count| Frame::Query(Ticket(1), Query::Find(Find { target: Hash::of("x"), count }));
+    let find = |count| Frame::Query(Ticket(1), Query::Find(Find { target: Hash::of("x"), count, known: RecordNames::default() }));
     bound(&find(MAX_RECORDS as u8), &find(MAX_RECORDS as u8 + 1));
+    let names = |count| RecordNames(vec![record().name(); count]);
+    let knowing = |count| Query::Find(Find { target: Hash::of("x"), count: 1, known: names(count) });
+    bound(&Frame::Query(Ticket(1), knowing(MAX_KNOWN)), &Frame::Query(Ticket(1), knowing(MAX_KNOWN + 1)));
     let introduce = |count| Frame::Introduce(Introduction { records: vec![record(); count] });
     bound(&introduce(MAX_RECORDS), &introduce(MAX_RECORDS + 1));
     let closer = |count| Frame::Reply(Ticket(1), Reply::Found(Found { closer: vec![record(); count], ..Found::default() }));
     bound(&closer(MAX_RECORDS), &closer(MAX_RECORDS + 1));
     let responsible = |count| Frame::Reply(Ticket(1), Reply::Found(Found { responsible: vec![record(); count], ..Found::default() }));
     bound(&responsible(MAX_RECORDS), &responsible(MAX_RECORDS + 1));
+    // Records and names together.
+    let found = |found| Frame::Reply(Ticket(1), Reply::Found(found));
+    let named = |count| found(Found { closer: vec![record()], known_closer: names(count), ..Found::default() });
+    bound(&named(MAX_RECORDS - 1), &named(MAX_RECORDS));
+    let named = |count| found(Found { responsible: vec![record()], known_responsible: names(count), ..Found::default() });
+    bound(&named(MAX_RECORDS - 1), &named(MAX_RECORDS));
     let successors = |count| Neighbours { successors: vec![Hash::of("x"); count], ..Neighbours::default() };
     let changed = |count| Frame::Changed(successors(count));
     bound(&changed(MAX_NEIGHBOURS), &changed(MAX_NEIGHBOURS + 1));

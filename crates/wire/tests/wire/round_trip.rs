@@ -36,6 +36,27 @@ proptest! {
     }
 
     #[test]
+    fn an_answer_is_the_same_to_whoever_has_what_it_only_names(
+        closer in prop::collection::vec(signed_records(), 0..=4),
+        responsible in prop::collection::vec(signed_records(), 0..=4),
+        known in prop::collection::vec(any::<bool>(), 8),
+    ) {
+        let whole = Found { closer, responsible, ..Found::default() };
+        let records: Vec<SignedRecord> = whole.closer.iter().chain(&whole.responsible).cloned().collect();
+        let known: Vec<&SignedRecord> = records.iter().zip(&known).filter(|(_, known)| **known).map(|(record, _)| record).collect();
+        let names = RecordNames(known.iter().map(|record| record.name()).collect());
+        let short = whole.clone().abridged(&names);
+        prop_assert!(!short.closer.iter().chain(&short.responsible).any(|record| known.contains(&record)), "what is known is only named");
+        let again = short.restored(|name| known.iter().find(|record| record.name() == name).map(|record| (*record).clone()));
+        let sorted = |mut records: Vec<SignedRecord>| {
+            records.sort_by_key(SignedRecord::to_bytes);
+            records
+        };
+        prop_assert_eq!(sorted(again.closer), sorted(whole.closer));
+        prop_assert_eq!(sorted(again.responsible), sorted(whole.responsible));
+    }
+
+    #[test]
     fn every_hello_comes_back_as_it_was_and_fits_its_limit(hello in hellos()) {
         let bytes = hello.to_bytes();
         prop_assert!(bytes.len() <= Hello::MAX_BYTES, "{} bytes", bytes.len());

@@ -150,7 +150,11 @@ fn public_keys() -> BoxedStrategy<PublicKey> {
 fn queries() -> BoxedStrategy<Query> {
     prop_oneof![
         Just(Query::Ping),
-        (hashes(), 0..=MAX_RECORDS as u8).prop_map(|(target, count)| Query::Find(Find { target, count })),
+        (hashes(), 0..=MAX_RECORDS as u8, record_names(MAX_KNOWN)).prop_map(|(target, count, known)| Query::Find(Find {
+            target,
+            count,
+            known
+        })),
         any::<bool>().prop_map(Query::Neighbours),
         any::<u32>().prop_map(|lease_s| Query::Attach(Attachment { lease_s })),
         addresses().prop_map(Query::Witness),
@@ -158,15 +162,24 @@ fn queries() -> BoxedStrategy<Query> {
     .boxed()
 }
 
+fn record_names(most: usize) -> impl Strategy<Value = RecordNames> {
+    vec(any::<[u8; RecordName::BYTES]>().prop_map(RecordName), 0..=most).prop_map(RecordNames)
+}
+
 fn replies(records_max: usize) -> BoxedStrategy<Reply> {
     let few = || vec(signed_records(), 0..=records_max);
+    let known = || record_names(MAX_RECORDS - records_max);
     prop_oneof![
         Just(Reply::Pong),
-        (few(), few(), option::of(signed_records())).prop_map(|(closer, responsible, attached)| Reply::Found(Found {
-            closer,
-            responsible,
-            attached
-        })),
+        (few(), few(), option::of(signed_records()), known(), known()).prop_map(
+            |(closer, responsible, attached, known_closer, known_responsible)| Reply::Found(Found {
+                closer,
+                responsible,
+                attached,
+                known_closer,
+                known_responsible
+            })
+        ),
         neighbours().prop_map(Reply::Neighbours),
         any::<u32>().prop_map(|lease_s| Reply::Attached(Attachment { lease_s })),
         refusals().prop_map(Reply::Refused),

@@ -307,7 +307,10 @@ fn a_flood_of_questions_over_a_link_is_refused_and_other_links_are_answered() {
         let (loud, quiet) = (rig.link(1, &peer(1)), rig.link(2, &peer(2)));
         rig.frames.clear();
         for number in 0..300 {
-            rig.frame(loud, Frame::Query(Ticket(number), Query::Find(Find { target: Hash::of("key"), count: 8 })));
+            rig.frame(
+                loud,
+                Frame::Query(Ticket(number), Query::Find(Find { target: Hash::of("key"), count: 8, known: RecordNames::default() })),
+            );
         }
         rig.frame(quiet, Frame::Query(Ticket(1), Query::Ping));
         let found = |frame: &Frame| matches!(frame, Frame::Reply(_, Reply::Found(_)));

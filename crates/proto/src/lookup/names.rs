@@ -1,0 +1,40 @@
+//! What a lookup tells those that it asks of what it has heard, and understands by their answers' names.
+
+use super::search::Search;
+use crate::context::Context;
+use cicada_wire::{Find, Found, Hash, MAX_RECORDS, RecordName, RecordNames, SignedRecord};
+use std::collections::BTreeMap;
+
+impl Search {
+    /// The question about `target`, to whomever it goes.
+    pub(super) fn question(&self, cx: &Context<'_>, target: Hash) -> Find {
+        // Bounded by MAX_RECORDS, which is far below 256.
+        let count = self.width.clamp(1, MAX_RECORDS) as u8;
+        Find { target, count, known: self.known(cx) }
+    }
+
+    /// The records that an answer is likeliest to hold: our own, and as many as it has room for on either side of the key.
+    fn known(&self, cx: &Context<'_>) -> RecordNames {
+        let mut records: Vec<&SignedRecord> = self.records().collect();
+        records.sort_unstable_by_key(|record| self.approach(record.id()));
+        let mut names: Vec<RecordName> = records.iter().take(self.width).map(|record| record.name()).collect();
+        records.sort_unstable_by_key(|record| self.claim(record.id()));
+        names.extend(records.iter().take(self.width).map(|record| record.name()));
+        names.push(cx.me.record.name());
+        names.sort_unstable();
+        names.dedup();
+        RecordNames(names)
+    }
+
+    /// The answer with the records that it only names, the responsible ones in their order.
+    pub(super) fn restored(&self, cx: &Context<'_>, found: Found) -> Found {
+        if found.known_closer.0.is_empty() && found.known_responsible.0.is_empty() {
+            return found;
+        }
+        let own = [&cx.me.record];
+        let known: BTreeMap<RecordName, &SignedRecord> = self.records().chain(own).map(|record| (record.name(), record)).collect();
+        let mut found = found.restored(|name| known.get(&name).map(|record| (*record).clone()));
+        found.responsible.sort_by_key(|record| self.claim(record.id()));
+        found
+    }
+}
