@@ -209,6 +209,14 @@ impl Prover {
         cx.step(Step::Unproven(peer, reason));
     }
 
+    /// A peer speaks of itself, from the address that it announces: it may have been cut off as it failed. Anybody can say so in its
+    /// name, so it is believed once in a while only.
+    pub(crate) fn spoke(&mut self, now: Instant, peer: Hash) {
+        if self.failed.get(&peer).is_some_and(|until| *until < now + (FAILED_PAUSE - BELIEVED_AFTER)) {
+            self.failed.remove(&peer);
+        }
+    }
+
     fn next(&mut self, cx: &mut Context<'_>) {
         while self.open.len() < cx.config.limits.challenges {
             let Some((peer, address)) = self.waiting.pop_front() else { return };
@@ -251,3 +259,6 @@ const MAX_REPEATED: usize = 256; // guess
 
 /// How long a candidate that failed is left alone.
 const FAILED_PAUSE: Duration = Duration::from_secs(3); // guess
+
+/// For so long even its own word does not help it.
+const BELIEVED_AFTER: Duration = Duration::from_secs(1); // guess: two challenges

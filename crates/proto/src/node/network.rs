@@ -86,6 +86,9 @@ impl Machines {
             cx.out.event(Event::LinkDown { peer, reason });
             self.look_into_loss(cx, &link.record, reason);
         }
+        if cx.links.members().next().is_none() {
+            self.overlay.on_cut_off();
+        }
         cx.step(Step::TablesChanged);
         self.go_on_leaving(cx);
     }

@@ -154,6 +154,9 @@ impl Machines {
                 && self.lists.check(cx.now, record).is_ok()
         };
         let records: Vec<SignedRecord> = records.iter().filter(possible).cloned().collect();
+        if records.iter().any(|record| record.id() == from) {
+            self.prover.spoke(cx.now, from);
+        }
         if !records.is_empty() && cx.me.record.record().role == Role::Member {
             self.overlay.on_candidates(cx, from, &records);
         }

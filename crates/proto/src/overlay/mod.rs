@@ -173,6 +173,15 @@ impl Overlay {
         both!(self, overlay => overlay.on_gone(cx, peer, politely));
     }
 
+    /// There is no link to any member any more.
+    pub(crate) fn on_cut_off(&mut self) {
+        match self {
+            // Whoever comes next hears of its neighbours by asking for their lists.
+            Self::Ring(_) => {}
+            Self::Tree(tree) => tree.on_cut_off(),
+        }
+    }
+
     /// These were heard of.
     pub(crate) fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
         both!(self, overlay => overlay.on_candidates(cx, from, records));

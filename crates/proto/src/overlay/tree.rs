@@ -46,6 +46,8 @@ pub struct Tree {
     lost: Lost,
     /// Members are taken to come and go until then.
     restless: Instant,
+    /// Nobody was linked, and nobody has been met since: who has come meanwhile could not tell us.
+    cut_off: bool,
 }
 
 impl Tree {
@@ -59,6 +61,7 @@ impl Tree {
             merge: None,
             lost: Lost::default(),
             restless: Instant(0),
+            cut_off: false,
         }
     }
 
@@ -138,8 +141,15 @@ impl Tree {
         self.me = me.clone();
     }
 
+    pub(crate) fn on_cut_off(&mut self) {
+        self.cut_off = true;
+    }
+
     pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
         let id = peer.id();
+        if std::mem::take(&mut self.cut_off) {
+            self.schedule.joined(cx.now);
+        }
         let knows_us = self.proving.remove(&id).unwrap_or_default() || cx.links.to_peer(id).is_some();
         match self.buckets.place(cx.config, peer.record()) {
             Place::Nowhere => return,

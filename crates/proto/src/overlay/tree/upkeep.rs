@@ -41,7 +41,7 @@ pub(super) enum Look {
 }
 
 impl Schedule {
-    /// The first member is known: this peer has come into a swarm.
+    /// The first member is known, or the first after we were cut off: this peer has come into a swarm.
     pub(super) fn joined(&mut self, now: Instant) {
         self.own = Some(Own { next: now + SETTLE, pause: SETTLE, thorough: THOROUGH, turn: 0 });
     }
