@@ -149,7 +149,9 @@ impl Router {
             self.update_timer(message);
             return false;
         };
-        let hop = Mutable { hop_limit: MAX_HOPS, copy: number, patient: sending.options.ack == Ack::None, ..Mutable::default() };
+        // Who handed on the question will hand on what it was for.
+        let route = if number == 0 && !direct { sending.take_way() } else { Vec::new() };
+        let hop = Mutable { hop_limit: MAX_HOPS, copy: number, route, patient: sending.options.ack == Ack::None, ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed: sending.fixed.clone(), hop }, Body::Whole(sending.payload.clone()), Previous::Here);
         copy.charged = false;
         copy.choice = match (direct, slot == 0 && number == 0) {
@@ -222,7 +224,7 @@ impl Router {
         }
         match (&sending.fixed.authentication, status.refusal, status.credential.as_ref()) {
             (Authentication::Asks(_), Some(Refusal::KeyWanted), Some(credential)) if from_target => {
-                sending.on_introduced(cx.now);
+                sending.on_introduced(cx.now, status.path.clone());
                 let informer = cx.links.to_peer(hop).map(|link| link.remote);
                 let who = informer.map(|informer| Acquaintance { origin: header.fixed.origin, credential: credential.clone(), informer });
                 who.into_iter().for_each(|who| cx.step(Step::Introduced { who: Box::new(who), purpose: Purpose::Ours }));

@@ -172,7 +172,9 @@ impl Reader {
             };
             let bytes = ready!(self.poll_bytes(cx, length))?.ok_or(Unreadable::Refused(Refusal::Malformed))?;
             self.length = None;
-            return Poll::Ready(Frame::parse(&bytes).map(Some).map_err(|error| Unreadable::Refused(error.refusal)));
+            return Poll::Ready(
+                Frame::parse(&bytes).map(|frame| Some(detached(frame))).map_err(|error| Unreadable::Refused(error.refusal)),
+            );
         }
     }
 
@@ -188,6 +190,15 @@ impl Reader {
             }
         }
         Poll::Ready(Ok(Some(self.arrived.split().freeze())))
+    }
+}
+
+/// The frame with a payload of its own. What was read shares the memory of all packets that the socket gave at once, and a message may be
+/// kept for half a minute.
+fn detached(frame: Frame) -> Frame {
+    match frame.payload().filter(|payload| !payload.is_empty()).map(|payload| Bytes::copy_from_slice(payload)) {
+        Some(payload) => frame.with_payload(payload),
+        None => frame,
     }
 }
 

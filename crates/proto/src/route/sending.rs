@@ -8,7 +8,7 @@ use crate::{
     trusted,
 };
 use bytes::Bytes;
-use cicada_wire::{Address, Hash, Immutable, MessageId, Refusal, Status};
+use cicada_wire::{Address, Hash, Immutable, MAX_SOURCE_ROUTE, MessageId, Refusal, Status};
 use std::{collections::BTreeSet, time::Duration};
 
 /// The message, its copies, and what became of them.
@@ -38,6 +38,8 @@ pub(super) struct Sending {
     /// Every copy that was made, by its number: those that were asked for, then the repeated attempts.
     attempts: Vec<Attempt>,
     trouble: Trouble,
+    /// The relays that the target was found over when it was asked.
+    way: Vec<Hash>,
     round_trip: Option<Duration>,
     /// How well the key is known that proved the receipt.
     level: Option<KeyLevel>,
@@ -101,14 +103,16 @@ impl Sending {
             slots: 0,
             attempts: Vec::new(),
             trouble: Trouble::Silence(0),
+            way: Vec::new(),
             round_trip: None,
             level: None,
         }
     }
 
-    /// The target has said who it is, which is being looked into: it need not be asked again so soon.
-    pub(super) fn on_introduced(&mut self, now: Instant) {
+    /// The target has said over these relays who it is, which is being looked into: it need not be asked again so soon.
+    pub(super) fn on_introduced(&mut self, now: Instant, relays: Vec<Hash>) {
         self.trouble = Trouble::Silence(0);
+        self.way = relays;
         self.due = (now + LOOKED_INTO).min(self.deadline);
     }
 
@@ -127,6 +131,13 @@ impl Sending {
 
     pub(super) fn message(&self) -> MessageId {
         self.fixed.message()
+    }
+
+    /// The relays that handed on the question and its answer, as the target says; once.
+    pub(super) fn take_way(&mut self) -> Vec<Hash> {
+        let way = std::mem::take(&mut self.way);
+        let is_route = way.len() <= MAX_SOURCE_ROUTE && way.iter().collect::<BTreeSet<_>>().len() == way.len();
+        if is_route { way } else { Vec::new() }
     }
 
     /// A further attempt for copy `slot`: its number, unless all numbers are used up.

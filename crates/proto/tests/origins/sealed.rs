@@ -120,9 +120,40 @@ fn who_is_unknown_is_asked_for_its_credential_and_nothing_is_said_before_that_is
     }
 }
 
+#[test]
+fn what_a_target_was_asked_for_goes_over_the_relays_that_brought_its_answer() {
+    let near = neighbours();
+    let (far, relay) = (somebody(7100), somebody(7050).id());
+    let greedy = sealed_to(&far, &near, vec![]);
+    assert!(greedy.1.is_empty(), "without any it goes as every other message");
+    let other = near.iter().find(|member| member.id() != greedy.0).expect("several").id();
+    assert_eq!(sealed_to(&far, &near, vec![other, relay]), (other, vec![relay]));
+    // Nobody is asked to go round in circles, or farther than a message may be sent.
+    assert_eq!(sealed_to(&far, &near, vec![other, relay, other]), greedy);
+    assert_eq!(sealed_to(&far, &near, (7050..7059).map(|at| somebody(at).id()).collect()), greedy);
+}
+
+/// Where a message goes first, and over which relays from there, after its target has answered over these.
+fn sealed_to(far: &Somebody, near: &[Somebody], relays: Vec<Hash>) -> (Hash, Vec<Hash>) {
+    let mut rig = rig(near);
+    rig.send(far, "a secret");
+    let (asked, header, _) = rig.data().pop().expect("it asks");
+    let hop = near.iter().find(|member| member.id() == asked).expect("a neighbour");
+    rig.hear(hop, introduction_over(far, &header, far.credential(), relays));
+    rig.answer_challenge(far);
+    rig.pass(Duration::from_millis(10));
+    let sealed = rig.data().into_iter().find(|(_, header, _)| matches!(header.fixed.authentication, Authentication::Sealed { .. }));
+    let (hop, header, _) = sealed.expect("it is sealed");
+    (hop, header.hop.route)
+}
+
 /// What a target answers to a question for its credential.
 fn introduction(target: &Somebody, about: &Header, credential: Credential) -> Frame {
-    let status = Status { copy: 0, refusal: Some(Refusal::KeyWanted), path: vec![], boot: None, credential: Some(credential) };
+    introduction_over(target, about, credential, vec![])
+}
+
+fn introduction_over(target: &Somebody, about: &Header, credential: Credential, path: Vec<Hash>) -> Frame {
+    let status = Status { copy: 0, refusal: Some(Refusal::KeyWanted), path, boot: None, credential: Some(credential) };
     told(target, about, &status.to_bytes(), None)
 }
 
