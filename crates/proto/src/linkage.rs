@@ -323,8 +323,8 @@ const BRIDGES: usize = 3; // guess: two may be gone, or have had the copy alread
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
 
-/// One link that is not essential for each such time. A handshake is 4 KB, so that is 100 B/s.
-const CREDIT: Duration = Duration::from_secs(40); // guess
+/// One link that is not essential for each such time. A handshake is 4 KB, so that is 70 B/s.
+const CREDIT: Duration = Duration::from_secs(60); // guess
 
 /// So many such links are made at once, and after them one in a while.
 const FIRST_DIALS: u32 = 4; // guess

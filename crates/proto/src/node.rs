@@ -30,7 +30,7 @@ use crate::{
     overlay::Overlay,
     pace::Pace,
     peer::{Me, Proven},
-    prover::Prover,
+    prover::{Prover, Tries},
     questions::Questions,
     refusals::Refusals,
     route::{Map, Router},
@@ -332,7 +332,7 @@ impl Machines {
         }
         let stale = |member: &Proven| ends_within(member.record().record().expires, lifetime_ms / 4);
         for member in self.overlay.members().into_iter().filter(stale).take(REFRESHED_AT_ONCE) {
-            self.prover.refresh(cx, member.record());
+            self.prover.refresh(cx, member.record(), Tries::AsUsual);
         }
     }
 

@@ -38,21 +38,32 @@ struct Open {
     peer: Hash,
     address: Address,
     deadline: Instant,
+    /// How many challenges there were.
     tries: u32,
+    most: Tries,
+}
+
+/// How many challenges may be lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tries {
+    /// All but one of [`MAX_TRIES`].
+    AsUsual,
+    /// None: this peer is silent most likely.
+    One,
 }
 
 impl Prover {
     /// Proves a candidate, unless that is under way. Ends with `Proven` or `Unproven`.
-    pub(crate) fn prove(&mut self, cx: &mut Context<'_>, record: &SignedRecord) {
+    pub(crate) fn prove(&mut self, cx: &mut Context<'_>, record: &SignedRecord, tries: Tries) {
         let peer = record.id();
         if let Some(proven) = cx.links.to_peer(peer).and_then(|link| link.proven.clone()) {
             return cx.step(Step::Proven(proven));
         }
-        self.refresh(cx, record);
+        self.refresh(cx, record, tries);
     }
 
     /// Proves a peer although it is proven, for the sake of its newest record.
-    pub(crate) fn refresh(&mut self, cx: &mut Context<'_>, record: &SignedRecord) {
+    pub(crate) fn refresh(&mut self, cx: &mut Context<'_>, record: &SignedRecord, tries: Tries) {
         let peer = record.id();
         if self.is_under_way(peer) {
             return;
@@ -66,18 +77,18 @@ impl Prover {
         if peer == cx.me.id() || !record.is_current(cx.clock) {
             return cx.step(Step::Unproven(peer, Refusal::ExpiredRecord));
         }
-        self.begin(cx, peer, address);
+        self.begin(cx, peer, address, tries);
     }
 
     /// Proves who answers from an address, of whom no more is known than the id that follows from it. Ends like [`Self::prove`].
     pub(crate) fn prove_at(&mut self, cx: &mut Context<'_>, address: Address) {
         let peer = address.id();
         if !self.is_under_way(peer) {
-            self.begin(cx, peer, address);
+            self.begin(cx, peer, address, Tries::AsUsual);
         }
     }
 
-    fn begin(&mut self, cx: &mut Context<'_>, peer: Hash, address: Address) {
+    fn begin(&mut self, cx: &mut Context<'_>, peer: Hash, address: Address, tries: Tries) {
         if self.failed.get(&peer).is_some_and(|until| *until > cx.now) {
             return cx.step(Step::Unproven(peer, Refusal::Silent));
         }
@@ -90,7 +101,7 @@ impl Prover {
         }
         let mut nonce = [0; 16];
         cx.rng.fill_bytes(&mut nonce);
-        self.challenge(cx, Challenge(nonce), Open { peer, address, deadline: cx.now, tries: 0 });
+        self.challenge(cx, Challenge(nonce), Open { peer, address, deadline: cx.now, tries: 0, most: tries });
     }
 
     /// Whether proving this peer now would send it something.
@@ -222,7 +233,7 @@ impl Prover {
             let Some((peer, address)) = self.waiting.pop_front() else { return };
             match cx.links.to_peer(peer).and_then(|link| link.proven.clone()) {
                 Some(proven) => cx.step(Step::Proven(proven)),
-                None => self.begin(cx, peer, address),
+                None => self.begin(cx, peer, address, Tries::AsUsual),
             }
         }
     }
@@ -231,10 +242,11 @@ impl Prover {
         let due: Vec<_> = self.open.iter().filter(|(_, open)| open.deadline <= cx.now).map(|(challenge, _)| *challenge).collect();
         for challenge in due {
             let Some(open) = self.open.remove(&challenge) else { continue };
-            if open.tries < MAX_TRIES {
-                self.challenge(cx, challenge, open);
-            } else {
-                self.fail(cx, open.peer, Refusal::Silent);
+            match open.most {
+                Tries::AsUsual if open.tries < MAX_TRIES => self.challenge(cx, challenge, open),
+                Tries::AsUsual => self.fail(cx, open.peer, Refusal::Silent),
+                // One lost packet says little: if it is heard of, it is proven as any other.
+                Tries::One => cx.step(Step::Unproven(open.peer, Refusal::Silent)),
             }
         }
         self.next(cx);
@@ -245,8 +257,8 @@ impl Prover {
     }
 }
 
-/// Makes a challenge longer than a third of its answer.
-const CHALLENGE_PADDING: u16 = 136;
+/// Makes a challenge longer than a third of its answer, whose record has at most 160 bytes.
+const CHALLENGE_PADDING: u16 = 72;
 
 /// What an answer has beside the record: two signatures, the nonce, CBOR, and the seal.
 const ANSWER_BYTES: usize = 200;

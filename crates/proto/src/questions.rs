@@ -7,7 +7,7 @@ use crate::{
     step::{Asker, Effort, Step},
     time::Instant,
 };
-use cicada_wire::{Address, Datagram, Frame, Hash, Padding, Query, Refusal, Reply, Role, SignedRecord, Ticket};
+use cicada_wire::{Address, Datagram, Frame, Hash, OverlayKind, Padding, Query, Refusal, Reply, Role, SignedRecord, Ticket};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// All questions that are open.
@@ -260,10 +260,12 @@ impl Open {
     }
 
     fn send_datagram(&self, cx: &mut Context<'_>, ticket: Ticket, to: Address) {
-        let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
+        // Whether somebody is there is asked of those who are in the tables, and again and again: it is twice as long with a name.
+        let says_who = cx.me.record.record().role == Role::Member && !matches!(self.query, Query::Ping);
+        let name = says_who.then(|| cx.me.record.clone());
         let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();
         let wanted = match self.query {
-            Query::Find(ref find) => FIND_BYTES.min(usize::from(find.count) * FIND_BYTES_EACH),
+            Query::Find(ref find) => FIND_BYTES.min(usize::from(find.count) * find_bytes_each(cx.config.overlay)),
             Query::Witness(_) => WITNESS_BYTES,
             Query::Ping | Query::Neighbours(_) | Query::Attach(_) => 0,
         };
@@ -284,8 +286,13 @@ fn by_datagram(query: &Query) -> bool {
 /// A lookup's question by datagram has this length, so that three times as much comes to a full answer.
 const FIND_BYTES: usize = 360;
 
-/// The same for each record asked for: an answer names as many on either side, of some 130 bytes each.
-const FIND_BYTES_EACH: usize = 100;
+/// The same for each record asked for, of some 130 bytes: on the ring an answer holds as many on either side of the key.
+fn find_bytes_each(overlay: OverlayKind) -> usize {
+    match overlay {
+        OverlayKind::Ring => 100,
+        OverlayKind::Tree => 50,
+    }
+}
 
 /// A question for a witness: a third of this is more than its answer.
 const WITNESS_BYTES: usize = 180;

@@ -55,6 +55,8 @@ pub(crate) enum Finder {
 pub(crate) enum Step {
     /// Wish: prove this candidate (to the prover).
     Prove(SignedRecord),
+    /// Wish: prove one that was lost, by a single challenge: its turn comes again (to the prover).
+    TryAgain(SignedRecord),
     /// Wish: prove who answers from this address, of which a message came from `informer` (to the prover).
     ProveOrigin { address: Address, informer: SocketAddr },
     /// Finding: somebody has shown a credential (to the sessions).

@@ -6,6 +6,7 @@ use crate::{
     linkage,
     links::LinkId,
     lists::{Ban, Who},
+    prover::Tries,
     step::{Asker, Step},
     time::Instant,
 };
@@ -76,11 +77,11 @@ impl Machines {
     }
 
     /// Proves a candidate if lists and budgets allow.
-    pub(super) fn prove(&mut self, cx: &mut Context<'_>, record: &SignedRecord) {
+    pub(super) fn prove(&mut self, cx: &mut Context<'_>, record: &SignedRecord, tries: Tries) {
         let known = self.overlay.member(record.id()).is_some() || !self.prover.would_challenge(cx, record.id());
         let refusal = match self.lists.check(cx.now, record) {
             Err(denied) => denied,
-            Ok(()) if known || self.budgets.probe(cx, record) => return self.prover.prove(cx, record),
+            Ok(()) if known || self.budgets.probe(cx, record) => return self.prover.prove(cx, record, tries),
             Ok(()) => Refusal::OverBudget,
         };
         cx.refuse(None, refusal);

@@ -7,6 +7,7 @@ use crate::{
     event::{Event, Lookup, LookupError},
     linkage,
     peer::Proven,
+    prover::Tries,
     route::{Map, Router},
     sessions::Mind,
     step::{Asker, Finder, Step},
@@ -24,7 +25,8 @@ impl Machines {
 
     fn pass(&mut self, cx: &mut Context<'_>, step: Step) {
         match step {
-            Step::Prove(record) => self.prove(cx, &record),
+            Step::Prove(record) => self.prove(cx, &record, Tries::AsUsual),
+            Step::TryAgain(record) => self.prove(cx, &record, Tries::One),
             Step::Introduced { who, purpose } => {
                 let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
                 self.sessions.introduce(cx, &mut mind, *who, purpose);

@@ -369,7 +369,7 @@ impl Ring {
             self.enter(cx, &stranger);
         }
         if let Some(record) = self.lost.due(cx.now) {
-            cx.step(Step::Prove(record));
+            cx.step(Step::TryAgain(record));
         }
         self.restless = self.refresh.is_unrest(cx);
         self.merge.forget(cx.now);

@@ -388,7 +388,7 @@ impl Tree {
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
         if let Some(record) = self.lost.due(cx.now) {
-            cx.step(Step::Prove(record));
+            cx.step(Step::TryAgain(record));
         }
         let refresh = cx.config.upkeep.refresh;
         let own = self.schedule.own_due(cx.now, cx.rng, refresh, cx.now < self.restless);

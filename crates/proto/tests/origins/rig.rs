@@ -201,7 +201,8 @@ impl Rig {
             })
             .collect();
         self.datagrams.clear();
-        let Some(challenge) = challenges.first() else { return false };
+        // What was asked before may have been given up.
+        let Some(challenge) = challenges.last() else { return false };
         let datagram = Datagram::Answer(Answer::sign(*challenge, who.record(), &who.identity));
         self.input(Input::Datagram { from: who.address.socket(), datagram });
         true
