@@ -260,9 +260,7 @@ impl Open {
     }
 
     fn send_datagram(&self, cx: &mut Context<'_>, ticket: Ticket, to: Address) {
-        // Whether somebody is there is asked of those who are in the tables, and again and again: it is twice as long with a name.
-        let says_who = cx.me.record.record().role == Role::Member && !matches!(self.query, Query::Ping);
-        let name = says_who.then(|| cx.me.record.clone());
+        let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
         let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();
         let wanted = match self.query {
             Query::Find(ref find) => FIND_BYTES.min(usize::from(find.count) * find_bytes_each(cx.config.overlay)),

@@ -286,12 +286,7 @@ impl Machines {
         cx.out.datagram(to, cut_to(Datagram::Reply(ticket, reply), room));
         // The asker becomes a candidate, as in Kademlia; only at the address that it asks from.
         let families = cx.config.families;
-        // A member that is known need not name itself.
-        let known = || {
-            member.filter(|id| cx.links.to_peer(*id).is_none()).and_then(|id| self.overlay.member(id)).map(|member| member.record().clone())
-        };
-        if let Some(record) = name.or_else(known).filter(|record| cx.address(record) == Some(to) && scope::allowed(record, families, from))
-        {
+        if let Some(record) = name.filter(|record| cx.address(record) == Some(to) && scope::allowed(record, families, from)) {
             cx.step(Step::Candidates { from: record.id(), records: vec![record] });
         }
     }
