@@ -139,3 +139,18 @@ fn one_death_alarms_nobody() {
         assert_eq!(world.cost_of(&live).of(Kind::Alarm).messages, 0, "{overlay:?}");
     }
 }
+
+/// By three challenges each time, as newcomers are, it would be three times as many.
+#[test]
+fn who_was_lost_is_challenged_once_when_its_turn_comes() {
+    for overlay in OVERLAYS {
+        let (mut world, peers) = quiet(overlay, 2, 0);
+        let challenges = |world: &World| world.cost(peers[0]).of(Kind::Challenge).messages;
+        let before = challenges(&world);
+        world.crash(peers[1]);
+        world.run_for(Duration::from_secs(200));
+        let after = challenges(&world) - before;
+        println!("{overlay:?}: {after}");
+        assert!((4..=10).contains(&after), "{overlay:?}: {after}");
+    }
+}

@@ -40,6 +40,9 @@ impl From<DecodeError> for ParseError {
     }
 }
 
+/// What nearly all heads have room in, those that open a session among them: room that is made once.
+pub(crate) const HEAD_ROOM: usize = 512;
+
 /// Encodes into a fresh vector. Writing into memory cannot fail.
 pub(crate) fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -65,6 +68,33 @@ pub(crate) fn decode_all<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, Pa
 /// Checks a list's length after decoding; the decoder itself is bounded by the message's bytes.
 pub(crate) fn at_most<T>(list: &[T], limit: usize, what: &'static str) -> Result<(), DecodeError> {
     if list.len() > limit { Err(DecodeError::message(what)) } else { Ok(()) }
+}
+
+/// Names of one length in one byte string.
+pub(crate) mod side_by_side {
+    use minicbor::{
+        CborLen, Decoder, Encoder,
+        decode::Error as DecodeError,
+        encode::{Error as EncodeError, Write},
+    };
+
+    pub(crate) fn encode<const N: usize, W: Write>(
+        names: impl Iterator<Item = [u8; N]>,
+        e: &mut Encoder<W>,
+    ) -> Result<(), EncodeError<W::Error>> {
+        let bytes: Vec<u8> = names.flatten().collect();
+        e.bytes(&bytes)?.ok()
+    }
+
+    pub(crate) fn decode<'b, const N: usize>(d: &mut Decoder<'b>) -> Result<&'b [[u8; N]], DecodeError> {
+        let (names, rest) = d.bytes()?.as_chunks();
+        if rest.is_empty() { Ok(names) } else { Err(DecodeError::message("half a name")) }
+    }
+
+    pub(crate) fn cbor_len<const N: usize, C>(count: usize, context: &mut C) -> usize {
+        let length = count * N;
+        length.cbor_len(context) + length
+    }
 }
 
 macro_rules! as_bytes {

@@ -4,11 +4,11 @@
 
 use crate::{
     address::Address,
-    codec::{ParseError, append, encode},
+    codec::{HEAD_ROOM, ParseError, append, encode},
     hash::Hash,
     header::{Header, MAX_EXCLUDED, ShortId},
     identity::PublicKey,
-    known::RecordNames,
+    known::{MAX_KNOWN, RecordNames},
     record::SignedRecord,
     refusal::Refusal,
     statement::{Immutable, MessageId},
@@ -212,25 +212,23 @@ pub struct Digest {
 /// Names side by side in one byte string.
 mod short_ids {
     use super::ShortId;
+    use crate::codec::side_by_side;
     use minicbor::{
-        CborLen, Decoder, Encoder,
+        Decoder, Encoder,
         decode::Error as DecodeError,
         encode::{Error as EncodeError, Write},
     };
 
     pub(super) fn encode<C, W: Write>(ids: &[ShortId], e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
-        let bytes: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
-        e.bytes(&bytes)?.ok()
+        side_by_side::encode(ids.iter().map(|id| id.0), e)
     }
 
     pub(super) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<ShortId>, DecodeError> {
-        let (ids, rest) = d.bytes()?.as_chunks::<{ ShortId::BYTES }>();
-        if rest.is_empty() { Ok(ids.iter().copied().map(ShortId).collect()) } else { Err(DecodeError::message("half a name")) }
+        side_by_side::decode(d).map(|ids| ids.iter().copied().map(ShortId).collect())
     }
 
     pub(super) fn cbor_len<C>(ids: &[ShortId], context: &mut C) -> usize {
-        let length = ids.len() * ShortId::BYTES;
-        length.cbor_len(context) + length
+        side_by_side::cbor_len::<{ ShortId::BYTES }, C>(ids.len(), context)
     }
 }
 
@@ -544,6 +542,7 @@ impl Query {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         match self {
             Self::Find(find) if usize::from(find.count) > MAX_RECORDS => Err("asks for too many records"),
+            Self::Find(find) if find.known.0.len() > MAX_KNOWN => Err("names too many records"),
             Self::Find(_) | Self::Ping | Self::Neighbours(_) | Self::Attach(_) | Self::Witness(_) => Ok(()),
         }
     }
@@ -608,9 +607,6 @@ fn check_part(header: &Header, offset: u64, length: usize) -> Result<(), &'stati
         Err("a payload of another length than its header says")
     }
 }
-
-/// What stands before a payload has room in it, mostly.
-const HEAD_ROOM: usize = 512;
 
 /// Payloads above this travel on streams of their own, below control frames in priority.
 const BULK_BYTES: usize = 4096; // three packets: what is smaller costs less to send than to sort

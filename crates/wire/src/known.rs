@@ -5,7 +5,7 @@
 //! section 7.1).
 
 use crate::{
-    codec::as_bytes,
+    codec::{as_bytes, side_by_side},
     frame::{Found, MAX_RECORDS},
     record::SignedRecord,
 };
@@ -44,8 +44,7 @@ pub struct RecordNames(pub Vec<RecordName>);
 
 impl<C> Encode<C> for RecordNames {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
-        let bytes: Vec<u8> = self.0.iter().flat_map(|name| name.0).collect();
-        e.bytes(&bytes)?.ok()
+        side_by_side::encode(self.0.iter().map(|name| name.0), e)
     }
 
     fn is_nil(&self) -> bool {
@@ -55,11 +54,7 @@ impl<C> Encode<C> for RecordNames {
 
 impl<'b, C> Decode<'b, C> for RecordNames {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
-        let (names, rest) = d.bytes()?.as_chunks::<{ RecordName::BYTES }>();
-        if !rest.is_empty() || names.len() > MAX_KNOWN {
-            return Err(DecodeError::message("half a name, or too many"));
-        }
-        Ok(Self(names.iter().copied().map(RecordName).collect()))
+        side_by_side::decode(d).map(|names| Self(names.iter().copied().map(RecordName).collect()))
     }
 
     fn nil() -> Option<Self> {
@@ -69,8 +64,7 @@ impl<'b, C> Decode<'b, C> for RecordNames {
 
 impl<C> CborLen<C> for RecordNames {
     fn cbor_len(&self, context: &mut C) -> usize {
-        let length = self.0.len() * RecordName::BYTES;
-        length.cbor_len(context) + length
+        side_by_side::cbor_len::<{ RecordName::BYTES }, C>(self.0.len(), context)
     }
 }
 

@@ -9,7 +9,7 @@
 //! is strict), so that this leaves no second message with the same id.
 
 use crate::{
-    codec::{append, as_bytes},
+    codec::{HEAD_ROOM, append, as_bytes},
     hash::Hash,
     header::{Kind, Origin},
     identity::{Identity, PublicKey, Signature},
@@ -201,15 +201,12 @@ impl Statement {
     }
 
     fn bytes_after(&self, context: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(ROOM);
+        let mut bytes = Vec::with_capacity(HEAD_ROOM);
         bytes.extend_from_slice(context);
         append(self, &mut bytes);
         bytes
     }
 }
-
-/// What the bytes of most statements have room in.
-const ROOM: usize = 512; // those that open a session, with the record of the origin's keys, are the longest
 
 /// What a signature of a statement is over: 32 bytes that stand for all of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -233,3 +233,19 @@ impl Wake for Knock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_does_not_keep_what_was_read_with_it() {
+        let read = Bytes::from(Frame::Opaque(Bytes::from_static(b"short")).to_bytes().to_vec());
+        let parsed = Frame::parse(&read).expect("a frame");
+        let shares = |frame: &Frame| frame.payload().is_some_and(|payload| read.as_ptr_range().contains(&payload.as_ptr()));
+        assert!(shares(&parsed), "control");
+        let kept = detached(parsed.clone());
+        assert!(!shares(&kept));
+        assert_eq!(kept, parsed);
+    }
+}

@@ -138,7 +138,6 @@ fn two_halves_that_were_split_find_each_other_again() {
             let others: Vec<_> = peers.iter().filter(|who| !side.contains(who)).map(|who| world.id(*who)).collect();
             side.iter().all(|who| others.iter().all(|other| world.node(*who).expect("alive").overlay().member(*other).is_none()))
         });
-        println!("{forgotten:?}");
         assert!(forgotten.is_some(), "each half forgets the other");
     }
     world.heal();

@@ -81,7 +81,11 @@ impl Rig {
     }
 
     fn with(config: Config) -> Self {
-        let me = Me { record: signed(9999, "9.1.1.1:5000"), boot: 1, credential: None };
+        Self::of(signed(9999, "9.1.1.1:5000"), config)
+    }
+
+    fn of(record: SignedRecord, config: Config) -> Self {
+        let me = Me { record, boot: 1, credential: None };
         let node = Node::new(me, config, [3; 32], START).expect("the configuration holds");
         Self {
             node,
@@ -380,6 +384,32 @@ fn no_answer_to_a_challenge_is_longer_than_three_of_it() {
         }
     }
     assert!(answered > 100, "{answered}: those that are long enough");
+}
+
+#[test]
+fn whoever_has_the_longest_record_can_be_proven() {
+    let mut rig = Rig::new(|_| {});
+    let link = rig.link(1, &peer(1));
+    rig.frame(link, Frame::Introduce(Introduction { records: vec![peer(2)] }));
+    let challenge = rig.datagrams.into_iter().map(|(_, datagram)| datagram).find(|datagram| matches!(datagram, Datagram::Challenge(..)));
+    let challenge = challenge.expect("it is challenged");
+    let identity = Identity::from_seed(&[5; 32]);
+    let address = |last| format!("[2606:4700:ffff:ffff:ffff:ffff:ffff:fff{last}]:65535").parse().expect("an address");
+    let record = Record {
+        key: identity.public(),
+        kind: IdKind::Data,
+        role: Role::Member,
+        addresses: (0..MAX_ADDRESSES).map(address).collect(),
+        capabilities: Capabilities(u64::MAX),
+        sequence: u64::MAX,
+        expires: UnixTime(u64::MAX),
+        data: Some(Hash(U256::MAX)),
+    };
+    let longest = SignedRecord::sign(record, &identity).expect("consistent");
+    let config = Config { overlay: OverlayKind::Tree, security: Security::Plain, member_ids: IdKind::Data, ..Config::default() };
+    let mut other = Rig::of(longest, config);
+    other.input(Input::Datagram { from: SocketAddr::from(([11, 0, 0, 1], 5000)), datagram: challenge });
+    assert!(other.datagrams.iter().any(|(_, datagram)| matches!(datagram, Datagram::Answer(_))), "{:?}", other.node.refusals());
 }
 
 /// Members at made-up addresses, 20 in each introduction, all of the same informer.
