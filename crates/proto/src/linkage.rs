@@ -133,7 +133,7 @@ impl Linkage {
         let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
         let bridges = bridge(cx, overlay, &paused);
         let mut credit = self.credit;
-        for wanted in bridges.iter().chain(overlay.wanted_links(cx.now, &linked, &paused)) {
+        for wanted in bridges.iter().chain(overlay.wanted_links(cx.now, &linked, &paused, |peer| cx.links.is_linked(peer))) {
             let peer = wanted.id();
             if paused.contains(&peer) || cx.links.is_linked(peer) {
                 continue;
@@ -141,7 +141,7 @@ impl Linkage {
             let ours = made + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
-            if overlay.rank(peer, others.iter().copied()) != Rank::Essential && !is_bridge(cx, wanted) && !(room && credit.take(cx)) {
+            if overlay.rank(peer, others.iter().copied()) != Rank::Essential && !is_bridge(cx, Families::of(wanted)) && !(room && credit.take(cx)) {
                 continue;
             }
             if let Some(pause) = self.pauses.get_mut(&peer).filter(|pause| pause.until > cx.now) {
@@ -225,26 +225,29 @@ fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Whether the other end reaches a family that we do not.
-fn is_bridge(cx: &Context<'_>, record: &SignedRecord) -> bool {
-    Families::of(record).without(cx.config.families) != Families::NONE
+/// Whether who reaches these families reaches one that we do not.
+fn is_bridge(cx: &Context<'_>, families: Families) -> bool {
+    families.without(cx.config.families) != Families::NONE
 }
 
 /// Whether this is one of the few links between a member of one family and one of both.
 fn joins_families(cx: &Context<'_>, link: &Link, open: &[&Link]) -> bool {
-    let theirs = Families::of(&link.record);
-    let alike = || open.iter().filter(|other| Families::of(&other.record) == theirs).count();
+    let theirs = link.places().families;
+    let alike = || open.iter().filter(|other| other.places().families == theirs).count();
     theirs.are_both() != cx.config.families.are_both() && alike() <= BRIDGES
 }
 
 /// Who could be a bridge to the members of the other family, if too few links lead to such: any will do, so those next to us.
 fn bridge(cx: &Context<'_>, overlay: &Overlay, paused: &[Hash]) -> Vec<SignedRecord> {
-    let standing = cx.links.members().filter(|link| is_bridge(cx, &link.record)).count();
-    if cx.config.families.are_both() || standing >= BRIDGES {
+    if cx.config.families.are_both() {
+        return Vec::new();
+    }
+    let standing = cx.links.members().filter(|link| is_bridge(cx, link.places().families)).count();
+    if standing >= BRIDGES {
         return Vec::new();
     }
     let (geometry, me) = (overlay.geometry(), cx.me.id());
-    let bridges = overlay.members_that(|member| is_bridge(cx, member.record()));
+    let bridges = overlay.members_that(|member| is_bridge(cx, member.places().families));
     let mut members: Vec<SignedRecord> = bridges.iter().map(|member| member.record().clone()).collect();
     members.retain(|member| cx.links.to_peer(member.id()).is_none() && !paused.contains(&member.id()));
     members.sort_by_key(|member| geometry.offset(me, member.id()));
@@ -259,6 +262,7 @@ fn dialled(cx: &Context<'_>, overlay: &Overlay) -> Vec<(Hash, Instant)> {
         return Vec::new();
     }
     let since = |member: &Proven| {
+        dials.iter().find(|(to, _)| member.places().may_hold(*to))?;
         let address = cx.address(member.record())?;
         dials.iter().find(|(to, _)| *to == address).map(|(_, since)| *since)
     };
@@ -294,7 +298,7 @@ fn close_idle(cx: &mut Context<'_>, overlay: &Overlay) {
         .iter()
         .filter(|link| link.is_open() && link.side == LinkSide::Dialler && cx.now.since(link.used) > span)
         .filter(|link| cx.me.record.record().role == Role::Member && link.record.record().role == Role::Member)
-        .filter(|link| matches!(overlay.rank(link.peer(), others()), Rank::Spare(_)) && !is_bridge(cx, &link.record))
+        .filter(|link| matches!(overlay.rank(link.peer(), others()), Rank::Spare(_)) && !is_bridge(cx, link.places().families))
         .map(|link| link.id)
         .collect();
     for link in idle {

@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     input::LinkUp,
     outbox::{Outbox, Transmit},
-    peer::{Me, Proven},
+    peer::{Me, Places, Proven},
     time::Instant,
 };
 use cicada_wire::{Address, Hash, LinkSide, PublicKey, Refusal, SignedRecord};
@@ -71,6 +71,8 @@ pub struct Link {
     pub id: LinkId,
     /// Who is at the other end.
     pub record: SignedRecord,
+    peer: Hash,
+    places: Places,
     /// Which end we are.
     pub side: LinkSide,
     /// The other end's socket address.
@@ -95,7 +97,12 @@ impl Link {
     /// Where the other end stands on the circle.
     #[must_use]
     pub fn peer(&self) -> Hash {
-        self.record.id()
+        self.peer
+    }
+
+    /// Where the other end's record says that it is, in short.
+    pub(crate) fn places(&self) -> Places {
+        self.places
     }
 
     /// Whether it is not being closed.
@@ -235,7 +242,7 @@ impl Links {
         if me.record.record().addresses.contains(&to) {
             return DialStart::Refused(Refusal::SelfDial);
         }
-        if let Some(link) = self.links.values().find(|link| link.record.record().addresses.contains(&to) && link.is_open()) {
+        if let Some(link) = self.links.values().find(|link| link.places.may_hold(to) && link.record.record().addresses.contains(&to) && link.is_open()) {
             return DialStart::Linked(link.id);
         }
         if let Some((id, _)) = self.dials.iter().find(|(_, dial)| dial.to == to) {
@@ -275,6 +282,8 @@ impl Links {
     pub(crate) fn insert(&mut self, now: Instant, up: LinkUp, me: &Me) -> Option<LinkId> {
         let link = Link {
             id: up.link,
+            peer: up.record.id(),
+            places: Places::of(&up.record),
             record: up.record,
             side: up.side,
             remote: up.remote,
@@ -315,6 +324,7 @@ impl Links {
         }
         link.proven = Some(proven.clone());
         link.record = proven.record().clone();
+        link.places = proven.places();
         Some(link.id)
     }
 

@@ -210,7 +210,8 @@ impl Liveness {
     /// are dead at any time.
     fn pace(&self, cx: &Context<'_>) -> Pace {
         let lately = self.lately.iter().filter(|since| cx.now.since(**since) < LATELY).count();
-        if lately * FEW_OF > cx.links.members().count() { Pace::Brisk } else { Pace::Easy }
+        // Mostly none: then links need not be counted.
+        if lately > 0 && lately * FEW_OF > cx.links.members().count() { Pace::Brisk } else { Pace::Easy }
     }
 
     /// A peer's links fell silent.

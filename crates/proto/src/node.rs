@@ -42,12 +42,14 @@ use crate::{
 use cicada_wire::{Record, Role, SignedRecord, UnixTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// A peer.
 #[derive(Debug)]
 pub struct Node {
     me: Me,
-    config: Config,
+    /// Nodes of one program may share it.
+    config: Arc<Config>,
     /// The wall time as it was told last, and when: between two tellings it goes on by itself, so that what was made one after the other
     /// has times one after the other.
     clock: UnixTime,
@@ -105,7 +107,8 @@ impl Node {
     ///
     /// # Errors
     /// When the configuration contradicts itself.
-    pub fn new(me: Me, config: Config, seed: [u8; 32], clock: UnixTime) -> Result<Self, ConfigError> {
+    pub fn new(me: Me, config: impl Into<Arc<Config>>, seed: [u8; 32], clock: UnixTime) -> Result<Self, ConfigError> {
+        let config = config.into();
         config.check()?;
         let machines = Machines::new(&me.record, &config);
         let mut node = Self {

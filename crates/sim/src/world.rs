@@ -221,7 +221,7 @@ impl World {
         peer.start += 1;
         (peer.wake, peer.due) = (None, None);
         let start = peer.start;
-        let node = Node::new(peer.me(seed), Config::clone(&peer.config), peer.node_seed(seed), clock);
+        let node = Node::new(peer.me(seed), Arc::clone(&peer.config), peer.node_seed(seed), clock);
         peer.node = Some(node.expect("the test's configuration agrees with itself"));
         self.tell_trace(who, "starts");
         self.queue.push(self.now, who.class(), Happening::Clock { who, start });

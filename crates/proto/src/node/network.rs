@@ -111,7 +111,7 @@ impl Machines {
         let map = Map { overlay: &self.overlay, attachments: &self.attachments, sessions: &self.sessions };
         self.router.on_dial_failed(cx, &map, dial.to, error);
         self.broadcaster.on_dial_failed(cx, &self.overlay, dial.to);
-        let known = self.overlay.members_that(|member| cx.address(member.record()) == Some(dial.to));
+        let known = self.overlay.members_that(|member| member.places().may_hold(dial.to) && cx.address(member.record()) == Some(dial.to));
         if let Some(member) = known.first() {
             self.linkage.pause(cx, member.id());
             cx.step(Step::Suspect(member.id()));

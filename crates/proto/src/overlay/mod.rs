@@ -126,12 +126,12 @@ impl Overlay {
     }
 
     /// Members that a link should stand to, the most wanted first. Links to those in `linked` stand or are being made; those in
-    /// `avoided` should be left alone for now.
+    /// `avoided` should be left alone for now. Of those that are `standing` nobody need be told.
     #[must_use]
-    pub fn wanted_links(&self, now: Instant, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
+    pub fn wanted_links(&self, now: Instant, linked: &[Hash], avoided: &[Hash], standing: impl Fn(Hash) -> bool) -> Vec<&SignedRecord> {
         match self {
             // The ring wants certain members, and others in their place only where members come and go.
-            Self::Ring(ring) => ring.wanted_links(now, linked),
+            Self::Ring(ring) => ring.wanted_links(now, linked, standing),
             Self::Tree(tree) => tree.wanted_links(now, linked, avoided),
         }
     }

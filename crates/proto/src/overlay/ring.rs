@@ -116,15 +116,15 @@ impl Ring {
     }
 
     pub(crate) fn closer(&self, target: Hash, limit: usize) -> Vec<Proven> {
+        self.closer_members(target).take(limit).cloned().collect()
+    }
+
+    fn closer_members(&self, target: Hash) -> impl Iterator<Item = &Proven> {
         // From the target backwards to this peer: these are the members between the two, the nearest to the target first.
         let beyond = (Bound::Excluded(target), Bound::Unbounded);
         let before = self.known.range(..=target).rev().chain(self.known.range(beyond).rev());
         let mine = Geometry::Ring.offset(self.id(), target);
-        before
-            .take_while(|(id, _)| Geometry::Ring.offset(**id, target) < mine)
-            .take(limit.min(self.known.len()))
-            .map(|(_, known)| known.peer.clone())
-            .collect()
+        before.take_while(move |(id, _)| Geometry::Ring.offset(**id, target) < mine).map(|(_, known)| &known.peer)
     }
 
     pub(crate) fn responsible(&self, key: Hash, limit: usize) -> Vec<SignedRecord> {
@@ -140,8 +140,8 @@ impl Ring {
     pub(crate) fn find(&self, find: &Find, view: Families) -> Found {
         let count = usize::from(find.count).min(MAX_RECORDS);
         let most = if view.are_both() { count } else { usize::MAX };
-        let closer = self.closer(find.target, most).into_iter().map(|peer| peer.record().clone());
-        let closer = closer.filter(|record| view.reach(record)).take(count).collect();
+        let closer = self.closer_members(find.target).take(most).filter(|peer| view.meet(peer.places().families));
+        let closer = closer.take(count).map(|peer| peer.record().clone()).collect();
         let of_kin: Vec<SignedRecord> =
             self.shape.responsible_of_kin(self.id(), find.target, view).iter().filter_map(|id| self.record(*id).cloned()).collect();
         let responsible = if of_kin.is_empty() { self.responsible(find.target, most) } else { of_kin };
@@ -149,10 +149,14 @@ impl Ring {
         Found { closer, responsible, ..Found::default() }
     }
 
-    pub(crate) fn wanted_links(&self, now: Instant, linked: &[Hash]) -> Vec<&SignedRecord> {
+    pub(crate) fn wanted_links(&self, now: Instant, linked: &[Hash], standing: impl Fn(Hash) -> bool) -> Vec<&SignedRecord> {
         let me = self.id();
+        let mut wanted = self.wanted.iter().filter(|id| !standing(**id)).peekable();
+        if wanted.peek().is_none() {
+            return Vec::new();
+        }
         let hopeful: Vec<Hash> = self.candidates.hopeful(now).collect();
-        let wanted = self.wanted.iter().filter(|id| !self.shape.may_be_supplanted(me, **id, &hopeful));
+        let wanted = wanted.filter(|id| !self.shape.may_be_supplanted(me, **id, &hopeful));
         let wanted = wanted.filter(|id| !self.restless || !self.shape.is_dispensable(me, **id, linked));
         wanted.filter_map(|id| self.record(*id)).collect()
     }
