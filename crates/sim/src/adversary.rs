@@ -269,7 +269,7 @@ impl World {
         let Some(victim) = victim else {
             return self.fabrications.invented.iter().cycle().skip(from).take(count).cloned().collect();
         };
-        let socket = self.peers[victim.0].socket;
+        let socket = self.spots[victim.0].socket;
         (0..count).map(|number| self.record_of_nobody((from + number) % INVENTED, socket)).collect()
     }
 

@@ -146,12 +146,12 @@ impl World {
 
     /// From now on only peers of the same set hear each other; those named nowhere are a set of their own.
     pub fn partition(&mut self, islands: &[&[PeerIndex]]) {
-        for peer in &mut self.peers {
-            peer.island = 0;
+        for spot in &mut self.spots {
+            spot.island = 0;
         }
         for (number, island) in islands.iter().enumerate() {
             for who in *island {
-                self.peers[who.0].island = number + 1;
+                self.spots[who.0].island = number + 1;
             }
         }
         self.trace_world("partition");
@@ -160,8 +160,8 @@ impl World {
 
     /// Everybody hears everybody again.
     pub fn heal(&mut self) {
-        for peer in &mut self.peers {
-            peer.island = 0;
+        for spot in &mut self.spots {
+            spot.island = 0;
         }
         self.trace_world("heal");
         self.cut_links();

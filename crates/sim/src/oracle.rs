@@ -35,7 +35,7 @@ impl World {
     pub fn swarms(&self) -> Vec<Vec<PeerIndex>> {
         let mut islands: BTreeMap<usize, Vec<PeerIndex>> = BTreeMap::new();
         for who in self.live_members().into_iter().filter(|who| self.node(*who).is_some_and(Node::is_joined)) {
-            islands.entry(self.peers[who.0].island).or_default().push(who);
+            islands.entry(self.spots[who.0].island).or_default().push(who);
         }
         islands.into_values().collect()
     }

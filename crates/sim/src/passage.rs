@@ -73,7 +73,7 @@ fn befalls(per_million: u32, rng: &mut ChaCha8Rng) -> bool {
 
 impl World {
     fn trip(&self, from: PeerIndex, to: PeerIndex) -> Trip {
-        Trip { ends: [from.0, to.0], places: [from, to].map(|who| self.peers[who.0].place) }
+        Trip { ends: [from.0, to.0], places: [from, to].map(|who| self.spots[who.0].place) }
     }
 
     /// The time of one packet on its way between the access lines.
@@ -118,6 +118,9 @@ impl World {
 
     /// Whether a packet that travels now is lost.
     pub(crate) fn loses(&mut self, from: PeerIndex, to: PeerIndex) -> bool {
+        if self.network.bursts.is_none() {
+            return befalls(self.network.lost_per_million, &mut self.rng);
+        }
         let mut weather = [from, to].map(|who| self.peers[who.0].access.weather);
         let lost = self.loses_at(self.now, &mut weather);
         for (who, weather) in [from, to].into_iter().zip(weather) {
@@ -149,6 +152,9 @@ impl World {
         let mut span = self.travel(from, to);
         let mut timeout = span * 3 + MAX_ACK_DELAY;
         let mut lost = self.loses(from, to);
+        if !lost {
+            return span;
+        }
         let mut weather = [from, to].map(|who| self.peers[who.0].access.weather);
         while lost && span < GIVE_UP {
             span += timeout;
@@ -188,7 +194,7 @@ impl World {
 
     /// Puts a peer on a place of the latency matrix. Until then the seed has chosen one.
     pub fn set_place(&mut self, who: PeerIndex, place: usize) {
-        self.peers[who.0].place = place as u64;
+        self.spots[who.0].place = place as u64;
     }
 }
 

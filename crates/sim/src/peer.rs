@@ -77,8 +77,6 @@ impl PeerOptions {
 #[derive(Debug)]
 pub(crate) struct SimPeer {
     pub(crate) name: String,
-    pub(crate) socket: SocketAddr,
-    pub(crate) other: Option<SocketAddr>,
     pub(crate) swarm: Swarm,
     pub(crate) config: Arc<Config>,
     /// What its key is made of: its name, until it starts again without its identity.
@@ -93,8 +91,6 @@ pub(crate) struct SimPeer {
     /// When its node wants to be woken.
     pub(crate) due: Option<Instant>,
     pub(crate) spins: u32,
-    /// Peers hear each other when their islands are the same.
-    pub(crate) island: usize,
     /// Its machine has time for it only every so often.
     pub(crate) stall: Option<std::time::Duration>,
     /// Since when its process stands still, if it does.
@@ -103,8 +99,6 @@ pub(crate) struct SimPeer {
     pub(crate) waiting: VecDeque<Input>,
     /// Its links, those being made and those of which something is still under way among them.
     pub(crate) links: Vec<LinkKey>,
-    /// What its place on the latency matrix is drawn from.
-    pub(crate) place: u64,
     pub(crate) access: Access,
     pub(crate) adversary: Vec<Adversary>,
     /// What it knew when it stopped last.
@@ -119,12 +113,28 @@ pub(crate) struct SimPeer {
     pub(crate) cost: Cost,
 }
 
-impl SimPeer {
+/// Where a peer is: all that is asked of those to whom and from whom something travels, side by side and apart from the rest, which is
+/// far more than a processor's cache holds.
+#[derive(Debug)]
+pub(crate) struct Spot {
+    pub(crate) socket: SocketAddr,
+    pub(crate) other: Option<SocketAddr>,
+    /// What its place on the latency matrix is drawn from.
+    pub(crate) place: u64,
+    /// Peers hear each other when their islands are the same.
+    pub(crate) island: usize,
+    /// Numbers its swarm.
+    pub(crate) swarm: usize,
+}
+
+impl Spot {
     /// Where it is on the network of one family, if it is there at all.
     pub(crate) fn socket_beside(&self, other: SocketAddr) -> Option<SocketAddr> {
         [Some(self.socket), self.other].into_iter().flatten().find(|socket| socket.is_ipv4() == other.is_ipv4())
     }
+}
 
+impl SimPeer {
     pub(crate) fn me(&self, seed: u64) -> Me {
         let boot = self.boot(seed);
         let (key, seal) = (self.record.key(), self.sealing_key());

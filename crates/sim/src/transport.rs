@@ -68,13 +68,13 @@ impl Arrival {
 impl World {
     /// Whether packets between the two arrive.
     fn hear(&self, a: PeerIndex, b: PeerIndex) -> bool {
-        self.peers[a.0].island == self.peers[b.0].island
+        self.spots[a.0].island == self.spots[b.0].island
     }
 
     pub(crate) fn send_datagram(&mut self, from: PeerIndex, to: Address, datagram: Datagram) {
         let bytes = self.peers[from.0].cost.datagram(&datagram);
         let Some(receiver) = self.at_socket(to.socket()) else { return };
-        if self.peers[from.0].socket_beside(to.socket()).is_none() {
+        if self.spots[from.0].socket_beside(to.socket()).is_none() {
             return;
         }
         let sent = self.leaves_uplink(from, bytes, true);
@@ -111,14 +111,14 @@ impl World {
             return self.queue.push(at, from.0 as u64, Happening::Datagram { from, to, queues: None, datagram });
         }
         // The seal: a datagram of another swarm does not open.
-        if self.peers[receiver.0].node.is_none() || self.peers[from.0].swarm != self.peers[receiver.0].swarm {
+        if self.peers[receiver.0].node.is_none() || self.spots[from.0].swarm != self.spots[receiver.0].swarm {
             return;
         }
         if self.trace.wants(TraceLevel::Packets) {
             let words = self.trace.words().datagram(&datagram);
             self.trace_passing(from, receiver, "~>", &words);
         }
-        let Some(from) = self.peers[from.0].socket_beside(to.socket()) else { return };
+        let Some(from) = self.spots[from.0].socket_beside(to.socket()) else { return };
         self.give(receiver, Input::Datagram { from, datagram });
     }
 
@@ -129,7 +129,7 @@ impl World {
             self.tell_trace(who, &words);
         }
         let listener = self.at_socket(to.socket());
-        let Some(listener) = listener.filter(|_| self.peers[who.0].socket_beside(to.socket()).is_some()) else {
+        let Some(listener) = listener.filter(|_| self.spots[who.0].socket_beside(to.socket()).is_some()) else {
             let round_trip = self.travel_reliably(who, who) * 2;
             return self.fail_dial(who, dial, self.now + round_trip, DialError::Unreachable);
         };
@@ -246,7 +246,7 @@ impl World {
             link: link.id(),
             record: self.peers[other.0].record.clone(),
             side,
-            remote: self.peers[other.0].socket_beside(to).unwrap_or(to),
+            remote: self.spots[other.0].socket_beside(to).unwrap_or(to),
             dial: (end == 0).then_some(*dial),
             boot: self.peers[other.0].me(self.seed).boot,
             capabilities: self.peers[other.0].config.capabilities,

@@ -61,14 +61,14 @@ impl World {
     /// The address that others reach a peer at.
     #[must_use]
     pub fn address(&self, who: PeerIndex) -> Address {
-        Address::new(self.peers[who.0].socket).expect("the world gives unicast addresses")
+        Address::new(self.spots[who.0].socket).expect("the world gives unicast addresses")
     }
 
     /// Begins to join `who` to the swarm of `via`.
     pub fn connect(&mut self, who: PeerIndex, via: PeerIndex) -> Operation {
         let operation = self.operation();
-        let here = self.peers[who.0].socket;
-        let there = self.peers[via.0].socket_beside(here).unwrap_or(self.peers[via.0].socket);
+        let here = self.spots[who.0].socket;
+        let there = self.spots[via.0].socket_beside(here).unwrap_or(self.spots[via.0].socket);
         let addresses = vec![Address::new(there).expect("the world gives unicast addresses")];
         self.command(who, Command::Connect { operation, addresses, timeout: CONNECT_TIMEOUT });
         operation

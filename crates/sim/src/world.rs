@@ -7,7 +7,7 @@ use crate::{
     links::Links,
     network::Network,
     passage::Access,
-    peer::{self, PeerIndex, PeerOptions, SimPeer},
+    peer::{self, PeerIndex, PeerOptions, SimPeer, Spot, Swarm},
     queue::{Queue, Ties, mix},
     rules::{Passing, Rules, Verdict},
     trace::{Trace, TraceLevel},
@@ -85,6 +85,9 @@ pub struct World {
     pub(crate) rng: ChaCha8Rng,
     pub(crate) queue: Queue<Happening>,
     pub(crate) peers: Vec<SimPeer>,
+    /// One for each of them.
+    pub(crate) spots: Vec<Spot>,
+    swarms: Vec<Swarm>,
     pub(crate) by_address: BTreeMap<SocketAddr, PeerIndex>,
     pub(crate) links: Links,
     pub(crate) network: Network,
@@ -113,6 +116,8 @@ impl World {
             rng: ChaCha8Rng::seed_from_u64(config.seed),
             queue: Queue::new(config.ties, config.seed),
             peers: Vec::new(),
+            spots: Vec::new(),
+            swarms: Vec::new(),
             by_address: BTreeMap::new(),
             links: Links::default(),
             network: config.network,
@@ -161,11 +166,10 @@ impl World {
         if let Some(address) = record.announced() {
             self.trace.name(address.id(), &name);
         }
+        self.settle_at(who, socket, &options);
         self.peers.push(SimPeer {
             key_name: name.clone(),
             name,
-            socket,
-            other: options.other,
             swarm: options.swarm,
             config,
             record,
@@ -174,12 +178,10 @@ impl World {
             wake: None,
             due: None,
             spins: 0,
-            island: 0,
             stall: None,
             paused: None,
             waiting: VecDeque::new(),
             links: Vec::new(),
-            place: mix(self.seed ^ mix(who.0 as u64)),
             access: Access::default(),
             adversary: Vec::new(),
             remembered: None,
@@ -194,9 +196,17 @@ impl World {
         who
     }
 
+    fn settle_at(&mut self, who: PeerIndex, socket: SocketAddr, options: &PeerOptions) {
+        let swarm = self.swarms.iter().position(|swarm| *swarm == options.swarm).unwrap_or_else(|| {
+            self.swarms.push(options.swarm.clone());
+            self.swarms.len() - 1
+        });
+        self.spots.push(Spot { socket, other: options.other, place: mix(self.seed ^ mix(who.0 as u64)), island: 0, swarm });
+    }
+
     /// Who has this socket. Most have the one that is made of their number, which costs no search among all.
     pub(crate) fn at_socket(&self, socket: SocketAddr) -> Option<PeerIndex> {
-        let guess = numbered_at(socket).filter(|who| self.peers.get(who.0).is_some_and(|peer| peer.socket == socket));
+        let guess = numbered_at(socket).filter(|who| self.spots.get(who.0).is_some_and(|spot| spot.socket == socket));
         guess.or_else(|| self.by_address.get(&socket).copied())
     }
 

@@ -177,7 +177,7 @@ fn peers_are_put_on_the_places_of_a_matrix_by_the_seed_or_by_hand() {
     world.set_place(a, 0);
     world.set_place(b, 2);
     assert_eq!((world.travel(a, b), world.travel(b, a), world.travel(a, a)), (MS * 20, MS * 50, MS));
-    let places: std::collections::BTreeSet<_> = world.add_peers(30).into_iter().map(|who| world.peers[who.0].place % 3).collect();
+    let places: std::collections::BTreeSet<_> = world.add_peers(30).into_iter().map(|who| world.spots[who.0].place % 3).collect();
     assert_eq!(places.len(), 3, "the seed uses all of them");
 }
 
