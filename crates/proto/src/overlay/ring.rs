@@ -41,7 +41,11 @@ use doubts::Doubts;
 use merge::Merge;
 use refresh::Refresh;
 use shape::Shape;
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    ops::Bound,
+};
 use strangers::Strangers;
 use upkeep::{Stabilise, Telling};
 
@@ -54,6 +58,8 @@ pub struct Ring {
     known: BTreeMap<Hash, Known>,
     /// What follows from `known`.
     shape: Shape,
+    /// Whether a record has changed since, which may say otherwise where its peer is.
+    stale: bool,
     /// And from that: whom links should stand to.
     wanted: Vec<Hash>,
     strangers: Strangers,
@@ -83,6 +89,7 @@ impl Ring {
             me,
             known: BTreeMap::new(),
             shape: Shape::default(),
+            stale: false,
             wanted: Vec::new(),
             strangers: Strangers::default(),
             candidates: Candidates::default(),
@@ -142,10 +149,13 @@ impl Ring {
         let most = if view.are_both() { count } else { usize::MAX };
         let closer = self.closer_members(find.target).take(most).filter(|peer| view.meet(peer.places().families));
         let closer = closer.take(count).map(|peer| peer.record().clone()).collect();
-        let of_kin: Vec<SignedRecord> =
-            self.shape.responsible_of_kin(self.id(), find.target, view).iter().filter_map(|id| self.record(*id).cloned()).collect();
-        let responsible = if of_kin.is_empty() { self.responsible(find.target, most) } else { of_kin };
-        let responsible = responsible.into_iter().filter(|record| view.reach(record)).take(count).collect();
+        let mut responsible = self.shape.responsible_of_kin(self.id(), find.target, view);
+        if responsible.is_empty() {
+            responsible = self.shape.responsible(self.id(), find.target, &self.known);
+            responsible.truncate(most);
+        }
+        let seen = responsible.into_iter().filter(|id| self.families(*id).is_some_and(|families| view.meet(families)));
+        let responsible = seen.take(count).filter_map(|id| self.record(id).cloned()).collect();
         Found { closer, responsible, ..Found::default() }
     }
 
@@ -198,6 +208,11 @@ impl Ring {
         if id == self.id() { Some(&self.me) } else { self.known.get(&id).map(|known| known.peer.record()) }
     }
 
+    /// Those that this peer or a known member sees.
+    fn families(&self, id: Hash) -> Option<Families> {
+        if id == self.id() { Some(Families::of(&self.me)) } else { self.member(id).map(|member| member.places().families) }
+    }
+
     // --- Inputs
 
     pub(crate) fn renew(&mut self, me: &SignedRecord) {
@@ -207,6 +222,7 @@ impl Ring {
     pub(crate) fn on_proven(&mut self, cx: &mut Context<'_>, peer: &Proven) {
         let id = peer.id();
         if let Some(known) = self.known.get_mut(&id) {
+            self.stale |= known.peer != *peer;
             known.peer = peer.clone();
             known.heard = cx.now;
             self.is_alive(cx, id);
@@ -413,10 +429,15 @@ impl Ring {
         if id == self.id() {
             return;
         }
-        if self.known.insert(id, Known { peer: peer.clone(), heard: cx.now }).is_none() {
+        let is_new = self.known.insert(id, Known { peer: peer.clone(), heard: cx.now }).is_none();
+        if is_new {
             cx.out.event(Event::PeerJoined(peer.clone()));
         }
-        self.reshape(cx);
+        if !is_new || self.stale || self.shape.may_change_with(self.me.id(), id) {
+            self.reshape(cx);
+        } else {
+            self.drop_spares(cx);
+        }
     }
 
     /// The peer says something that only members of the ring say.
@@ -434,6 +455,7 @@ impl Ring {
     fn reshape(&mut self, cx: &mut Context<'_>) {
         self.drop_spares(cx);
         let shape = Shape::of(self.me.id(), &self.draws, &self.known, cx.config);
+        self.stale = false;
         if shape == self.shape {
             return;
         }
@@ -454,14 +476,16 @@ impl Ring {
         if self.known.len() <= SPARES + self.shape.len() {
             return;
         }
-        let places = self.shape.places();
-        let spares = self.known.iter().filter(|(id, _)| !places.contains(id));
-        let mut oldest: Vec<(Instant, Hash)> = spares.map(|(id, known)| (known.heard, *id)).collect();
-        oldest.sort_unstable();
-        for (_, peer) in oldest {
-            if self.known.len() <= SPARES + self.shape.len() {
-                return;
-            }
+        // Both are in the order of the ids.
+        let mut places = self.shape.places().into_iter().peekable();
+        let mut has_place = |id: Hash| {
+            while places.next_if(|place| *place < id).is_some() {}
+            places.peek() == Some(&id)
+        };
+        let spares = self.known.iter().filter(|(id, _)| !has_place(**id));
+        let mut oldest: BinaryHeap<Reverse<(Instant, Hash)>> = spares.map(|(id, known)| Reverse((known.heard, *id))).collect();
+        while self.known.len() > SPARES + self.shape.len() {
+            let Some(Reverse((_, peer))) = oldest.pop() else { return };
             // Asked of few: it costs two searches.
             if !is_linked(cx, peer) {
                 self.known.remove(&peer);

@@ -53,8 +53,8 @@ impl Ring {
         let is_part = list.len() + 1 >= full && !list.contains(&me);
         let end = list.last().filter(|_| is_part).map(|last| Geometry::Ring.offset(me, *last));
         // Of members that it does not see nothing can be said.
-        let sees = self.member(successor).map_or(Families::default(), |successor| Families::of(successor.record()));
-        let is_seen = |id: Hash| sees.are_both() || self.member(id).is_some_and(|member| sees.reach(member.record()));
+        let sees = self.member(successor).map_or(Families::default(), |successor| successor.places().families);
+        let is_seen = |id: Hash| sees.are_both() || self.member(id).is_some_and(|member| sees.meet(member.places().families));
         let in_view = |id: Hash| id != successor && is_seen(id) && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
         let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(id)).collect();
         self.stabilise.lacking.retain(|id, _| lacking.contains(id));

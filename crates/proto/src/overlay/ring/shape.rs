@@ -81,11 +81,33 @@ impl Shape {
         self.successors.len() + self.fingers.len() + self.anchors.len() + self.long.len() + self.before.len() + self.kin.len() * (KIN + 1)
     }
 
-    /// Those who are something to this peer.
-    pub(super) fn places(&self) -> BTreeSet<Hash> {
+    /// Those who are something to this peer, once each, in order.
+    pub(super) fn places(&self) -> Vec<Hash> {
         let kin = self.kin.iter().flat_map(|kin| kin.predecessor.iter().chain(&kin.successors));
         let near = self.before.iter().chain(&self.successors);
-        near.chain(&self.anchors).chain(&self.long).chain(self.fingers.values()).chain(kin).copied().collect()
+        let mut places = Vec::with_capacity(self.len());
+        places.extend(near.chain(&self.anchors).chain(&self.long).chain(self.fingers.values()).chain(kin).copied());
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// Whether this may be another shape once `id` is known. If not, it is none either when members without a place go.
+    pub(super) fn may_change_with(&self, me: Hash, id: Hash) -> bool {
+        let after = |id| Geometry::Ring.offset(me, id);
+        let offset = after(id);
+        if self.is_crowded || !self.kin.is_empty() || self.is_in_list(me, id) {
+            return true;
+        }
+        let is_before = self.before.get(BEFORE - 1).is_none_or(|last| after(*last) < offset);
+        let cell = Geometry::Ring.cell(me, id).unwrap_or_default();
+        let is_finger = self.fingers.get(&cell).is_none_or(|finger| offset < after(*finger));
+        let comes_first = |(point, holder): (&Hash, &Hash)| match (after(*point), after(*holder)) {
+            (point, holder) if point <= holder => point <= offset && offset < holder,
+            // Nobody is known to stand behind the point: the first of all holds it.
+            (point, holder) => point <= offset || offset < holder,
+        };
+        is_before || is_finger || self.points.iter().zip(&self.long).any(comes_first)
     }
 
     /// Predecessor and successors, once each.

@@ -44,6 +44,18 @@ proptest! {
     }
 
     #[test]
+    fn who_is_said_to_change_nothing_changes_nothing(ids in members(3..60), full in 1_usize..20) {
+        let me = *ids.first().expect("there are some");
+        for newcomer in ids.iter().skip(1) {
+            let others: BTreeSet<Hash> = ids.iter().copied().filter(|id| id != newcomer).collect();
+            let (shape, _) = view(me, &others, full);
+            if !shape.may_change_with(me, *newcomer) {
+                prop_assert_eq!(shape, view(me, &ids, full).0);
+            }
+        }
+    }
+
+    #[test]
     fn neighbours_come_first_among_the_links_and_are_never_given_up(ids in members(6..30)) {
         for me in &ids {
             let (shape, _) = view(*me, &ids, 16);

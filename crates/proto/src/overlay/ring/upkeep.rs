@@ -235,7 +235,7 @@ impl Ring {
     }
 
     fn is_seen(&self, id: Hash, view: Families) -> bool {
-        view.are_both() || self.record(id).is_some_and(|record| view.reach(record))
+        view.are_both() || self.families(id).is_some_and(|families| view.meet(families))
     }
 
     /// The last member before us that a member with these families sees.
@@ -303,7 +303,7 @@ impl Ring {
 
     /// The families that a member sees.
     fn view_of(&self, id: Hash) -> Families {
-        self.record(id).map_or(Families::default(), Families::of)
+        self.families(id).unwrap_or_default()
     }
 
     /// Known members between `from` and us, the nearest to `from` first.
