@@ -143,7 +143,7 @@ impl Search {
     /// Takes in who is known at the start: spread over the paths, so that each begins near the key.
     pub(super) fn begin(&mut self, cx: &Context<'_>, dead: &Dead, known: impl Iterator<Item = SignedRecord>, responsible: &[SignedRecord]) {
         let mut seeds: Vec<SignedRecord> = known.chain(responsible.iter().cloned()).collect();
-        seeds.sort_by_key(|record| self.approach(record.id()));
+        seeds.sort_by_cached_key(|record| self.approach(record.id()));
         seeds.dedup_by_key(|record| record.id());
         for (at, record) in seeds.iter().enumerate() {
             self.learn(cx, dead, record, at % self.paths);
@@ -169,8 +169,8 @@ impl Search {
     }
 
     /// Of whom it has heard.
-    pub(super) fn records(&self) -> impl Iterator<Item = &SignedRecord> {
-        self.contacts.values().map(|contact| &contact.record)
+    pub(super) fn records(&self) -> impl Iterator<Item = (Hash, &SignedRecord)> {
+        self.contacts.iter().map(|(id, contact)| (*id, &contact.record))
     }
 
     pub(super) fn knows(&self, peer: Hash) -> bool {
@@ -318,16 +318,16 @@ impl Search {
 
     /// Chooses whom to ask on one path. Returns whether its nearest contacts have all answered.
     fn explore(&self, now: Instant, path: usize, asking: &mut Vec<Hash>) -> bool {
-        let mut near: Vec<(Hash, &Contact)> = self.live().filter(|(_, contact)| contact.path == path).collect();
-        near.sort_by_key(|(id, _)| self.approach(*id));
-        let explored = near.iter().take(self.witnesses).all(|(_, contact)| matches!(contact.state, State::Answered { .. }));
-        let nearest_answered = matches!(near.first(), Some((_, Contact { state: State::Answered { .. }, .. })));
+        let on_path = self.live().filter(|(_, contact)| contact.path == path);
+        let near = in_order(on_path.map(|(id, contact)| (self.approach(id), id, contact)));
+        let explored = near.iter().take(self.witnesses).all(|(.., contact)| matches!(contact.state, State::Answered { .. }));
+        let nearest_answered = matches!(near.first(), Some((.., Contact { state: State::Answered { .. }, .. })));
         // While answers lead nearer, a few questions at a time; once they do not, all the rest at once (Maymounkov and
         // Mazieres 2002, section 2.3).
         let parallel = if nearest_answered { self.witnesses.max(self.alpha) } else { self.parallel(now) };
-        let mut waiting = near.iter().filter(|(_, contact)| contact.is_awaited(now)).count();
+        let mut waiting = near.iter().filter(|(.., contact)| contact.is_awaited(now)).count();
         let mut passed_answer = false;
-        for (at, (id, contact)) in near.iter().enumerate() {
+        for (at, (_, id, contact)) in near.iter().enumerate() {
             if at >= self.witnesses && (at >= self.alpha || passed_answer) || waiting >= parallel {
                 break;
             }
@@ -354,10 +354,9 @@ impl Search {
 
     /// Asks whoever would be the owner whether it is. While it is silent, those who would be if it were dead are asked as well.
     fn ask_claimants(&self, now: Instant, explored: bool, asking: &mut Vec<Hash>) {
-        let mut claimants: Vec<(Hash, &Contact)> = self.live().collect();
-        claimants.sort_by_key(|(id, _)| self.claim(*id));
+        let claimants = in_order(self.live().map(|(id, contact)| (self.claim(id), id, contact)));
         let mut parallel = if self.contacts.values().any(|contact| contact.listed && contact.is_silent(now)) { self.alpha } else { 1 };
-        for (place, (id, contact)) in claimants.into_iter().enumerate() {
+        for (place, (_, id, contact)) in claimants.into_iter().enumerate() {
             let may_be = if place == 0 { contact.named || explored } else { contact.listed };
             if !may_be || parallel == 0 {
                 return;
@@ -525,6 +524,13 @@ impl Search {
         });
         impatient.chain(self.again).chain([self.deadline]).min().unwrap_or(self.deadline)
     }
+}
+
+/// By their offsets, of which no two are the same.
+fn in_order<'a>(contacts: impl Iterator<Item = (Offset, Hash, &'a Contact)>) -> Vec<(Offset, Hash, &'a Contact)> {
+    let mut contacts: Vec<_> = contacts.collect();
+    contacts.sort_unstable_by_key(|(offset, ..)| *offset);
+    contacts
 }
 
 impl Contact {
