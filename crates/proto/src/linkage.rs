@@ -141,7 +141,10 @@ impl Linkage {
             let ours = made + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
-            if overlay.rank(peer, others.iter().copied()) != Rank::Essential && !is_bridge(cx, Families::of(wanted)) && !(room && credit.take(cx)) {
+            if overlay.rank(peer, others.iter().copied()) != Rank::Essential
+                && !is_bridge(cx, Families::of(wanted))
+                && !(room && credit.take(cx))
+            {
                 continue;
             }
             if let Some(pause) = self.pauses.get_mut(&peer).filter(|pause| pause.until > cx.now) {

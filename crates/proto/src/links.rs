@@ -242,7 +242,9 @@ impl Links {
         if me.record.record().addresses.contains(&to) {
             return DialStart::Refused(Refusal::SelfDial);
         }
-        if let Some(link) = self.links.values().find(|link| link.places.may_hold(to) && link.record.record().addresses.contains(&to) && link.is_open()) {
+        if let Some(link) =
+            self.links.values().find(|link| link.places.may_hold(to) && link.record.record().addresses.contains(&to) && link.is_open())
+        {
             return DialStart::Linked(link.id);
         }
         if let Some((id, _)) = self.dials.iter().find(|(_, dial)| dial.to == to) {

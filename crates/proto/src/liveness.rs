@@ -161,7 +161,7 @@ impl Liveness {
             self.watched.remove(peer);
         } else if answered || heard {
             let pace = self.pace(cx);
-            let until = self.watched.change(peer, |watch| watch.has_answered(cx, overlay, misses, pace));
+            let until = self.watched.change(peer, |watch| watch.has_answered(cx, overlay, peer, misses, pace));
             until.into_iter().for_each(|until| self.rests_until(until));
         } else if misses < allowed {
             self.watched.change(peer, |watch| watch.has_missed(cx, misses));
@@ -243,7 +243,7 @@ impl Liveness {
         let pace = self.pace(cx);
         for peer in self.watched.rested(cx.now) {
             self.watched.change(peer, |watch| {
-                if watch.rest(cx, overlay, pace) <= cx.now {
+                if watch.rest(cx, overlay, peer, pace) <= cx.now {
                     watch.check(cx);
                 }
             });
@@ -269,11 +269,11 @@ impl Watch {
     }
 
     /// A check was answered, after so many misses; says until when it rests.
-    fn has_answered(&mut self, cx: &Context<'_>, overlay: &Overlay, misses: u32, pace: Pace) -> Instant {
+    fn has_answered(&mut self, cx: &Context<'_>, overlay: &Overlay, peer: Hash, misses: u32, pace: Pace) -> Instant {
         self.lossy = if misses > 0 { (self.lossy + 2).min(MOST_LOSSY) } else { self.lossy.saturating_sub(1) };
         self.quiet += 1;
         self.hurried = false;
-        self.rest(cx, overlay, pace)
+        self.rest(cx, overlay, peer, pace)
     }
 
     /// A check was not answered, and one more may be.
@@ -303,8 +303,8 @@ impl Watch {
     }
 
     /// Waits until it has not been heard of for long enough; not at all if it is so already. Says until when.
-    fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay, pace: Pace) -> Instant {
-        let link = cx.links.to_peer(self.record.id());
+    fn rest(&mut self, cx: &Context<'_>, overlay: &Overlay, peer: Hash, pace: Pace) -> Instant {
+        let link = cx.links.to_peer(peer);
         let heard = link.map_or(Instant(0), |link| link.heard);
         let patience = match link {
             Some(_) if self.hurried => cx.config.upkeep.liveness / 4,

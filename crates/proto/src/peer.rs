@@ -106,4 +106,3 @@ fn mark(address: Address) -> u32 {
 
 /// 2^64 divided by the golden ratio: it scatters numbers that follow each other (Knuth, volume 3, section 6.4).
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-

@@ -87,16 +87,6 @@ impl<K> Default for Buckets<K> {
 }
 
 impl<K: Ord + Copy> Buckets<K> {
-    fn bucket(&mut self, now: Instant, key: K, rate: Rate) -> &mut Bucket {
-        if !self.buckets.contains_key(&key) {
-            self.make_room(now, rate);
-            self.order.insert(now, key);
-        }
-        let bucket = self.buckets.entry(key).or_insert_with(|| Bucket::full(now, rate));
-        bucket.refill(now, rate);
-        bucket
-    }
-
     fn make_room(&mut self, now: Instant, rate: Rate) {
         while let Some((at, oldest)) = self.order.first() {
             if self.buckets.len() < MAX_KEYS && !rate.refills_within(now.since(at)) {
@@ -116,7 +106,12 @@ impl<K: Ord + Copy> Buckets<K> {
 
     /// Takes `cost` out of the bucket of `key` if there is as much.
     pub(crate) fn take(&mut self, now: Instant, key: K, rate: Rate, cost: u64) -> bool {
-        self.bucket(now, key, rate).take(now, rate, cost)
+        if let Some(bucket) = self.buckets.get_mut(&key) {
+            return bucket.take(now, rate, cost);
+        }
+        self.make_room(now, rate);
+        self.order.insert(now, key);
+        self.buckets.entry(key).or_insert(Bucket::full(now, rate)).take(now, rate, cost)
     }
 
     /// Whether there is as much; nothing is taken, and a key that was never taken for is not remembered for it.

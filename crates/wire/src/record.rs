@@ -143,12 +143,14 @@ impl Record {
 #[derive(Clone)]
 pub struct SignedRecord(Arc<Inner>);
 
+/// What is asked of it most stands at its beginning, where its counts are.
+#[repr(C)]
 struct Inner {
+    id: PeerId,
+    name: RecordName,
     record: Record,
     bytes: Vec<u8>,
     signature: Signature,
-    id: PeerId,
-    name: RecordName,
 }
 
 impl SignedRecord {
