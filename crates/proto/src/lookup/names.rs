@@ -2,7 +2,7 @@
 
 use super::search::Search;
 use crate::context::Context;
-use cicada_wire::{Find, Found, Hash, MAX_RECORDS, Offset, RecordName, RecordNames, SignedRecord};
+use cicada_wire::{Find, Found, Hash, MAX_RECORDS, RecordName, RecordNames, SignedRecord};
 use std::collections::BTreeMap;
 
 impl Search {
@@ -16,10 +16,8 @@ impl Search {
     /// The records that an answer is likeliest to hold: our own, and as many as it has room for on either side of the key.
     fn known(&self, cx: &Context<'_>) -> RecordNames {
         let mut names = Vec::with_capacity(2 * self.width + 1);
-        let ahead = self.records().map(|(id, record)| (self.approach(id), record));
-        let behind = self.records().map(|(id, record)| (self.claim(id), record));
-        names.extend(nearest(ahead.collect(), self.width));
-        names.extend(nearest(behind.collect(), self.width));
+        let (ahead, behind) = (self.by_approach().take(self.width), self.by_claim().take(self.width));
+        names.extend(ahead.chain(behind).map(|(_, contact)| contact.record().name()));
         names.push(cx.me.record.name());
         names.sort_unstable();
         names.dedup();
@@ -32,19 +30,10 @@ impl Search {
             return found;
         }
         let own = [&cx.me.record];
-        let known = self.records().map(|(_, record)| record).chain(own).map(|record| (record.name(), record));
+        let known = self.records().chain(own).map(|record| (record.name(), record));
         let known: BTreeMap<RecordName, &SignedRecord> = known.collect();
         let mut found = found.restored(|name| known.get(&name).map(|record| (*record).clone()));
         found.responsible.sort_by_cached_key(|record| self.claim(record.id()));
         found
     }
-}
-
-/// The names of the `count` records with the smallest offsets, in any order.
-fn nearest(mut records: Vec<(Offset, &SignedRecord)>, count: usize) -> impl Iterator<Item = RecordName> {
-    if count < records.len() {
-        records.select_nth_unstable_by_key(count, |(offset, _)| *offset);
-        records.truncate(count);
-    }
-    records.into_iter().map(|(_, record)| record.name())
 }

@@ -10,7 +10,7 @@ use crate::{
     time::Instant,
 };
 use cicada_wire::{Found, Hash, MAX_RECORDS, Offset, Role, SignedRecord, U256};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
 /// A lookup under way.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Search {
 }
 
 #[derive(Debug)]
-struct Contact {
+pub(super) struct Contact {
     record: SignedRecord,
     /// Which of the disjoint paths it belongs to: the one that heard of it first.
     path: usize,
@@ -169,8 +169,38 @@ impl Search {
     }
 
     /// Of whom it has heard.
-    pub(super) fn records(&self) -> impl Iterator<Item = (Hash, &SignedRecord)> {
-        self.contacts.iter().map(|(id, contact)| (*id, &contact.record))
+    pub(super) fn records(&self) -> impl Iterator<Item = &SignedRecord> {
+        self.contacts.values().map(|contact| &contact.record)
+    }
+
+    /// All contacts, the nearest to the key first.
+    pub(super) fn by_approach(&self) -> Box<dyn Iterator<Item = (Hash, &Contact)> + '_> {
+        match self.geometry {
+            // The ids are in this order already, backwards from the key.
+            Geometry::Ring => {
+                let beyond = (Bound::Excluded(self.target), Bound::Unbounded);
+                let backwards = self.contacts.range(..=self.target).rev().chain(self.contacts.range(beyond).rev());
+                Box::new(backwards.map(|(id, contact)| (*id, contact)))
+            }
+            Geometry::Tree => {
+                let mut contacts: Vec<_> = self.contacts.iter().map(|(id, contact)| (self.approach(*id), *id, contact)).collect();
+                contacts.sort_unstable_by_key(|(offset, ..)| *offset);
+                Box::new(contacts.into_iter().map(|(_, id, contact)| (id, contact)))
+            }
+        }
+    }
+
+    /// All contacts, those from which the key is least far first.
+    pub(super) fn by_claim(&self) -> Box<dyn Iterator<Item = (Hash, &Contact)> + '_> {
+        match self.geometry {
+            Geometry::Ring => Box::new(self.clockwise()),
+            Geometry::Tree => self.by_approach(),
+        }
+    }
+
+    fn clockwise(&self) -> impl Iterator<Item = (Hash, &Contact)> {
+        let clockwise = self.contacts.range(self.target..).chain(self.contacts.range(..self.target));
+        clockwise.map(|(id, contact)| (*id, contact))
     }
 
     pub(super) fn knows(&self, peer: Hash) -> bool {
@@ -221,7 +251,7 @@ impl Search {
         let Some(path) = self.contacts.get(&answerer).map(|contact| contact.path) else { return Vec::new() };
         let found = self.restored(cx, found);
         let mut learned = Vec::new();
-        let best_claim = self.live().map(|(id, _)| self.claim(id)).min();
+        let best_claim = self.claimant().map(|(id, _)| self.claim(id));
         for record in found.closer.iter().take(MAX_RECORDS) {
             let id = record.id();
             // What is neither nearer than the answerer nor a better owner than any known one leads nowhere.
@@ -268,7 +298,7 @@ impl Search {
     }
 
     fn live(&self) -> impl Iterator<Item = (Hash, &Contact)> {
-        self.contacts.iter().filter(|(_, contact)| !matches!(contact.state, State::Dead)).map(|(id, contact)| (*id, contact))
+        self.contacts.iter().filter(|(_, contact)| contact.is_live()).map(|(id, contact)| (*id, contact))
     }
 
     /// When [`Self::decide`] should be asked again although nobody answered.
@@ -318,16 +348,17 @@ impl Search {
 
     /// Chooses whom to ask on one path. Returns whether its nearest contacts have all answered.
     fn explore(&self, now: Instant, path: usize, asking: &mut Vec<Hash>) -> bool {
-        let on_path = self.live().filter(|(_, contact)| contact.path == path);
-        let near = in_order(on_path.map(|(id, contact)| (self.approach(id), id, contact)));
+        let on_path = self.by_approach().filter(|(_, contact)| contact.path == path && contact.is_live());
+        // Farther ones do not matter.
+        let near: Vec<(Hash, &Contact)> = on_path.take(self.witnesses.max(self.alpha)).collect();
         let explored = near.iter().take(self.witnesses).all(|(.., contact)| matches!(contact.state, State::Answered { .. }));
         let nearest_answered = matches!(near.first(), Some((.., Contact { state: State::Answered { .. }, .. })));
         // While answers lead nearer, a few questions at a time; once they do not, all the rest at once (Maymounkov and
         // Mazieres 2002, section 2.3).
         let parallel = if nearest_answered { self.witnesses.max(self.alpha) } else { self.parallel(now) };
-        let mut waiting = near.iter().filter(|(.., contact)| contact.is_awaited(now)).count();
+        let mut waiting = self.contacts.values().filter(|contact| contact.path == path && contact.is_awaited(now)).count();
         let mut passed_answer = false;
-        for (at, (_, id, contact)) in near.iter().enumerate() {
+        for (at, (id, contact)) in near.iter().enumerate() {
             if at >= self.witnesses && (at >= self.alpha || passed_answer) || waiting >= parallel {
                 break;
             }
@@ -354,9 +385,9 @@ impl Search {
 
     /// Asks whoever would be the owner whether it is. While it is silent, those who would be if it were dead are asked as well.
     fn ask_claimants(&self, now: Instant, explored: bool, asking: &mut Vec<Hash>) {
-        let claimants = in_order(self.live().map(|(id, contact)| (self.claim(id), id, contact)));
+        let claimants = self.by_claim().filter(|(_, contact)| contact.is_live());
         let mut parallel = if self.contacts.values().any(|contact| contact.listed && contact.is_silent(now)) { self.alpha } else { 1 };
-        for (place, (_, id, contact)) in claimants.into_iter().enumerate() {
+        for (place, (id, contact)) in claimants.enumerate() {
             let may_be = if place == 0 { contact.named || explored } else { contact.listed };
             if !may_be || parallel == 0 {
                 return;
@@ -414,7 +445,10 @@ impl Search {
 
     /// The live contact that would be the owner.
     fn claimant(&self) -> Option<(Hash, &Contact)> {
-        self.live().min_by_key(|(id, _)| self.claim(*id))
+        match self.geometry {
+            Geometry::Ring => self.clockwise().find(|(_, contact)| contact.is_live()),
+            Geometry::Tree => self.live().min_by_key(|(id, _)| self.claim(*id)),
+        }
     }
 
     fn claimant_is_asked(&self) -> bool {
@@ -479,7 +513,7 @@ impl Search {
             .filter(|record| record.id() != self.me || me.owns.is_some())
             .cloned()
             .collect();
-        responsible.sort_by_key(|record| self.claim(record.id()));
+        responsible.sort_by_cached_key(|record| self.claim(record.id()));
         responsible.dedup_by_key(|record| record.id());
         responsible.truncate(self.width);
         let exact = self.exact(&responsible, me);
@@ -526,14 +560,15 @@ impl Search {
     }
 }
 
-/// By their offsets, of which no two are the same.
-fn in_order<'a>(contacts: impl Iterator<Item = (Offset, Hash, &'a Contact)>) -> Vec<(Offset, Hash, &'a Contact)> {
-    let mut contacts: Vec<_> = contacts.collect();
-    contacts.sort_unstable_by_key(|(offset, ..)| *offset);
-    contacts
-}
-
 impl Contact {
+    pub(super) fn record(&self) -> &SignedRecord {
+        &self.record
+    }
+
+    fn is_live(&self) -> bool {
+        !matches!(self.state, State::Dead)
+    }
+
     /// Whether its answer is worth waiting for before another is asked.
     fn is_awaited(&self, now: Instant) -> bool {
         match self.state {
