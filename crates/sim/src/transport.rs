@@ -248,7 +248,7 @@ impl World {
             side,
             remote: self.spots[other.0].socket_beside(to).unwrap_or(to),
             dial: (end == 0).then_some(*dial),
-            boot: self.peers[other.0].me(self.seed).boot,
+            boot: self.peers[other.0].boot(self.seed),
             capabilities: self.peers[other.0].config.capabilities,
         };
         self.give(who, Input::LinkUp(up));
