@@ -116,24 +116,43 @@ impl Linkage {
         if cx.me.record.record().role != Role::Member {
             return;
         }
-        let limit = cx.config.limits.links;
         let mut paused = self.paused(cx, overlay);
-        let others = cx.links.member_peers();
-        let mut linked = others.clone();
+        let mut dialling = Vec::new();
         for (peer, since) in dialled(cx, overlay) {
             // Who does not answer at once may be dead: another should be tried meanwhile.
             if cx.now < since + DIAL_PATIENCE {
-                linked.push(peer);
+                dialling.push(peer);
                 self.next = self.next.map(|next| next.min(since + DIAL_PATIENCE));
             } else {
                 paused.push(peer);
             }
         }
-        // Dialling changes neither of them.
-        let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
         let bridges = bridge(cx, overlay, &paused);
+        let linked = || cx.links.member_peers().into_iter().chain(dialling).collect();
+        let wanted = overlay.wanted_links(cx.now, linked, &paused, |peer| cx.links.is_linked(peer));
         let mut credit = self.credit;
-        for wanted in bridges.iter().chain(overlay.wanted_links(cx.now, &linked, &paused, |peer| cx.links.is_linked(peer))) {
+        if !bridges.is_empty() || !wanted.is_empty() {
+            self.dial_wanted(cx, overlay, &paused, bridges.iter().chain(wanted), &mut credit);
+        }
+        self.credit = credit;
+        self.next = self.next.map(|next| credit.next(cx).map_or(next, |credit| next.min(credit)));
+    }
+
+    /// Dials those of `all` that may be dialled now, in this order.
+    fn dial_wanted<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        overlay: &Overlay,
+        paused: &[Hash],
+        all: impl Iterator<Item = &'a SignedRecord>,
+        credit: &mut Credit,
+    ) {
+        let limit = cx.config.limits.links;
+        // Dialling changes neither of them.
+        let others = cx.links.member_peers();
+        let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
+        let some_are_bridges = is_bridge(cx, overlay.seen());
+        for wanted in all {
             let peer = wanted.id();
             if paused.contains(&peer) || cx.links.is_linked(peer) {
                 continue;
@@ -142,7 +161,7 @@ impl Linkage {
             let all = others.len() + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
             if overlay.rank(peer, others.iter().copied()) != Rank::Essential
-                && !is_bridge(cx, Families::of(wanted))
+                && !(some_are_bridges && is_bridge(cx, Families::of(wanted)))
                 && !(room && credit.take(cx))
             {
                 continue;
@@ -152,8 +171,6 @@ impl Linkage {
             }
             self.dial(cx, wanted);
         }
-        self.credit = credit;
-        self.next = self.next.map(|next| credit.next(cx).map_or(next, |credit| next.min(credit)));
     }
 
     /// Whom to leave alone now. Who has become essential since is not left alone for long, however often it had no room before.
@@ -242,7 +259,7 @@ fn joins_families(cx: &Context<'_>, link: &Link, open: &[&Link]) -> bool {
 
 /// Who could be a bridge to the members of the other family, if too few links lead to such: any will do, so those next to us.
 fn bridge(cx: &Context<'_>, overlay: &Overlay, paused: &[Hash]) -> Vec<SignedRecord> {
-    if cx.config.families.are_both() {
+    if !is_bridge(cx, overlay.seen()) {
         return Vec::new();
     }
     let standing = cx.links.members().filter(|link| is_bridge(cx, link.places().families)).count();

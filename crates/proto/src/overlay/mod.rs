@@ -101,6 +101,14 @@ impl Overlay {
         both!(self, overlay => overlay.members_that(keep))
     }
 
+    /// The families that known members see, and perhaps others.
+    pub(crate) fn seen(&self) -> Families {
+        match self {
+            Self::Ring(ring) => ring.seen(),
+            Self::Tree(_) => Families::default(),
+        }
+    }
+
     /// Known members with a strictly smaller offset to `target` than this peer's, nearest first.
     #[must_use]
     pub fn closer(&self, target: Hash, limit: usize) -> Vec<Proven> {
@@ -128,11 +136,17 @@ impl Overlay {
     /// Members that a link should stand to, the most wanted first. Links to those in `linked` stand or are being made; those in
     /// `avoided` should be left alone for now. Of those that are `standing` nobody need be told.
     #[must_use]
-    pub fn wanted_links(&self, now: Instant, linked: &[Hash], avoided: &[Hash], standing: impl Fn(Hash) -> bool) -> Vec<&SignedRecord> {
+    pub fn wanted_links(
+        &self,
+        now: Instant,
+        linked: impl FnOnce() -> Vec<Hash>,
+        avoided: &[Hash],
+        standing: impl Fn(Hash) -> bool,
+    ) -> Vec<&SignedRecord> {
         match self {
             // The ring wants certain members, and others in their place only where members come and go.
             Self::Ring(ring) => ring.wanted_links(now, linked, standing),
-            Self::Tree(tree) => tree.wanted_links(now, linked, avoided),
+            Self::Tree(tree) => tree.wanted_links(now, &linked(), avoided),
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Ring {
     draws: Vec<Hash>,
     /// Proven, and on the ring.
     known: BTreeMap<Hash, Known>,
+    /// All that any of them sees, or one that was known before.
+    seen: Families,
     /// What follows from `known`.
     shape: Shape,
     /// Whether a record has changed since, which may say otherwise where its peer is.
@@ -88,6 +90,7 @@ impl Ring {
             draws: shape::draws(me.id()),
             me,
             known: BTreeMap::new(),
+            seen: Families::NONE,
             shape: Shape::default(),
             stale: false,
             wanted: Vec::new(),
@@ -120,6 +123,10 @@ impl Ring {
 
     pub(crate) fn members_that(&self, keep: impl Fn(&Proven) -> bool) -> Vec<Proven> {
         self.known.values().map(|known| &known.peer).filter(|member| keep(member)).cloned().collect()
+    }
+
+    pub(crate) fn seen(&self) -> Families {
+        self.seen
     }
 
     pub(crate) fn closer(&self, target: Hash, limit: usize) -> Vec<Proven> {
@@ -159,7 +166,12 @@ impl Ring {
         Found { closer, responsible, ..Found::default() }
     }
 
-    pub(crate) fn wanted_links(&self, now: Instant, linked: &[Hash], standing: impl Fn(Hash) -> bool) -> Vec<&SignedRecord> {
+    pub(crate) fn wanted_links(
+        &self,
+        now: Instant,
+        linked: impl FnOnce() -> Vec<Hash>,
+        standing: impl Fn(Hash) -> bool,
+    ) -> Vec<&SignedRecord> {
         let me = self.id();
         let mut wanted = self.wanted.iter().filter(|id| !standing(**id)).peekable();
         if wanted.peek().is_none() {
@@ -167,7 +179,8 @@ impl Ring {
         }
         let hopeful: Vec<Hash> = self.candidates.hopeful(now).collect();
         let wanted = wanted.filter(|id| !self.shape.may_be_supplanted(me, **id, &hopeful));
-        let wanted = wanted.filter(|id| !self.restless || !self.shape.is_dispensable(me, **id, linked));
+        let linked = if self.restless { linked() } else { Vec::new() };
+        let wanted = wanted.filter(|id| !self.restless || !self.shape.is_dispensable(me, **id, &linked));
         wanted.filter_map(|id| self.record(*id)).collect()
     }
 
@@ -223,6 +236,7 @@ impl Ring {
         let id = peer.id();
         if let Some(known) = self.known.get_mut(&id) {
             self.stale |= known.peer != *peer;
+            self.seen = self.seen.and(peer.places().families);
             known.peer = peer.clone();
             known.heard = cx.now;
             self.is_alive(cx, id);
@@ -430,6 +444,7 @@ impl Ring {
             return;
         }
         let is_new = self.known.insert(id, Known { peer: peer.clone(), heard: cx.now }).is_none();
+        self.seen = self.seen.and(peer.places().families);
         if is_new {
             cx.out.event(Event::PeerJoined(peer.clone()));
         }
