@@ -66,8 +66,8 @@ impl Linkage {
         }
     }
 
-    /// A member has died or left: where members come and go, links do not last, and fewer are worth their handshakes.
-    pub(crate) fn on_gone(&mut self, cx: &Context<'_>) {
+    /// Members come and go: links do not last, and fewer are worth their handshakes.
+    pub(crate) fn on_unrest(&mut self, cx: &Context<'_>) {
         self.credit.shrink(cx);
     }
 
@@ -128,11 +128,12 @@ impl Linkage {
             }
         }
         let bridges = bridge(cx, overlay, &paused);
-        let linked = || cx.links.member_peers().into_iter().chain(dialling).collect();
+        let linked = || cx.links.member_peers().into_iter().chain(dialling.iter().copied()).collect();
         let wanted = overlay.wanted_links(cx.now, linked, &paused, |peer| cx.links.is_linked(peer));
         let mut credit = self.credit;
         if !bridges.is_empty() || !wanted.is_empty() {
-            self.dial_wanted(cx, overlay, &paused, bridges.iter().chain(wanted), &mut credit);
+            let left_alone = [&paused[..], &dialling[..]].concat();
+            self.dial_wanted(cx, overlay, &left_alone, bridges.iter().chain(wanted), &mut credit);
         }
         self.credit = credit;
         self.next = self.next.map(|next| credit.next(cx).map_or(next, |credit| next.min(credit)));
@@ -143,7 +144,7 @@ impl Linkage {
         &mut self,
         cx: &mut Context<'_>,
         overlay: &Overlay,
-        paused: &[Hash],
+        left_alone: &[Hash],
         all: impl Iterator<Item = &'a SignedRecord>,
         credit: &mut Credit,
     ) {
@@ -154,16 +155,16 @@ impl Linkage {
         let some_are_bridges = is_bridge(cx, overlay.seen());
         for wanted in all {
             let peer = wanted.id();
-            if paused.contains(&peer) || cx.links.is_linked(peer) {
+            if left_alone.contains(&peer) || cx.links.is_linked(peer) {
                 continue;
             }
             let ours = made + cx.links.dialling();
             let all = others.len() + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
-            if overlay.rank(peer, others.iter().copied()) != Rank::Essential
-                && !(some_are_bridges && is_bridge(cx, Families::of(wanted)))
-                && !(room && credit.take(cx))
-            {
+            let leads_over = some_are_bridges && is_bridge(cx, Families::of(wanted));
+            let is_needed = leads_over || overlay.is_needed(cx.now, peer, &others);
+            let is_dialled = is_needed || (room && credit.take(cx));
+            if !is_dialled {
                 continue;
             }
             if let Some(pause) = self.pauses.get_mut(&peer).filter(|pause| pause.until > cx.now) {

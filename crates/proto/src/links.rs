@@ -174,12 +174,15 @@ impl Links {
     }
 
     /// A member's datagram came from where a link leads.
-    pub(crate) fn heard_from(&mut self, now: Instant, remote: SocketAddr) {
+    pub(crate) fn heard_from(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        let mut is_linked = false;
         for (_, id) in self.by_remote.range((remote, LinkId(0))..=(remote, LinkId(u64::MAX))) {
             if let Some(link) = self.links.get_mut(id) {
                 link.heard = now;
+                is_linked = true;
             }
         }
+        is_linked
     }
 
     /// All links, in the order of their numbers.

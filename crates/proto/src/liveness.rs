@@ -152,7 +152,7 @@ impl Liveness {
     /// A check was answered (`true`) or not.
     pub(crate) fn on_answer(&mut self, cx: &mut Context<'_>, overlay: &Overlay, peer: Hash, answered: bool) {
         let Some(watch) = self.watched.get(peer) else { return };
-        let (State::Checking { misses, since }, linked) = (&watch.state, watch.linked) else { return };
+        let (State::Checking { misses, since }, linked, hurried) = (&watch.state, watch.linked, watch.hurried) else { return };
         // Whoever says anything lives; its answer may be behind other things.
         let heard = cx.links.to_peer(peer).is_some_and(|link| link.heard > *since);
         let misses = *misses + u32::from(!answered && !heard);
@@ -168,7 +168,7 @@ impl Liveness {
             // A tap may have been lost. A link loses nothing: where one end is silent, others may be, and all are found out
             // at once.
             if linked && misses + 1 == allowed {
-                self.fell_silent(cx);
+                self.fell_silent(cx, hurried);
             }
         } else {
             self.watched.remove(peer);
@@ -181,19 +181,26 @@ impl Liveness {
         self.watched.remove(peer);
     }
 
-    /// One link more is silent. Whether others are is looked at all after a calm; where members come and go, at a few, and if so at all. When many are, something has happened that others will
-    /// want to look into as well, who may not have noticed: they check their links seldom while all is quiet.
-    fn fell_silent(&mut self, cx: &mut Context<'_>) {
+    /// One link more is silent. Whether others are is looked at all after a calm; where members come and go now and then, at a few, and if
+    /// so at all; where they do all the time, only if several are. When many are, something has happened that others will want to look into
+    /// as well, who may not have noticed: they check their links seldom while all is quiet.
+    fn fell_silent(&mut self, cx: &mut Context<'_>, hurried: bool) {
         self.lately.push_back(cx.now);
         if self.lately.len() > MOST_LATELY {
             self.lately.pop_front();
+        }
+        let is_usual = self.is_usual(cx);
+        // Whoever looks finds some: that is no news.
+        if hurried && is_usual {
+            return;
         }
         self.silences.retain(|since| cx.now.since(*since) < AT_ONCE);
         self.silences.push_back(cx.now);
         let calm = self.silent.is_none_or(|silent| cx.now.since(silent) > CALM);
         self.silent = Some(cx.now);
-        self.hurry(cx, if calm || self.silences.len() >= SEVERAL { usize::MAX } else { SOME });
-        if self.silences.len() < MANY {
+        let (some, several, many) = if is_usual { (0, SEVERAL + 1, MANY + 1) } else { (SOME, SEVERAL, MANY) };
+        self.hurry(cx, if calm || self.silences.len() >= several { usize::MAX } else { some });
+        if self.silences.len() < many {
             return;
         }
         self.silences.pop_front();
@@ -214,10 +221,16 @@ impl Liveness {
         if lately > 0 && lately * FEW_OF > cx.links.members().count() { Pace::Brisk } else { Pace::Easy }
     }
 
+    /// Whether links fall silent all the time: many did before this moment.
+    fn is_usual(&self, cx: &Context<'_>) -> bool {
+        let before = self.lately.iter().filter(|since| (THIS_MOMENT..LATELY).contains(&cx.now.since(**since))).count();
+        before * FEW_OF > cx.links.members().count()
+    }
+
     /// A peer's links fell silent.
     pub(crate) fn on_alarm(&mut self, cx: &mut Context<'_>) {
-        // Who is told by many looks once.
-        if self.heeded <= cx.now {
+        // Who is told by many looks once, and who looks often anyway need not be told.
+        if self.heeded <= cx.now && !self.is_usual(cx) {
             self.heeded = cx.now + ALARMED;
             self.hurry(cx, usize::MAX);
         }
@@ -225,6 +238,9 @@ impl Liveness {
 
     /// Where one died, others may have: `some`, whoever they are, are checked soon.
     fn hurry(&mut self, cx: &mut Context<'_>, some: usize) {
+        if some == 0 {
+            return;
+        }
         let soon = cx.now + cx.config.upkeep.liveness / 20;
         let mut peers: Vec<Hash> = self.watched.all.keys().copied().collect();
         if some < peers.len() {
@@ -362,6 +378,9 @@ const MANY: usize = 3; // guess: with 48 links and sessions of ten minutes one f
 
 /// How long it counts that a link fell silent.
 const LATELY: Duration = Duration::from_secs(60); // guess: some links are looked at in vain by then
+
+/// What follows when many died at once is over by then.
+const THIS_MOMENT: Duration = Duration::from_secs(10); // guess
 
 /// One in so many links that fall silent within [`LATELY`] are few: each lasts for eight minutes then, so that one in sixty is dead at any
 /// time while they are looked at every 16 s.

@@ -88,7 +88,8 @@ impl Lookups {
         let found = match reply {
             Some(Reply::Found(found)) => Some(found),
             // Whoever is there but does not answer this question is of no use to this lookup, and not dead.
-            Some(Reply::Pong | Reply::Neighbours(_) | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_)) | None => None,
+            Some(Reply::Pong | Reply::WhoAreYou | Reply::Neighbours(_) | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_))
+            | None => None,
         };
         let learned = match found {
             Some(found) => search.on_found(cx, &self.dead, from, found),

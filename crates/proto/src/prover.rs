@@ -221,11 +221,9 @@ impl Prover {
     }
 
     /// A peer speaks of itself, from the address that it announces: it may have been cut off as it failed. Anybody can say so in its
-    /// name, so it is believed once in a while only.
-    pub(crate) fn spoke(&mut self, now: Instant, peer: Hash) {
-        if self.failed.get(&peer).is_some_and(|until| *until < now + (FAILED_PAUSE - BELIEVED_AFTER)) {
-            self.failed.remove(&peer);
-        }
+    /// name, and makes us send it as many challenges as take a second and a half to fail.
+    pub(crate) fn spoke(&mut self, peer: Hash) {
+        self.failed.remove(&peer);
     }
 
     fn next(&mut self, cx: &mut Context<'_>) {
@@ -271,6 +269,3 @@ const MAX_REPEATED: usize = 256; // guess
 
 /// How long a candidate that failed is left alone.
 const FAILED_PAUSE: Duration = Duration::from_secs(3); // guess
-
-/// For so long even its own word does not help it.
-const BELIEVED_AFTER: Duration = Duration::from_secs(1); // guess: two challenges

@@ -7,7 +7,9 @@ use crate::{
     step::{Asker, Effort, Step},
     time::Instant,
 };
-use cicada_wire::{Address, Datagram, Frame, Hash, OverlayKind, Padding, Query, Refusal, Reply, Role, SignedRecord, Ticket};
+use cicada_wire::{
+    Address, Datagram, Frame, Hash, IdKind, Introduction, OverlayKind, Padding, Query, Refusal, Reply, Role, SignedRecord, Ticket,
+};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// All questions that are open.
@@ -155,7 +157,7 @@ impl Questions {
             // The other copy may bring an answer as well.
             self.past.insert(cx.now, ticket, Past::Answered(open.clone()), cx.now + LATE, MAX_PAST);
         }
-        cx.step(Step::Answered { from: open.to, reply, asker: open.asker });
+        open.tell(cx, reply);
     }
 
     fn measure(&mut self, cx: &mut Context<'_>, open: &Open) {
@@ -229,7 +231,7 @@ impl Questions {
         match is_past.then(|| self.past.remove(&ticket)).flatten() {
             Some(Past::Missed(open)) => {
                 self.measure(cx, &open);
-                cx.step(Step::Answered { from: open.to, reply, asker: open.asker });
+                open.tell(cx, reply);
             }
             Some(Past::Answered(_)) => {}
             None => cx.refuse(from, Refusal::UnknownTicket),
@@ -259,8 +261,28 @@ impl Open {
         }
     }
 
+    /// Whoever is pinged knows us by our address, or asks who we are.
+    fn is_named(&self, cx: &Context<'_>) -> bool {
+        let is_known_without = matches!(self.query, Query::Ping) && cx.config.member_ids == IdKind::Address;
+        cx.me.record.record().role == Role::Member && !is_known_without
+    }
+
+    /// Tells the asker. Who wants to know who asked is told that.
+    fn tell(self, cx: &mut Context<'_>, reply: Reply) {
+        let reply = match (&self.query, reply) {
+            (Query::Ping, Reply::WhoAreYou) => {
+                if let Some(to) = self.via.address().filter(|_| cx.me.record.record().role == Role::Member) {
+                    cx.out.datagram(to, Datagram::Introduce(Introduction { records: vec![cx.me.record.clone()] }));
+                }
+                Reply::Pong
+            }
+            (_, reply) => reply,
+        };
+        cx.step(Step::Answered { from: self.to, reply, asker: self.asker });
+    }
+
     fn send_datagram(&self, cx: &mut Context<'_>, ticket: Ticket, to: Address) {
-        let name = (cx.me.record.record().role == Role::Member).then(|| cx.me.record.clone());
+        let name = self.is_named(cx).then(|| cx.me.record.clone());
         let bare = Datagram::Query(ticket, name.clone(), self.query.clone(), Padding(0)).len_bytes();
         let wanted = match self.query {
             Query::Find(ref find) => FIND_BYTES.min(usize::from(find.count) * find_bytes_each(cx.config.overlay)),

@@ -94,7 +94,7 @@ pub(crate) fn retain_reply(reply: &mut Reply, keep: Keep<'_>) -> usize {
     match reply {
         Reply::Found(Found { closer, responsible, .. }) => retain(closer, keep) + retain(responsible, keep),
         Reply::Neighbours(neighbours) => retain(&mut neighbours.records, keep),
-        Reply::Pong | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_) => 0,
+        Reply::Pong | Reply::WhoAreYou | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_) => 0,
     }
 }
 

@@ -99,6 +99,8 @@ pub(crate) enum Step {
     Gone { peer: Hash, politely: bool },
     /// Finding: the tables changed; links may be wanted that were not, and the reverse (to the linkage).
     TablesChanged,
+    /// Finding: members come and go where we are (to the linkage).
+    Restless,
     /// Finding: two swarms, or two halves of one, have met at this peer (to the overlay).
     Met(Proven),
 }

@@ -11,7 +11,8 @@ use crate::{
 };
 use cicada_proto::{Geometry, links::LinkId};
 use cicada_wire::{
-    Address, Datagram, Found, Frame, Hash, IdKind, Introduction, MAX_HOPS, Neighbours, Record, Reply, Role, SignedRecord, UnixTime,
+    Address, Datagram, Found, Frame, Hash, IdKind, IdPrefixes, Introduction, MAX_HOPS, Neighbours, Record, Reply, Role, SignedRecord,
+    UnixTime,
 };
 use rand::RngExt;
 use std::{
@@ -211,7 +212,7 @@ impl World {
         match reply {
             Reply::Found(found) if self.lies(who) => Reply::Found(self.twist_found(who, &found)),
             Reply::Neighbours(neighbours) => Reply::Neighbours(self.twist_neighbours(who, neighbours)),
-            Reply::Found(_) | Reply::Pong | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_) => reply,
+            Reply::Found(_) | Reply::Pong | Reply::WhoAreYou | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_) => reply,
         }
     }
 
@@ -231,8 +232,8 @@ impl World {
         records.retain(|record| record.id() != me);
         records.sort_by_key(|record| Geometry::Ring.offset(me, record.id()));
         records.dedup_by_key(|record| record.id());
-        let successors: Vec<Hash> = records.iter().map(SignedRecord::id).collect();
-        Neighbours { predecessor: successors.last().copied(), successors, records }
+        let successors = IdPrefixes::of(records.iter().map(SignedRecord::id));
+        Neighbours { predecessor: successors.0.last().copied(), successors, records, restless: neighbours.restless }
     }
 
     fn twist_introduction(&mut self, who: PeerIndex, introduction: Introduction) -> Introduction {

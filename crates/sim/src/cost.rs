@@ -213,7 +213,7 @@ fn kind_of_query(query: &Query) -> Kind {
 
 fn kind_of_reply(reply: &Reply) -> Kind {
     match reply {
-        Reply::Pong => Kind::Pong,
+        Reply::Pong | Reply::WhoAreYou => Kind::Pong,
         Reply::Found(_) => Kind::Found,
         Reply::Neighbours(_) => Kind::NeighboursReply,
         Reply::Attached(_) => Kind::Attached,

@@ -154,3 +154,22 @@ fn who_was_lost_is_challenged_once_when_its_turn_comes() {
         assert!((4..=10).contains(&after), "{overlay:?}: {after}");
     }
 }
+
+/// Who has seen nobody go would look for many far members whom it could not keep.
+#[test]
+fn a_newcomer_is_told_whether_members_come_and_go() {
+    let [calm, restless] = [false, true].map(|some_leave| {
+        let (mut world, peers) = quiet(OverlayKind::Ring, 64, 0);
+        if some_leave {
+            for who in &peers[60..] {
+                world.leave(*who);
+            }
+            world.run_for(Duration::from_secs(5));
+        }
+        let newcomer = world.add_peers(1)[0];
+        world.join(newcomer, peers[0]).expect("it joins");
+        world.run_for(Duration::from_secs(20));
+        world.cost(newcomer).of(Kind::Find).messages
+    });
+    assert!(restless * 3 < calm, "questions of lookups: {restless} against {calm} while all is calm");
+}

@@ -9,6 +9,7 @@ use crate::{
     header::{Header, MAX_EXCLUDED, ShortId},
     identity::PublicKey,
     known::{MAX_KNOWN, RecordNames},
+    prefix::{IdPrefix, IdPrefixes},
     record::SignedRecord,
     refusal::Refusal,
     statement::{Immutable, MessageId},
@@ -64,18 +65,21 @@ pub struct Found {
     pub known_responsible: RecordNames,
 }
 
-/// A member's neighbourhood on the ring. Ids always, records only where the receiver may lack them.
+/// A member's neighbourhood on the ring. How ids begin always, records only where the receiver may lack them.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode, CborLen)]
 pub struct Neighbours {
     /// The predecessor.
     #[n(0)]
-    pub predecessor: Option<Hash>,
+    pub predecessor: Option<IdPrefix>,
     /// The successors in ring order; at most [`MAX_NEIGHBOURS`].
     #[n(1)]
-    pub successors: Vec<Hash>,
+    pub successors: IdPrefixes,
     /// Records of some of them.
     #[n(2)]
     pub records: Vec<SignedRecord>,
+    /// Whether somebody whom this member knew has gone lately: a newcomer does well to expect the same.
+    #[n(3)]
+    pub restless: bool,
 }
 
 /// "Hold my record and hand me what comes for my id."
@@ -127,6 +131,9 @@ pub enum Reply {
     /// To [`Query::Witness`]; `None`: nobody's yet.
     #[n(5)]
     Witnessed(#[n(0)] Option<PublicKey>),
+    /// To [`Query::Ping`]: "I am. Who are you?" Who asked under no name, and is nobody that we know, may want to introduce itself.
+    #[n(6)]
+    WhoAreYou,
 }
 
 /// Records that the receiver may want to know: candidates to it.
@@ -553,7 +560,7 @@ impl Reply {
         match self {
             Self::Found(found) if !found.is_short() => Err("too many records"),
             Self::Neighbours(neighbours) => neighbours.check(),
-            Self::Found(_) | Self::Pong | Self::Attached(_) | Self::Witnessed(_) | Self::Refused(_) => Ok(()),
+            Self::Found(_) | Self::Pong | Self::WhoAreYou | Self::Attached(_) | Self::Witnessed(_) | Self::Refused(_) => Ok(()),
         }
     }
 }
@@ -567,7 +574,7 @@ impl Found {
 
 impl Neighbours {
     fn check(&self) -> Result<(), &'static str> {
-        let too_many = self.successors.len() > MAX_NEIGHBOURS || self.records.len() > MAX_NEIGHBOURS + 1;
+        let too_many = self.successors.0.len() > MAX_NEIGHBOURS || self.records.len() > MAX_NEIGHBOURS + 1;
         if too_many { Err("too many neighbours") } else { Ok(()) }
     }
 }

@@ -52,7 +52,7 @@ fn of_query(query: &Query) -> &'static str {
 
 fn of_reply(reply: &Reply) -> &'static str {
     match reply {
-        Reply::Pong => "pong",
+        Reply::Pong | Reply::WhoAreYou => "pong",
         Reply::Found(_) => "found",
         Reply::Neighbours(_) => "neighbours_reply",
         Reply::Attached(_) => "attached",

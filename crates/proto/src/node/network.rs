@@ -19,7 +19,8 @@ use crate::{
     step::Step,
 };
 use cicada_wire::{
-    Address, Datagram, Find, Found, Frame, Introduction, MAX_DATAGRAM_BYTES, Query, Refusal, Reply, Role, SignedRecord, SwarmKeys, Ticket,
+    Address, Datagram, Find, Found, Frame, IdKind, Introduction, MAX_DATAGRAM_BYTES, Query, Refusal, Reply, Role, SignedRecord, SwarmKeys,
+    Ticket,
 };
 use std::net::SocketAddr;
 
@@ -274,8 +275,9 @@ impl Machines {
         let reply = match query {
             Query::Ping => {
                 // Whoever forges this address spares the peer there a check, until QUIC has heard nothing of it for too long.
-                cx.links.heard_from(cx.now, from);
-                Reply::Pong
+                let is_linked = cx.links.heard_from(cx.now, from);
+                let is_nobody = name.is_none() && !is_linked && cx.config.member_ids == IdKind::Address;
+                if is_nobody && self.overlay.lacks(cx.config, to.id()) { Reply::WhoAreYou } else { Reply::Pong }
             }
             Query::Find(find) => Reply::Found(self.find(find, view_of(name.as_ref(), from))),
             Query::Witness(about) => self.bear_witness(cx, *about, from),

@@ -63,6 +63,7 @@ impl Machines {
             Step::Candidates { from, records } => self.on_candidates(cx, from, &records),
             Step::Suspect(peer) => self.liveness.suspect(cx, &self.overlay, peer),
             Step::Gone { peer, politely } => self.on_gone(cx, peer, politely),
+            Step::Restless => self.linkage.on_unrest(cx),
             Step::TablesChanged => {
                 self.linkage.tables_changed(cx);
                 self.joins.on_progress(cx, &self.overlay, self.attachments.is_attached());
@@ -157,7 +158,7 @@ impl Machines {
         };
         let records: Vec<SignedRecord> = records.iter().filter(possible).cloned().collect();
         if records.iter().any(|record| record.id() == from) {
-            self.prover.spoke(cx.now, from);
+            self.prover.spoke(from);
         }
         if !records.is_empty() && cx.me.record.record().role == Role::Member {
             self.overlay.on_candidates(cx, from, &records);
@@ -167,7 +168,7 @@ impl Machines {
     fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
         self.liveness.forget(peer);
         if self.overlay.member(peer).is_some() {
-            self.linkage.on_gone(cx);
+            self.linkage.on_unrest(cx);
         }
         self.overlay.on_gone(cx, peer, politely);
         if let Some(link) = cx.links.to_peer(peer).map(|link| link.id) {

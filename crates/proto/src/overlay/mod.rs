@@ -9,7 +9,7 @@ mod ring;
 mod tree;
 
 use crate::{
-    config::Families,
+    config::{Config, Families},
     context::Context,
     event::{Lookup, LookupError, Table},
     geometry::Geometry,
@@ -90,6 +90,14 @@ impl Overlay {
         both!(self, overlay => overlay.member(id))
     }
 
+    /// Whether nobody of this id is known, and there would be a place for it.
+    pub(crate) fn lacks(&self, config: &Config, id: Hash) -> bool {
+        match self {
+            Self::Ring(ring) => ring.lacks(id),
+            Self::Tree(tree) => tree.lacks(config, id),
+        }
+    }
+
     /// Every known member, in the order of the ids.
     #[must_use]
     pub fn members(&self) -> Vec<Proven> {
@@ -156,6 +164,15 @@ impl Overlay {
         match self {
             Self::Ring(ring) => ring.rank(peer, others),
             Self::Tree(tree) => tree.rank(peer, others),
+        }
+    }
+
+    /// Whether routes cannot do without a link to `peer` when links to `others` stand: it is made at once, whatever it costs.
+    #[must_use]
+    pub fn is_needed(&self, now: Instant, peer: Hash, others: &[Hash]) -> bool {
+        match self {
+            Self::Ring(ring) => ring.rank(peer, others.iter().copied()) == Rank::Essential,
+            Self::Tree(tree) => tree.is_needed(now, peer, others),
         }
     }
 

@@ -36,7 +36,7 @@ use crate::{
     time::Instant,
 };
 use candidates::{Candidates, Wanted};
-use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_RECORDS, Neighbours, Offset, Query, Refusal, Reply, SignedRecord};
+use cicada_wire::{Find, Found, Frame, Goodbye, Hash, IdPrefix, MAX_RECORDS, Neighbours, Offset, Query, Refusal, Reply, SignedRecord};
 use doubts::Doubts;
 use merge::Merge;
 use refresh::Refresh;
@@ -119,6 +119,10 @@ impl Ring {
 
     pub(crate) fn member(&self, id: Hash) -> Option<&Proven> {
         self.known.get(&id).map(|known| &known.peer)
+    }
+
+    pub(crate) fn lacks(&self, id: Hash) -> bool {
+        self.shape.would_take(self.id(), id, &self.known)
     }
 
     pub(crate) fn members_that(&self, keep: impl Fn(&Proven) -> bool) -> Vec<Proven> {
@@ -279,7 +283,7 @@ impl Ring {
         let was_near = self.shape.neighbours().contains(&peer);
         self.reshape(cx);
         if was_near && !politely {
-            self.check_others(cx);
+            self.near_one_died(cx);
         }
     }
 
@@ -357,7 +361,7 @@ impl Ring {
                 }
             }
             Some(Reply::Pong) => self.is_alive(cx, id),
-            Some(Reply::Found(_) | Reply::Attached(_) | Reply::Witnessed(_)) => cx.refuse(Some(id), Refusal::Unexpected),
+            Some(Reply::Found(_) | Reply::WhoAreYou | Reply::Attached(_) | Reply::Witnessed(_)) => cx.refuse(Some(id), Refusal::Unexpected),
             Some(Reply::Refused(_)) => self.stabilise.unanswered(id),
             None => {
                 self.stabilise.unanswered(id);
@@ -540,6 +544,11 @@ impl Ring {
 
 fn is_linked(cx: &Context<'_>, peer: Hash) -> bool {
     cx.links.to_peer(peer).is_some_and(|link| link.is_open() && link.proven.is_some())
+}
+
+/// Whose id begins so.
+fn at<V>(among: &BTreeMap<Hash, V>, prefix: IdPrefix) -> Option<Hash> {
+    among.range(prefix.first()..).next().map(|(id, _)| *id).filter(|id| IdPrefix::of(*id) == prefix)
 }
 
 /// How many members behind it who leaves names: those around it know most of them.

@@ -16,7 +16,7 @@ mod tests;
 mod upkeep;
 
 use crate::{
-    config::Families,
+    config::{Config, Families},
     context::Context,
     event::{Event, Lookup, LookupError, Place as EntryPlace, Table, TableEntry},
     geometry::{CELLS, Geometry},
@@ -46,6 +46,8 @@ pub struct Tree {
     lost: Lost,
     /// Members are taken to come and go until then.
     restless: Instant,
+    /// And have done so since then.
+    restless_since: Instant,
     /// Nobody was linked, and nobody has been met since: who has come meanwhile could not tell us.
     cut_off: bool,
 }
@@ -61,6 +63,7 @@ impl Tree {
             merge: None,
             lost: Lost::default(),
             restless: Instant(0),
+            restless_since: Instant(0),
             cut_off: false,
         }
     }
@@ -77,6 +80,10 @@ impl Tree {
 
     pub(crate) fn member(&self, id: Hash) -> Option<&Proven> {
         self.buckets.member(id)
+    }
+
+    pub(crate) fn lacks(&self, config: &Config, id: Hash) -> bool {
+        self.buckets.lacks(config, id)
     }
 
     pub(crate) fn members_that(&self, keep: impl Fn(&Proven) -> bool) -> Vec<Proven> {
@@ -121,6 +128,12 @@ impl Tree {
 
     pub(crate) fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
         self.buckets.rank(peer, others)
+    }
+
+    /// Where members come and go those over there who need several of us see to that themselves.
+    pub(crate) fn is_needed(&self, now: Instant, peer: Hash, others: &[Hash]) -> bool {
+        let is_first = || others.iter().all(|other| self.buckets.cell(*other) != self.buckets.cell(peer));
+        self.rank(peer, others.iter().copied()) == Rank::Essential && (now >= self.restless || is_first())
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -188,6 +201,16 @@ impl Tree {
         all <= cx.config.upkeep.bucket || (!self.schedule.is_thorough() && nearer() <= NEAR)
     }
 
+    /// Whether many others hear of who comes, and will name it.
+    fn is_large(&self, cx: &Context<'_>) -> bool {
+        self.buckets.below(CELLS) > cx.config.upkeep.bucket
+    }
+
+    /// Whether members come and go, and so many others are told of it that we need not look at once.
+    fn is_restless(&self, cx: &Context<'_>) -> bool {
+        cx.now < self.restless && self.is_large(cx)
+    }
+
     fn displace(&mut self, cx: &mut Context<'_>, id: Hash) {
         let Some(member) = self.buckets.remove(id) else { return };
         let size = cx.config.upkeep.bucket;
@@ -203,7 +226,7 @@ impl Tree {
         let nearest: Vec<Hash> = self.buckets.nearest(self.id(), cx.config.upkeep.successors).into_iter().map(Proven::id).collect();
         if nearest != self.nearest {
             // Where members come and go it takes a change next to us.
-            let restless = cx.now < self.restless;
+            let restless = self.is_restless(cx);
             if !restless || nearest.iter().take(NEAR).ne(self.nearest.iter().take(NEAR)) {
                 self.schedule.changed(cx.now, restless);
             }
@@ -260,6 +283,9 @@ impl Tree {
 
     pub(crate) fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
         let Some(member) = self.buckets.remove(peer) else { return };
+        if self.restless < cx.now {
+            self.restless_since = cx.now;
+        }
         self.restless = cx.now + RESTLESS;
         if !politely {
             self.lost.remember(cx.now, cx.rng, member.record().clone(), cx.config.limits.lost);
@@ -272,7 +298,10 @@ impl Tree {
         }
         self.fill(cx, peer);
         match self.buckets.cell(peer) {
-            Some(cell) if self.buckets.bucket(cell).is_none() => self.schedule.emptied(cx.now, cell),
+            Some(cell) if self.buckets.bucket(cell).is_none() => {
+                let is_usual = cx.now.since(self.restless_since) > USUAL;
+                self.schedule.emptied(cx.now, cell, is_usual && self.is_large(cx));
+            }
             Some(cell) if !politely && self.is_thin(cx, cell) => self.schedule.bereaved(cx.now, cell, cx.config.upkeep.refresh),
             Some(_) | None => {}
         }
@@ -292,11 +321,14 @@ impl Tree {
     }
 
     /// Where one died, others may have: one near the dead, who was silent for longest in its cell and a few anywhere are checked.
-    /// If many died, each that is found dead leads to more; if few, it ends there.
+    /// If many died, each that is found dead leads to more; if few, it ends there. Where members come and go all the time it is not about
+    /// somebody anywhere.
     fn suspect_others(&mut self, cx: &mut Context<'_>, dead: Hash) {
+        let is_usual = cx.now.since(self.restless_since) > USUAL;
+        let anywhere = if is_usual { 0 } else { SUSPECTS };
         let members: Vec<Hash> = self.buckets.iter().map(Proven::id).collect();
         let near = members.iter().copied().min_by_key(|id| Geometry::Tree.offset(*id, dead));
-        let anywhere: Vec<Hash> = (0..SUSPECTS).filter_map(|_| members.choose(cx.rng).copied()).collect();
+        let anywhere: Vec<Hash> = (0..anywhere).filter_map(|_| members.choose(cx.rng).copied()).collect();
         for suspect in near.into_iter().chain(anywhere) {
             cx.step(Step::Suspect(suspect));
         }
@@ -311,8 +343,10 @@ impl Tree {
         let Some(bucket) = self.buckets.bucket_mut(id) else { return };
         let spare = if bucket.members().len() < size { bucket.take_spare() } else { None };
         self.buckets.tidy();
-        if let Some(spare) = spare {
-            self.prove(cx, spare, false);
+        if let Some(spare) = spare.filter(|spare| !self.proving.contains_key(&spare.id())) {
+            // It may be long dead.
+            self.proving.insert(spare.id(), false);
+            cx.step(Step::TryAgain(spare));
         }
     }
 
@@ -391,10 +425,12 @@ impl Tree {
             cx.step(Step::TryAgain(record));
         }
         let refresh = cx.config.upkeep.refresh;
-        let own = self.schedule.own_due(cx.now, cx.rng, refresh, cx.now < self.restless);
+        let own = self.schedule.own_due(cx.now, cx.rng, refresh, self.is_restless(cx));
+        // In a small swarm everybody should know everybody, on the other side as well.
+        let around_us = if self.is_large(cx) { NEAR } else { cx.config.upkeep.bucket };
         let own = own.map(|look| match look {
             Look::Thorough => self.id(),
-            Look::Brief { turn } => self.near_point(turn),
+            Look::Brief { turn } => self.near_point(turn, around_us),
         });
         let cells = self.schedule.cells_due(cx.now, cx.rng, refresh, &self.buckets.filled_cells());
         for (cell, _) in &cells {
@@ -409,8 +445,8 @@ impl Tree {
 
     /// The points around us that are looked up in turn: what is near to one of them is near to us, and an answer that holds only
     /// a few holds others for each.
-    fn near_point(&self, turn: usize) -> Hash {
-        let near = self.buckets.filled().map(|(cell, _)| cell).take_while(|cell| self.buckets.below(*cell) < NEAR);
+    fn near_point(&self, turn: usize, around_us: usize) -> Hash {
+        let near = self.buckets.filled().map(|(cell, _)| cell).take_while(|cell| self.buckets.below(*cell) < around_us);
         // The nearest point of all stands for ourselves; the farthest comes first, since there is most to find.
         let cells: Vec<u32> = std::iter::once(0).chain(near).collect();
         let cell = cells.iter().rev().nth(turn % cells.len()).copied().unwrap_or(0);
@@ -433,6 +469,9 @@ const SUSPECTS: usize = 2; // guess
 
 /// For so long after somebody has gone members are taken to come and go.
 const RESTLESS: Duration = Duration::from_secs(60); // guess: with sessions of ten minutes one of fifty goes every 17 s
+
+/// After so long of it coming and going is usual.
+const USUAL: Duration = Duration::from_secs(30); // guess: what follows the death of many at once is over
 
 /// A bucket that is full is not a reason to keep checking its members.
 const BETWEEN_SUSPICIONS: Duration = Duration::from_secs(30); // guess

@@ -4,7 +4,7 @@ use cicada_proto::{
     Command, DialError, Event, HopOutcome, Receipt, SendError,
     event::{Delivery, Lookup},
 };
-use cicada_wire::{Datagram, Found, Frame, Hash, Header, Neighbours, Query, RecordNames, Refusal, Reply, SignedRecord, Task};
+use cicada_wire::{Datagram, Found, Frame, Hash, Header, IdPrefix, Neighbours, Query, RecordNames, Refusal, Reply, SignedRecord, Task};
 use std::collections::BTreeMap;
 
 /// Puts things into words.
@@ -30,13 +30,20 @@ impl<'a> Words<'a> {
         ids.iter().map(|id| self.id(*id)).collect::<Vec<_>>().join(" ")
     }
 
+    /// Who stands there, if its name is known.
+    fn at(&self, prefix: IdPrefix) -> String {
+        let named = self.names.range(prefix.first()..).next().filter(|(id, _)| IdPrefix::of(**id) == prefix);
+        self.id(named.map_or_else(|| prefix.first(), |(id, _)| *id))
+    }
+
     fn peers(&self, records: &[SignedRecord]) -> String {
         records.iter().map(|record| self.peer(record)).collect::<Vec<_>>().join(" ")
     }
 
     fn neighbours(&self, neighbours: &Neighbours) -> String {
-        let predecessor = neighbours.predecessor.map_or_else(|| "-".to_owned(), |id| self.id(id));
-        format!("{predecessor} < [{}] with {} records", self.ids(&neighbours.successors), neighbours.records.len())
+        let predecessor = neighbours.predecessor.map_or_else(|| "-".to_owned(), |prefix| self.at(prefix));
+        let successors: Vec<String> = neighbours.successors.0.iter().map(|prefix| self.at(*prefix)).collect();
+        format!("{predecessor} < [{}] with {} records", successors.join(" "), neighbours.records.len())
     }
 
     fn found(&self, found: &Found) -> String {
@@ -64,6 +71,7 @@ impl<'a> Words<'a> {
     fn reply(&self, reply: &Reply) -> String {
         match reply {
             Reply::Pong => "pong".to_owned(),
+            Reply::WhoAreYou => "pong, who are you?".to_owned(),
             Reply::Found(found) => self.found(found),
             Reply::Neighbours(neighbours) => format!("neighbours {}", self.neighbours(neighbours)),
             Reply::Attached(attachment) => format!("attached for {} s", attachment.lease_s),

@@ -46,6 +46,7 @@ variants!(Query: query_name, QUERIES {
 });
 variants!(Reply: reply_name, REPLIES {
     Reply::Pong => "pong",
+    Reply::WhoAreYou => "who are you",
     Reply::Found(_) => "found",
     Reply::Neighbours(_) => "neighbours",
     Reply::Attached(_) => "attached",

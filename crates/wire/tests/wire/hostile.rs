@@ -180,7 +180,7 @@ fn lists_are_bounded_where_their_limit_says() {
     bound(&named(MAX_RECORDS - 1), &named(MAX_RECORDS));
     let named = |count| found(Found { responsible: vec![record()], known_responsible: names(count), ..Found::default() });
     bound(&named(MAX_RECORDS - 1), &named(MAX_RECORDS));
-    let successors = |count| Neighbours { successors: vec![Hash::of("x"); count], ..Neighbours::default() };
+    let successors = |count| Neighbours { successors: IdPrefixes::of(vec![Hash::of("x"); count]), ..Neighbours::default() };
     let changed = |count| Frame::Changed(successors(count));
     bound(&changed(MAX_NEIGHBOURS), &changed(MAX_NEIGHBOURS + 1));
     let goodbye = |count| Frame::Goodbye(Goodbye { neighbours: successors(count) });

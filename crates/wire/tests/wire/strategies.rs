@@ -171,6 +171,7 @@ fn replies(records_max: usize) -> BoxedStrategy<Reply> {
     let known = || record_names(MAX_RECORDS - records_max);
     prop_oneof![
         Just(Reply::Pong),
+        Just(Reply::WhoAreYou),
         (few(), few(), option::of(signed_records()), known(), known()).prop_map(
             |(closer, responsible, attached, known_closer, known_responsible)| Reply::Found(Found {
                 closer,
@@ -189,8 +190,13 @@ fn replies(records_max: usize) -> BoxedStrategy<Reply> {
 }
 
 fn neighbours() -> BoxedStrategy<Neighbours> {
-    (option::of(hashes()), vec(hashes(), 0..=MAX_NEIGHBOURS), vec(signed_records(), 0..=3))
-        .prop_map(|(predecessor, successors, records)| Neighbours { predecessor, successors, records })
+    (option::of(hashes()), vec(hashes(), 0..=MAX_NEIGHBOURS), vec(signed_records(), 0..=3), any::<bool>())
+        .prop_map(|(predecessor, successors, records, restless)| Neighbours {
+            predecessor: predecessor.map(IdPrefix::of),
+            successors: IdPrefixes::of(successors),
+            records,
+            restless,
+        })
         .boxed()
 }
 

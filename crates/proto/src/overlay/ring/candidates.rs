@@ -1,7 +1,8 @@
 //! Members heard of that would have a place, waiting to be proven.
 
+use super::at;
 use crate::time::Instant;
-use cicada_wire::{Hash, SignedRecord};
+use cicada_wire::{Hash, IdPrefix, SignedRecord};
 use std::{collections::BTreeMap, time::Duration};
 
 /// All candidates.
@@ -72,8 +73,9 @@ impl Candidates {
         }
     }
 
-    pub(super) fn contains(&self, id: Hash) -> bool {
-        self.entries.contains_key(&id)
+    /// Whether who stands there is a candidate, or hearsay of it is not believed for now.
+    pub(super) fn have_heard_of(&self, now: Instant, prefix: IdPrefix) -> bool {
+        at(&self.entries, prefix).is_some() || at(&self.banned, prefix).is_some_and(|id| self.banned[&id] > now)
     }
 
     /// It is proven. Returns whether it is known to stand on the ring; `None` if it was no candidate.
@@ -145,11 +147,6 @@ impl Candidates {
             State::Proving => candidate.failures == 0,
         };
         self.entries.iter().filter(move |(_, candidate)| hopeful(candidate)).map(|(id, _)| *id)
-    }
-
-    /// Whether hearsay of this peer is not believed for now.
-    pub(super) fn is_banned(&self, now: Instant, id: Hash) -> bool {
-        self.banned.get(&id).is_some_and(|until| *until > now)
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {

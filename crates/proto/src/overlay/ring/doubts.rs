@@ -11,13 +11,15 @@ use crate::{
     step::{Asker, Step},
     time::Instant,
 };
-use cicada_wire::{Hash, Query};
+use cicada_wire::{Hash, IdPrefixes, Query};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Members that are being checked.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     checks: BTreeMap<Hash, Check>,
+    /// When somebody near was found dead last.
+    died: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -45,22 +47,22 @@ impl Doubts {
 
 impl Ring {
     /// The successor's list against ours: whom it has dropped may be dead, whom it never had it should know of.
-    pub(super) fn compare_lists(&mut self, cx: &mut Context<'_>, list: &[Hash]) {
+    pub(super) fn compare_lists(&mut self, cx: &mut Context<'_>, list: &IdPrefixes) {
         let Some(successor) = self.stabilise.successor else { return };
-        let before = std::mem::replace(&mut self.stabilise.heard, list.to_vec());
+        let before = std::mem::replace(&mut self.stabilise.heard, list.clone());
         let (me, full) = (self.id(), cx.config.upkeep.successors);
         // A list shorter than that, or one that comes round to us, is the whole ring; `tell` leaves one out.
-        let is_part = list.len() + 1 >= full && !list.contains(&me);
-        let end = list.last().filter(|_| is_part).map(|last| Geometry::Ring.offset(me, *last));
+        let is_part = list.0.len() + 1 >= full && !list.contains(me);
+        let end = list.0.last().filter(|_| is_part).map(|last| Geometry::Ring.offset(me, last.first()));
         // Of members that it does not see nothing can be said.
         let sees = self.member(successor).map_or(Families::default(), |successor| successor.places().families);
         let is_seen = |id: Hash| sees.are_both() || self.member(id).is_some_and(|member| sees.meet(member.places().families));
         let in_view = |id: Hash| id != successor && is_seen(id) && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
-        let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(id)).collect();
+        let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(*id)).collect();
         self.stabilise.lacking.retain(|id, _| lacking.contains(id));
         let mut missing = Vec::new();
         for id in lacking {
-            let dropped = before.contains(&id);
+            let dropped = before.contains(id);
             if !dropped && self.stabilise.lacking.get(&id).is_some_and(|again| *again > cx.now) {
                 continue;
             }
@@ -74,7 +76,16 @@ impl Ring {
         self.introduce(cx, successor, missing);
     }
 
-    /// Where one has died others may have: the next ones are checked.
+    /// Somebody near has died. After a calm, or soon after another, others may have: the next ones are checked. Where members come and
+    /// go it says nothing about the others.
+    pub(super) fn near_one_died(&mut self, cx: &mut Context<'_>) {
+        let before = self.doubts.died.replace(cx.now);
+        if before.is_none_or(|before| !(TOGETHER..CALM).contains(&cx.now.since(before))) {
+            self.check_others(cx);
+        }
+    }
+
+    /// Whether the next ones are there.
     pub(super) fn check_others(&mut self, cx: &mut Context<'_>) {
         let next = self.shape.successors.iter().take(CHECKED).chain(self.shape.before.iter().take(1));
         for id in next.copied().collect::<Vec<_>>() {
@@ -133,7 +144,7 @@ impl Ring {
             self.telling.hasten(cx.now + cx.config.upkeep.batch);
         }
         let Some(successor) = self.stabilise.successor else { return };
-        if self.stabilise.lacking.contains_key(&id) && !self.stabilise.heard.contains(&id) {
+        if self.stabilise.lacking.contains_key(&id) && !self.stabilise.heard.contains(id) {
             let record = self.record(id).cloned();
             self.introduce(cx, successor, record.into_iter().collect());
         }
@@ -156,6 +167,12 @@ impl Ring {
 
 /// Who was heard of so lately need not be checked.
 const FRESH: Duration = Duration::from_millis(500); // guess
+
+/// Who is found dead so soon after another may have died with it.
+const TOGETHER: Duration = Duration::from_secs(2); // guess: what is checked for one is found out by then
+
+/// After so long without a death one is news.
+const CALM: Duration = Duration::from_secs(60); // guess: with sessions of ten minutes one of seventeen crashes every 100 s
 
 /// How many of the next successors are checked when one has died.
 const CHECKED: usize = 4; // guess: of five in a row a quarter dead, one in a thousand are all dead

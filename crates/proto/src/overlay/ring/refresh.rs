@@ -23,6 +23,8 @@ pub(super) struct Refresh {
     next: Option<Instant>,
     /// Somebody has gone lately: until then fewer questions do.
     unrest: Instant,
+    /// The same where our successor is.
+    unrest_beside: Instant,
     /// No long link is looked for before that.
     paced: Instant,
     /// The search for anchors has come to this member, in so many steps.
@@ -116,7 +118,17 @@ impl Refresh {
 
     /// Whether somebody has gone lately.
     pub(super) fn is_unrest(&self, cx: &Context<'_>) -> bool {
+        cx.now < self.unrest.max(self.unrest_beside)
+    }
+
+    /// The same of somebody whom we knew. Only that is told to others: hearsay would go round the ring for ever.
+    pub(super) fn has_seen_unrest(&self, cx: &Context<'_>) -> bool {
         cx.now < self.unrest
+    }
+
+    /// The successor says that somebody whom it knew has gone lately.
+    pub(super) fn hear_of_unrest(&mut self, cx: &Context<'_>) {
+        self.unrest_beside = cx.now + UNREST;
     }
 
     /// Where members come and go whoever stands in a cell will do, and long links, which make routes short, are made one by one.

@@ -1,7 +1,8 @@
 //! Peers that are proven but not known to stand on the ring: they may still be joining, or belong to another ring.
 
+use super::at;
 use crate::{peer::Proven, time::Instant};
-use cicada_wire::Hash;
+use cicada_wire::{Hash, IdPrefix};
 use std::{collections::BTreeMap, time::Duration};
 
 /// All strangers.
@@ -34,6 +35,10 @@ impl Strangers {
         let taken = self.peers.remove(&id)?;
         self.find_next();
         Some(taken)
+    }
+
+    pub(super) fn take_at(&mut self, prefix: IdPrefix) -> Option<Stranger> {
+        self.take(at(&self.peers, prefix)?)
     }
 
     pub(super) fn put_back(&mut self, stranger: Stranger) {

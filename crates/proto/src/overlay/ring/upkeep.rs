@@ -1,6 +1,6 @@
 //! Stabilise and rectify, and telling of changes before one is asked.
 
-use super::{Ring, is_linked, shape::Shape};
+use super::{Ring, at, is_linked, shape::Shape};
 use crate::{
     config::Families,
     context::Context,
@@ -9,7 +9,7 @@ use crate::{
     step::{Asker, Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Frame, Hash, Introduction, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, SignedRecord};
+use cicada_wire::{Frame, Hash, IdPrefix, IdPrefixes, Introduction, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, SignedRecord};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -25,7 +25,7 @@ pub(super) struct Stabilise {
     joined: bool,
     asking: Option<Hash>,
     /// The successor's list, as it last told us.
-    pub(super) heard: Vec<Hash>,
+    pub(super) heard: IdPrefixes,
     /// Members that the successor's list lacks, and when that is looked into again.
     pub(super) lacking: BTreeMap<Hash, Instant>,
     /// When records that were missing may be asked for again.
@@ -57,7 +57,7 @@ impl Stabilise {
 
     fn follow(&mut self, successor: Option<Hash>, old_is_dead: bool) {
         // Whom a dead successor had in its list, the next one should have too; a new one may still be learning.
-        let heard = if old_is_dead { std::mem::take(&mut self.heard) } else { Vec::new() };
+        let heard = if old_is_dead { std::mem::take(&mut self.heard) } else { IdPrefixes::default() };
         let joined = self.joined && successor.is_some();
         *self = Self { successor, heard, joined, due: self.due, interval: self.interval, ..Self::default() };
     }
@@ -190,8 +190,8 @@ impl Ring {
         if let Some(known) = self.known.get_mut(&from.id()) {
             known.heard = cx.now;
         }
-        for id in neighbours.successors.iter().chain(&neighbours.predecessor) {
-            if let Some(stranger) = self.strangers.take(*id) {
+        for prefix in neighbours.successors.0.iter().chain(&neighbours.predecessor) {
+            if let Some(stranger) = self.strangers.take_at(*prefix) {
                 self.enter(cx, &stranger.peer);
             }
         }
@@ -200,17 +200,22 @@ impl Ring {
             cx.step(Step::Candidates { from: from.id(), records: neighbours.records.clone() });
         }
         if self.stabilise.successor == Some(from.id()) {
+            if neighbours.restless {
+                self.refresh.hear_of_unrest(cx);
+                cx.step(Step::Restless);
+            }
             self.compare_lists(cx, &neighbours.successors);
         }
     }
 
     /// Asks for the records of those who are named only by their ids, if they would have a place.
     fn ask_for_missing(&mut self, cx: &mut Context<'_>, from: &Proven, neighbours: &Neighbours) {
-        let told: BTreeSet<Hash> = neighbours.records.iter().map(SignedRecord::id).collect();
-        let mut named = neighbours.successors.iter().chain(&neighbours.predecessor);
-        let missing = named.any(|id| {
-            let heard_of = told.contains(id) || self.candidates.contains(*id) || self.candidates.is_banned(cx.now, *id);
-            !heard_of && self.shape.would_take(self.id(), *id, &self.known)
+        let told: BTreeSet<IdPrefix> = neighbours.records.iter().map(|record| IdPrefix::of(record.id())).collect();
+        let mut named = neighbours.successors.0.iter().chain(&neighbours.predecessor);
+        let missing = named.any(|prefix| {
+            let heard_of = told.contains(prefix) || self.candidates.have_heard_of(cx.now, *prefix);
+            let is_known = *prefix == IdPrefix::of(self.id()) || at(&self.known, *prefix).is_some();
+            !heard_of && !is_known && self.shape.would_take(self.id(), prefix.first(), &self.known)
         });
         if missing && self.stabilise.complete_after <= cx.now {
             self.stabilise.complete_after = cx.now + cx.config.upkeep.stabilise_after_change;
@@ -264,7 +269,12 @@ impl Ring {
             return;
         }
         let records = self.records_of(list.iter().filter(|id| !self.telling.records.contains(id) && **id != to));
-        let neighbours = Neighbours { predecessor: Some(to), successors: list.clone(), records };
+        let neighbours = Neighbours {
+            predecessor: Some(IdPrefix::of(to)),
+            successors: IdPrefixes::of(list.iter().copied()),
+            records,
+            restless: self.refresh.has_seen_unrest(cx),
+        };
         self.telling.told(to, list);
         send(cx, to, Frame::Changed(neighbours));
     }
@@ -298,7 +308,12 @@ impl Ring {
             let told = list.iter().copied().take(cx.config.upkeep.successors - 1).collect();
             self.telling.told(asker, told);
         }
-        Neighbours { predecessor: told_predecessor, successors: list, records }
+        Neighbours {
+            predecessor: told_predecessor.map(IdPrefix::of),
+            successors: IdPrefixes::of(list),
+            records,
+            restless: self.refresh.has_seen_unrest(cx),
+        }
     }
 
     /// The families that a member sees.

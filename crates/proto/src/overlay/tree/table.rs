@@ -94,6 +94,13 @@ impl Buckets {
         self.below(cell) + beside < limit
     }
 
+    /// Whether nobody of this id is known, and its bucket has room or would make some.
+    pub(super) fn lacks(&self, config: &Config, id: Hash) -> bool {
+        let size = config.upkeep.bucket;
+        let has_room = |cell| self.bucket(cell).is_none_or(|bucket| bucket.members().len() < size);
+        self.cell(id).is_some_and(|cell| has_room(cell) || self.is_near(id, size)) && self.member(id).is_none()
+    }
+
     /// Where this peer would go.
     pub(super) fn place(&self, config: &Config, record: &SignedRecord) -> Place {
         let id = record.id();

@@ -63,7 +63,7 @@ impl Schedule {
                 own.turn = 0;
             }
             own.pause = if restless { AFTER_CHANGE * 4 } else { AFTER_CHANGE };
-            own.next = own.next.min(now + CHANGING);
+            own.next = own.next.min(now + if restless { OFTEN_CHANGING } else { CHANGING });
         }
         // Who has come may have come to where nobody was. It says so itself, and that it did not is rare enough to be found out later.
         if restless {
@@ -105,10 +105,10 @@ impl Schedule {
         }
     }
 
-    /// A cell has become empty.
-    pub(super) fn emptied(&mut self, now: Instant, cell: u32) {
+    /// A cell has become empty. Where that is usual (`often`), who comes next will say so itself mostly.
+    pub(super) fn emptied(&mut self, now: Instant, cell: u32, often: bool) {
         if let Some(cell) = self.cells.get_mut(&cell) {
-            *cell = Cell { next: now, empty: Some(FIRST_RETRY), quiet: 0 };
+            *cell = Cell { next: now, empty: Some(if often { LATE_RETRY } else { FIRST_RETRY }), quiet: 0 };
         }
     }
 
@@ -146,6 +146,8 @@ fn jittered(rng: &mut ChaCha8Rng, pause: Duration, part: u32) -> Duration {
 const SETTLE: Duration = Duration::from_millis(250); // guess: a lookup's time on the internet
 /// Changes come in swarms: those within this time are followed by one look.
 const CHANGING: Duration = Duration::from_secs(1); // guess
+/// The same where members come and go.
+const OFTEN_CHANGING: Duration = Duration::from_secs(8); // guess: several changes next to us with sessions of a minute
 /// From the look after a change to the next; four times as long each time, since what changes is mostly told of, and four times as
 /// long from the beginning where members come and go.
 const AFTER_CHANGE: Duration = Duration::from_secs(5); // guess
