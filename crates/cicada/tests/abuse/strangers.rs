@@ -152,7 +152,7 @@ async fn answers_to_an_address_that_has_proven_nothing_are_short() {
     let ping = attacker::seal(&Datagram::Query(Ticket(77), None, Query::Ping, Padding(0)));
     named.send_to(&ping, victim.address).await.expect("loopback");
     let length = timeout(PATIENCE, named.recv(&mut buffer)).await.expect("an answer").expect("a socket");
-    assert_eq!(attacker::open(&buffer[..length]), Some(Datagram::Reply(Ticket(77), Reply::Pong)));
+    assert_eq!(attacker::open(&buffer[..length]), Some(Datagram::Reply(Ticket(77), Reply::WhoAreYou)));
     close(peers).await;
     victim.end().await;
 }
