@@ -139,13 +139,13 @@ impl Linkage {
         self.next = self.next.map(|next| credit.next(cx).map_or(next, |credit| next.min(credit)));
     }
 
-    /// Dials those of `all` that may be dialled now, in this order.
+    /// Dials those of `whom` that may be dialled now, in this order.
     fn dial_wanted<'a>(
         &mut self,
         cx: &mut Context<'_>,
         overlay: &Overlay,
         left_alone: &[Hash],
-        all: impl Iterator<Item = &'a SignedRecord>,
+        whom: impl Iterator<Item = &'a SignedRecord>,
         credit: &mut Credit,
     ) {
         let limit = cx.config.limits.links;
@@ -153,7 +153,7 @@ impl Linkage {
         let others = cx.links.member_peers();
         let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
         let some_are_bridges = is_bridge(cx, overlay.seen());
-        for wanted in all {
+        for wanted in whom {
             let peer = wanted.id();
             if left_alone.contains(&peer) || cx.links.is_linked(peer) {
                 continue;

@@ -30,8 +30,7 @@ impl Search {
             return found;
         }
         let own = [&cx.me.record];
-        let known = self.records().chain(own).map(|record| (record.name(), record));
-        let known: BTreeMap<RecordName, &SignedRecord> = known.collect();
+        let known: BTreeMap<RecordName, &SignedRecord> = self.records().chain(own).map(|record| (record.name(), record)).collect();
         let mut found = found.restored(|name| known.get(&name).map(|record| (*record).clone()));
         found.responsible.sort_by_cached_key(|record| self.claim(record.id()));
         found

@@ -351,8 +351,8 @@ impl Search {
         let on_path = self.by_approach().filter(|(_, contact)| contact.path == path && contact.is_live());
         // Farther ones do not matter.
         let near: Vec<(Hash, &Contact)> = on_path.take(self.witnesses.max(self.alpha)).collect();
-        let explored = near.iter().take(self.witnesses).all(|(.., contact)| matches!(contact.state, State::Answered { .. }));
-        let nearest_answered = matches!(near.first(), Some((.., Contact { state: State::Answered { .. }, .. })));
+        let explored = near.iter().take(self.witnesses).all(|(_, contact)| matches!(contact.state, State::Answered { .. }));
+        let nearest_answered = matches!(near.first(), Some((_, Contact { state: State::Answered { .. }, .. })));
         // While answers lead nearer, a few questions at a time; once they do not, all the rest at once (Maymounkov and
         // Mazieres 2002, section 2.3).
         let parallel = if nearest_answered { self.witnesses.max(self.alpha) } else { self.parallel(now) };

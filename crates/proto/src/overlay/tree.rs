@@ -211,6 +211,11 @@ impl Tree {
         cx.now < self.restless && self.is_large(cx)
     }
 
+    /// Whether somebody goes now as others have gone for a while.
+    fn is_usual(&self, cx: &Context<'_>) -> bool {
+        cx.now.since(self.restless_since) > USUAL
+    }
+
     fn displace(&mut self, cx: &mut Context<'_>, id: Hash) {
         let Some(member) = self.buckets.remove(id) else { return };
         let size = cx.config.upkeep.bucket;
@@ -299,8 +304,7 @@ impl Tree {
         self.fill(cx, peer);
         match self.buckets.cell(peer) {
             Some(cell) if self.buckets.bucket(cell).is_none() => {
-                let is_usual = cx.now.since(self.restless_since) > USUAL;
-                self.schedule.emptied(cx.now, cell, is_usual && self.is_large(cx));
+                self.schedule.emptied(cx.now, cell, self.is_usual(cx) && self.is_large(cx));
             }
             Some(cell) if !politely && self.is_thin(cx, cell) => self.schedule.bereaved(cx.now, cell, cx.config.upkeep.refresh),
             Some(_) | None => {}
@@ -324,8 +328,7 @@ impl Tree {
     /// If many died, each that is found dead leads to more; if few, it ends there. Where members come and go all the time it is not about
     /// somebody anywhere.
     fn suspect_others(&mut self, cx: &mut Context<'_>, dead: Hash) {
-        let is_usual = cx.now.since(self.restless_since) > USUAL;
-        let anywhere = if is_usual { 0 } else { SUSPECTS };
+        let anywhere = if self.is_usual(cx) { 0 } else { SUSPECTS };
         let members: Vec<Hash> = self.buckets.iter().map(Proven::id).collect();
         let near = members.iter().copied().min_by_key(|id| Geometry::Tree.offset(*id, dead));
         let anywhere: Vec<Hash> = (0..anywhere).filter_map(|_| members.choose(cx.rng).copied()).collect();
