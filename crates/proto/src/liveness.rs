@@ -257,7 +257,8 @@ impl Liveness {
             return;
         }
         let pace = self.pace(cx);
-        for peer in self.watched.rested(cx.now) {
+        // Whoever has been heard of since rests on. That is seen together of all whose turn comes soon, so that there are fewer wake-ups.
+        for peer in self.watched.rested(cx.now + cx.config.upkeep.liveness / TOGETHER) {
             self.watched.change(peer, |watch| {
                 if watch.rest(cx, overlay, peer, pace) <= cx.now {
                     watch.check(cx);
@@ -393,6 +394,9 @@ const AT_ONCE: Duration = Duration::from_secs(2); // guess: what is found in a h
 
 /// From one alarm to the next.
 const ALARMED: Duration = Duration::from_secs(5); // guess: a round of checks is done
+
+/// The part of the shortest pause within which links are looked at together.
+const TOGETHER: u32 = 4; // measured: wake-ups for links that had been heard of were a third of what happens in a young swarm
 
 /// How often the pause between two checks doubles while all is quiet.
 const ESSENTIAL_DOUBLINGS: u32 = 1;

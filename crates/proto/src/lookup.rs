@@ -83,13 +83,15 @@ impl Lookups {
             Some(_) => self.dead.answered(from.id()),
             None => self.mourn(cx, overlay, from.id()),
         }
-        // The lookup may have ended before its last questions were answered.
-        let Some(search) = self.searches.get_mut(&number) else { return };
         let found = match reply {
             Some(Reply::Found(found)) => Some(found),
             // Whoever is there but does not answer this question is of no use to this lookup, and not dead.
             Some(Reply::Pong | Reply::WhoAreYou | Reply::Neighbours(_) | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_))
             | None => None,
+        };
+        let Some(search) = self.searches.get_mut(&number) else {
+            let told = found.map(|found| [found.responsible, found.closer].concat()).unwrap_or_default();
+            return self.hear_late(cx, from, told);
         };
         let learned = match found {
             Some(found) => search.on_found(cx, &self.dead, from, found),
@@ -102,6 +104,16 @@ impl Lookups {
             cx.step(Step::Candidates { from: from.id(), records: learned });
         }
         self.pursue(cx, overlay, number);
+    }
+
+    /// A lookup has ended before its last question was answered. Whoever is told of may be what this peer lacks all the same: members
+    /// near to each other that know nobody in a cell tell each other so first, and whoever knows somebody comes after them.
+    fn hear_late(&self, cx: &mut Context<'_>, from: &SignedRecord, mut told: Vec<SignedRecord>) {
+        told.truncate(MAX_RECORDS);
+        told.retain(|record| !self.dead.holds(cx.now, record.id()));
+        if !told.is_empty() && cx.me.record.record().role == Role::Member {
+            cx.step(Step::Candidates { from: from.id(), records: told });
+        }
     }
 
     fn mourn(&mut self, cx: &mut Context<'_>, overlay: &Overlay, peer: Hash) {

@@ -58,6 +58,20 @@ fn on_the_tree_a_lookup_ends_when_the_nearest_have_answered_and_nobody_nearer_is
     assert_eq!(bench.asked(), [0x70, 0x58, 0x54]);
 }
 
+/// Two members that know nobody beyond themselves agree with each other first; the third knows more.
+#[test]
+fn an_answer_that_comes_when_its_lookup_has_ended_is_heard_all_the_same() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.config.upkeep.bucket = 2;
+    bench.find(0xd0, &[0x50, 0x54, 0x70]);
+    assert_eq!(bench.asked(), [0x50, 0x54, 0x70]);
+    bench.answer(0x50, &[], &[0x50, 0x54]);
+    bench.answer(0x54, &[], &[0x50, 0x54]);
+    assert_eq!((bench.found(), &bench.heard_of[..]), (Some(Ok(vec![0x50, 0x54])), &[][..]));
+    bench.answer(0x70, &[0xd1], &[0xd8]);
+    assert_eq!(bench.heard_of, [0xd8, 0xd1]);
+}
+
 #[test]
 fn who_answers_that_it_is_not_responsible_is_asked_again_and_then_the_lookup_fails() {
     let mut bench = Bench::new(OverlayKind::Ring);
@@ -287,6 +301,8 @@ struct Bench {
     /// Asked and not answered yet.
     open: Vec<u8>,
     number: u64,
+    /// Whom the overlay heard of.
+    heard_of: Vec<u8>,
     results: Vec<Result<Lookup, LookupError>>,
 }
 
@@ -306,6 +322,7 @@ impl Bench {
             known: Vec::new(),
             open: Vec::new(),
             number: 0,
+            heard_of: Vec::new(),
             results: Vec::new(),
         }
     }
@@ -338,6 +355,7 @@ impl Bench {
                     self.number = number;
                 }
                 Step::Found { result, .. } => self.results.push(result),
+                Step::Candidates { records, .. } => self.heard_of.extend(records.iter().map(|record| record.id().to_bytes()[0])),
                 _ => {}
             }
         }
