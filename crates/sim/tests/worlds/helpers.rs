@@ -5,11 +5,6 @@ use cicada_sim::{Latency, Network, PeerIndex, World, WorldConfig};
 use cicada_wire::OverlayKind;
 use std::time::Duration;
 
-/// One of two sizes: that of every run, and that of long ones.
-pub(crate) fn sized(small: usize, full: usize) -> usize {
-    if std::env::var_os("CICADA_FULL").is_some() { full } else { small }
-}
-
 /// A world of this overlay with latencies between 10 and 50 ms and nothing lost.
 pub(crate) fn world(overlay: OverlayKind, seed: u64) -> World {
     let mut config = Config::default();

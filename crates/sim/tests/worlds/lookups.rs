@@ -1,19 +1,19 @@
 //! Lookups in large swarms at rest.
 
-use crate::helpers::{sized, swarm, world};
+use crate::helpers::{swarm, world};
 use cicada_wire::OverlayKind;
 use std::time::Duration;
 
+const PEERS: usize = 1000;
 const LOOKUPS: usize = 2000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn lookups_are_right(overlay: OverlayKind) {
-    let members = sized(300, 1000);
-    let (mut world, peers) = swarm(overlay, 1, members);
+    let (mut world, peers) = swarm(overlay, 1, PEERS);
     println!("{overlay}: settled at {:?}, {} steps", world.now(), world.happened());
     let before = world.cost_of(&peers);
     world.run_for(Duration::from_secs(20));
-    println!("{overlay}: 20 s of upkeep of {members} peers:\n{}", world.cost_of(&peers).since(&before));
+    println!("{overlay}: 20 s of upkeep of {PEERS} peers:\n{}", world.cost_of(&peers).since(&before));
     // In portions: a peer has only so many lookups under way at once.
     let wrong: Vec<_> = (0..4).flat_map(|_| world.wrong_lookups(&peers, LOOKUPS / 4, PATIENCE)).collect();
     assert_eq!(wrong, Vec::<String>::new());
@@ -28,12 +28,12 @@ fn lookups_are_right(overlay: OverlayKind) {
 }
 
 #[test]
-fn on_a_large_ring_every_lookup_names_the_owner() {
+fn on_a_ring_of_1000_every_lookup_names_the_owner() {
     lookups_are_right(OverlayKind::Ring);
 }
 
 #[test]
-fn on_a_large_tree_every_lookup_names_the_owner() {
+fn on_a_tree_of_1000_every_lookup_names_the_owner() {
     lookups_are_right(OverlayKind::Tree);
 }
 

@@ -1,10 +1,11 @@
 //! Swarms that meet become one.
 
-use crate::helpers::{grow, sized, world};
+use crate::helpers::{grow, world};
 use cicada_sim::{Cost, Kind, Packet, Verdict, World};
 use cicada_wire::{Frame, OverlayKind};
 use std::time::Duration;
 
+const HALF: usize = 500;
 const WITHIN: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_secs(20);
 
@@ -17,12 +18,11 @@ fn messages(cost: &Cost) -> f64 {
     (cost.total().messages - others.iter().sum::<u64>()) as f64
 }
 
-/// Two swarms of 500 members with `CICADA_FULL`, of 200 otherwise, that have come to rest are joined by one connect. The ring's own tests do the same with rings.
+/// Two swarms of [`HALF`] members that have come to rest are joined by one connect. The ring's own tests do the same with rings.
 #[test]
-fn two_large_trees_joined_by_one_connect_become_one() {
+fn two_trees_of_500_joined_by_one_connect_become_one() {
     let mut world = world(OverlayKind::Tree, 1);
-    let half = sized(200, 500);
-    let (first, second) = (grow(&mut world, half), grow(&mut world, half));
+    let (first, second) = (grow(&mut world, HALF), grow(&mut world, HALF));
     let all: Vec<_> = first.iter().chain(&second).copied().collect();
     world.run_for(REST);
     let before = world.cost_of(&all);
