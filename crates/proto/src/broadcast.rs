@@ -17,6 +17,7 @@
 mod bodies;
 mod families;
 mod favour;
+mod giver;
 mod hand;
 mod recent;
 mod repair;
@@ -42,6 +43,7 @@ use cicada_wire::{
     Frame, Hash, IdKind, Immutable, MAX_EXCLUDED, MAX_HOPS, Mutable, Reach, Refusal, Role, Signature, Task, TaskVerdict, Ticket,
 };
 use favour::Favour;
+pub(crate) use giver::Giver;
 use hand::Errand;
 use recent::{Flow, Part, Recent};
 use repair::Repair;
@@ -192,18 +194,16 @@ impl Broadcaster {
         cx: &mut Context<'_>,
         overlay: &Overlay,
         deliveries: &mut Deliveries,
-        link: LinkId,
         attested: Attested,
         payload: Body,
     ) {
-        let Attested { task, level } = attested;
-        let Some(from) = cx.links.link(link).map(Link::peer) else { return };
-        let (ticket, key) = (task.ticket, MessageKey::of(&task.header.fixed));
-        let result = check_task(cx, overlay.geometry(), link, &task, payload.len()).and_then(|reach| {
+        let Attested { giver, task, level } = attested;
+        let (from, ticket, key) = (giver.peer, task.ticket, MessageKey::of(&task.header.fixed));
+        let result = check_task(cx, overlay.geometry(), &giver, &task, payload.len()).and_then(|reach| {
             if cx.config.faults.drops_tasks {
                 Ok(Answer::Taken)
             } else if task.extend {
-                self.take_extend(cx, overlay, link, task, reach)
+                self.take_extend(cx, overlay, giver.link, task, reach)
             } else {
                 self.take_body(cx, overlay, deliveries, &Given { from, task: &task, reach, level }, payload)
             }
@@ -219,7 +219,9 @@ impl Broadcaster {
                 Some(refusal)
             }
         };
-        cx.out.frame(link, Frame::TaskVerdict(TaskVerdict { ticket, refusal }));
+        if !giver.relies_on_us {
+            cx.out.frame(giver.link, Frame::TaskVerdict(TaskVerdict { ticket, refusal }));
+        }
     }
 
     fn take_body(
@@ -455,6 +457,7 @@ impl Broadcaster {
 
 /// A task of which it is known whose message it is.
 pub(crate) struct Attested {
+    pub(crate) giver: Giver,
     pub(crate) task: Task,
     /// How well.
     pub(crate) level: KeyLevel,
@@ -477,8 +480,7 @@ enum Answer {
 }
 
 /// Checks a task against who hands it over: the reach that it asks for.
-fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, length: usize) -> Result<Reach, Refusal> {
-    let Some(link) = cx.links.link(link) else { return Err(Refusal::Unexpected) };
+fn check_task(cx: &Context<'_>, geometry: Geometry, giver: &Giver, task: &Task, length: usize) -> Result<Reach, Refusal> {
     let reach = task.header.hop.reach.ok_or(Refusal::Malformed)?;
     if (length as u64).saturating_add(task.offset) > cx.config.limits.message_bytes as u64 {
         return Err(Refusal::TooLarge);
@@ -488,11 +490,11 @@ fn check_task(cx: &Context<'_>, geometry: Geometry, link: LinkId, task: &Task, l
     }
     let limit = match task.header.hop.route.first() {
         Some(wanted) if task.extend => geometry.passable(cx.me.id(), *wanted),
-        Some(_) | None => geometry.admissible(cx.me.id(), link.peer()),
+        Some(_) | None => geometry.admissible(cx.me.id(), giver.peer),
     };
-    let is_own = task.header.fixed.origin.id() == link.peer() && !task.extend;
-    let sees_less = cx.config.families.without(Families::of(&link.record)) != Families::NONE;
-    match (link.record.record().role, cx.me.record.record().role) {
+    let is_own = task.header.fixed.origin.id() == giver.peer && !task.extend;
+    let sees_less = cx.config.families.without(giver.families) != Families::NONE;
+    match (giver.role, cx.me.record.record().role) {
         (Role::Member, Role::Member) if reach <= limit => Ok(reach),
         // Of those that it does not see we are the root.
         (Role::Member, Role::Member) if is_own && sees_less => Ok(reach),

@@ -12,6 +12,7 @@ mod witness;
 
 use crate::{
     body::{Body, BodyId},
+    broadcast::Giver,
     config::{KeyLevel, Security},
     context::Context,
     event::Event,
@@ -59,7 +60,7 @@ struct Known {
 /// A task that waits until its origin is known.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) link: LinkId,
+    pub(crate) giver: Giver,
     pub(crate) task: Task,
     pub(crate) body: Body,
     until: Instant,
@@ -255,13 +256,13 @@ impl Notary {
     pub(crate) fn has_room(&self, link: LinkId, body: &Body) -> bool {
         self.waiting.len() < MAX_WAITING
             && self.bytes + held_bytes(body) <= MAX_WAITING_BYTES
-            && self.waiting.iter().filter(|waiting| waiting.link == link).count() < MAX_OF_LINK
+            && self.waiting.iter().filter(|waiting| waiting.giver.link == link).count() < MAX_OF_LINK
     }
 
     /// Keeps a task until its origin is known. There is room for it.
-    pub(crate) fn hold(&mut self, cx: &Context<'_>, link: LinkId, task: Task, body: Body) {
+    pub(crate) fn hold(&mut self, cx: &Context<'_>, giver: Giver, task: Task, body: Body) {
         self.bytes += held_bytes(&body);
-        self.waiting.push_back(Waiting { link, task, body, until: cx.now + PATIENCE + cx.slowness });
+        self.waiting.push_back(Waiting { giver, task, body, until: cx.now + PATIENCE + cx.slowness });
     }
 
     /// Those that waited for something of which this is now known.

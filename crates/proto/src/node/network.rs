@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     body::Body,
+    broadcast::Giver,
     config::Families,
     context::Context,
     event::Event,
@@ -173,7 +174,9 @@ impl Machines {
             }
             Frame::Task(task, _) => {
                 self.mark_used(cx, id);
-                self.on_task(cx, id, task, body);
+                if let Some(giver) = cx.links.link(id).map(Giver::of) {
+                    self.on_task(cx, giver, task, body);
+                }
             }
             Frame::TaskVerdict(verdict) => self.broadcaster.on_verdict(cx, &self.overlay, id, &verdict),
             Frame::Digest(digest) => self.broadcaster.on_digest(cx, id, &digest),

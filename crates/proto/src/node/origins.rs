@@ -3,10 +3,9 @@
 use super::{Machines, limits::refuse_frame};
 use crate::{
     body::Body,
-    broadcast::Attested,
+    broadcast::{Attested, Giver},
     config::Families,
     context::Context,
-    links::LinkId,
     notary::{Judgement, Lack, Released, Testimony, Waiting},
     outbox::Transmit,
     scope,
@@ -19,35 +18,35 @@ use std::net::SocketAddr;
 
 impl Machines {
     /// A share of a broadcast: nothing becomes of it before its origin is known.
-    pub(super) fn on_task(&mut self, cx: &mut Context<'_>, link: LinkId, task: Task, body: Body) {
-        let Some(informer) = cx.links.link(link).map(|link| link.remote) else { return };
-        let room = self.notary.has_room(link, &body);
-        match self.notary.judge(cx, &self.overlay, &task.header.fixed, informer, room) {
+    pub(super) fn on_task(&mut self, cx: &mut Context<'_>, mut giver: Giver, task: Task, body: Body) {
+        let room = self.notary.has_room(giver.link, &body);
+        match self.notary.judge(cx, &self.overlay, &task.header.fixed, giver.remote, room) {
             // What is in its name, and what is repeated, costs an origin nothing.
             Judgement::Good(level) if self.broadcaster.knows(cx, &task) || self.budgets.broadcast(cx, &task, body.len()) => {
-                let attested = Attested { task, level };
-                self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, link, attested, body);
+                let attested = Attested { giver, task, level };
+                self.broadcaster.on_task(cx, &self.overlay, &mut self.deliveries, attested, body);
             }
-            Judgement::Good(_) => self.refuse_message(cx, link, &Frame::Task(task, Bytes::new()), Refusal::OverBudget),
+            Judgement::Good(_) => self.refuse_task(cx, &giver, task, Refusal::OverBudget),
             Judgement::Wait(lack) => {
                 // It is held: whoever handed it over need not look for somebody else meanwhile.
-                if lack == Lack::Key && !task.extend {
+                if lack == Lack::Key && !task.extend && !giver.relies_on_us {
+                    giver.relies_on_us = true;
                     self.broadcaster.set_aside(cx, &task.header.fixed);
-                    cx.out.frame(link, Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: None }));
+                    cx.out.frame(giver.link, Frame::TaskVerdict(TaskVerdict { ticket: task.ticket, refusal: None }));
                 }
-                self.notary.hold(cx, link, task, body);
+                self.notary.hold(cx, giver, task, body);
             }
-            Judgement::Bad(refusal) => self.refuse_message(cx, link, &Frame::Task(task, Bytes::new()), refusal),
+            Judgement::Bad(refusal) => self.refuse_task(cx, &giver, task, refusal),
         }
     }
 
-    fn refuse_message(&mut self, cx: &mut Context<'_>, link: LinkId, head: &Frame, refusal: Refusal) {
-        let from = cx.links.link(link).map(crate::links::Link::peer);
-        cx.refuse(from, refusal);
-        if from.is_none() {
+    fn refuse_task(&mut self, cx: &mut Context<'_>, giver: &Giver, task: Task, refusal: Refusal) {
+        let link = giver.link;
+        cx.refuse(Some(giver.peer), refusal);
+        if cx.links.link(link).is_none() {
             return;
         }
-        refuse_frame(cx, link, head, refusal);
+        refuse_frame(cx, link, &Frame::Task(task, Bytes::new()), refusal);
         if refusal == Refusal::BadSignature {
             // Whoever hands a message on has checked it: nobody else can have forged this one.
             cx.out.transmits.push_back(Transmit::Close { link, reason: refusal });
@@ -56,11 +55,13 @@ impl Machines {
 
     /// More is known of what has waited.
     pub(super) fn take_released(&mut self, cx: &mut Context<'_>, released: Released) {
-        for Waiting { link, task, body, .. } in released.tasks {
+        for Waiting { giver, task, body, .. } in released.tasks {
             let arriving = body.arriving();
             match released.refusal {
-                Some(refusal) => self.refuse_message(cx, link, &Frame::Task(task, Bytes::new()), refusal),
-                None => self.on_task(cx, link, task, body),
+                Some(refusal) => self.refuse_task(cx, &giver, task, refusal),
+                // Otherwise it has been given to somebody else.
+                None if giver.relies_on_us || cx.links.link(giver.link).is_some() => self.on_task(cx, giver, task, body),
+                None => {}
             }
             if let Some(body) = arriving.filter(|body| !self.holds_body(*body)) {
                 cx.out.transmits.push_back(Transmit::Discard { body });

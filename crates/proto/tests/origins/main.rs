@@ -72,6 +72,16 @@ fn an_unknown_origin_is_challenged_once_and_its_messages_wait_for_that() {
 }
 
 #[test]
+fn what_was_accepted_is_delivered_even_if_the_link_it_came_over_is_gone_before_its_origin_is_known() {
+    let near = neighbours();
+    let (mut rig, far) = (rig(&near), somebody(7100));
+    rig.hear(&near[0], far.broadcast(1, b"one"));
+    rig.unlink(&near[0]);
+    assert!(rig.answer_challenge(&far));
+    assert_eq!(levels(&rig), [KeyLevel::Proven], "whoever handed it over has given it to nobody else");
+}
+
+#[test]
 fn whoever_speaks_in_the_name_of_an_address_that_is_not_its_own_is_not_heard() {
     let near = neighbours();
     let (mut rig, far) = (rig(&near), somebody(7100));

@@ -164,6 +164,11 @@ impl Rig {
         self.links.contains_key(&member.id())
     }
 
+    pub(crate) fn unlink(&mut self, member: &Somebody) {
+        let link = self.links.remove(&member.id()).expect("it is linked");
+        self.input(Input::LinkDown { link, reason: Refusal::MadeRoom });
+    }
+
     pub(crate) fn hear(&mut self, from: &Somebody, frame: Frame) {
         let link = self.links[&from.id()];
         self.input(Input::Frame { link, frame });
