@@ -19,6 +19,7 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Debug, Default)]
 pub(crate) struct Linkage {
     next: Option<Instant>,
+    looked: Instant,
     pauses: BTreeMap<Hash, Pause>,
     credit: Credit,
 }
@@ -35,7 +36,7 @@ struct Pause {
 impl Linkage {
     /// The tables changed: looks again soon. Several changes at once cost one look.
     pub(crate) fn tables_changed(&mut self, cx: &Context<'_>) {
-        let soon = cx.now + SOON;
+        let soon = (cx.now + SOON).max(self.looked + BETWEEN_LOOKS);
         self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
     }
 
@@ -101,6 +102,7 @@ impl Linkage {
         if self.next.is_none_or(|next| next > cx.now) {
             return;
         }
+        self.looked = cx.now;
         let pause = if self.is_quiet(cx) { QUIET.min(cx.config.upkeep.idle_link / 4).max(EVERY) } else { EVERY };
         self.next = (!cx.links.is_empty() || overlay.is_joined()).then(|| cx.now + pause);
         self.open_wanted(cx, overlay);
@@ -337,6 +339,9 @@ pub(crate) fn close(cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
 
 /// Changes within this time cost one look.
 const SOON: Duration = Duration::from_millis(10); // guess
+
+/// However much changes.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 const EVERY: Duration = Duration::from_secs(1); // guess
 

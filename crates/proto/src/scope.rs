@@ -48,7 +48,7 @@ pub(crate) fn retain_frame(frame: &mut Frame, keep: Keep<'_>) -> usize {
         Frame::Reply(_, reply) => retain_reply(reply, keep),
         Frame::Changed(neighbours) => retain(&mut neighbours.records, keep),
         Frame::Introduce(introduction) => retain(&mut introduction.records, keep),
-        Frame::Goodbye(goodbye) => retain(&mut goodbye.neighbours.records, keep),
+        Frame::Goodbye(goodbye) => retain(&mut goodbye.neighbours.records, keep) + retain(&mut goodbye.lost, keep),
         Frame::Query(..)
         | Frame::Hint(_)
         | Frame::Unify(_)

@@ -23,6 +23,9 @@ pub const MAX_RECORDS: usize = 20; // k of Kademlia (Maymounkov and Mazieres 200
 /// The most successors that a neighbour list tells of.
 pub const MAX_NEIGHBOURS: usize = 32;
 
+/// Lost members in one goodbye.
+pub const MAX_LOST: usize = 4;
+
 /// The most messages that one [`Digest`] names.
 pub const MAX_DIGEST: usize = 128; // guess: one packet
 
@@ -162,6 +165,9 @@ pub struct Goodbye {
     /// The leaver's neighbourhood, or the contacts of its nearest cells.
     #[n(0)]
     pub neighbours: Neighbours,
+    /// Members that the leaver could not reach any more and still looked for, that this may go on; at most [`MAX_LOST`].
+    #[n(1)]
+    pub lost: Vec<SignedRecord>,
 }
 
 /// What a hop says of a message that it was handed.
@@ -524,6 +530,7 @@ impl Frame {
             Self::Reply(_, reply) => reply.check(),
             Self::Changed(neighbours) => neighbours.check(),
             Self::Introduce(introduction) => introduction.check(),
+            Self::Goodbye(goodbye) if goodbye.lost.len() > MAX_LOST => Err("names too many lost members"),
             Self::Goodbye(goodbye) => goodbye.neighbours.check(),
             Self::Data(header, _) => {
                 if header.fixed.target.is_none() {

@@ -34,8 +34,8 @@ pub use address::{Address, AddressError};
 pub use codec::ParseError;
 pub use datagram::{Answer, Challenge, Datagram, MAX_DATAGRAM_BYTES, Padding};
 pub use frame::{
-    Attachment, Digest, Find, Found, Frame, Goodbye, HopVerdict, Introduction, MAX_DIGEST, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Pull,
-    Query, Reply, Task, TaskVerdict, Ticket, Unify,
+    Attachment, Digest, Find, Found, Frame, Goodbye, HopVerdict, Introduction, MAX_DIGEST, MAX_LOST, MAX_NEIGHBOURS, MAX_RECORDS,
+    Neighbours, Pull, Query, Reply, Task, TaskVerdict, Ticket, Unify,
 };
 pub use hash::{Hash, HashError, Offset, Reach};
 pub use header::{Header, Kind, MAX_EXCLUDED, MAX_HEADER_BYTES, MAX_HOPS, MAX_SOURCE_ROUTE, Mutable, Origin, ShortId, Status};

@@ -18,6 +18,8 @@ pub(crate) struct Lost {
 #[derive(Debug)]
 struct Entry {
     record: SignedRecord,
+    /// We never met it: others say that it was there.
+    hearsay: bool,
     tries: u32,
     next: Instant,
 }
@@ -25,12 +27,32 @@ struct Entry {
 impl Lost {
     /// This peer is gone without a goodbye. Over `limit` the one that was tried most often is forgotten.
     pub(crate) fn remember(&mut self, now: Instant, rng: &mut ChaCha8Rng, record: SignedRecord, limit: usize) {
-        let id = record.id();
-        self.peers.insert(id, Entry { record, tries: 0, next: now + pause(rng, 0) });
+        self.insert(now, rng, record, false);
         while self.peers.len() > limit {
             let Some(worn) = self.peers.iter().max_by_key(|(_, entry)| entry.tries).map(|(id, _)| *id) else { return };
             self.peers.remove(&worn);
         }
+    }
+
+    /// Others say of this peer, which cannot be reached, that it was there: who came after a split hears of the other half so.
+    /// Hearsay takes no more than a part of the room.
+    pub(crate) fn hear_of(&mut self, now: Instant, rng: &mut ChaCha8Rng, record: SignedRecord, limit: usize) {
+        let heard_of = self.peers.values().filter(|entry| entry.hearsay).count();
+        if heard_of < limit / HEARSAY && self.peers.len() < limit && !self.peers.contains_key(&record.id()) {
+            self.insert(now, rng, record, true);
+        }
+    }
+
+    fn insert(&mut self, now: Instant, rng: &mut ChaCha8Rng, record: SignedRecord, hearsay: bool) {
+        self.peers.insert(record.id(), Entry { record, hearsay, tries: 0, next: now + pause(rng, 0) });
+    }
+
+    /// Those whom another may look for in our place: the ones that were tried least. Hearsay is not handed on, or it would live
+    /// for ever.
+    pub(crate) fn legacy(&self) -> Vec<SignedRecord> {
+        let mut ours: Vec<&Entry> = self.peers.values().filter(|entry| !entry.hearsay).collect();
+        ours.sort_by_key(|entry| entry.tries);
+        ours.into_iter().take(LEGACY).map(|entry| entry.record.clone()).collect()
     }
 
     /// It is back. Returns whether it had been lost.
@@ -78,6 +100,12 @@ const FIRST: Duration = Duration::from_secs(1); // architecture
 const LONGEST: Duration = Duration::from_secs(300); // architecture
 /// Between two tries of whomever.
 const PACE: Duration = Duration::from_secs(20); // guess: under churn, where it is always somebody's turn, 10 B/s; two halves of 1000 meet at once
+
+/// Hearsay takes one of so many parts of the room.
+const HEARSAY: usize = 4; // guess
+
+/// How many who leaves hands on.
+const LEGACY: usize = 2; // guess: one of the other half is enough, and a record is 130 B
 
 const MAX_TRIES: u32 = 20; // 8 doublings and 12 times 5 minutes: an hour's outage is survived
 

@@ -262,8 +262,10 @@ impl Ring {
     }
 
     pub(crate) fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash) {
-        self.candidates.failed(cx.now, peer);
         self.lost.failed(cx.now, cx.rng, peer);
+        if let Some(given_up) = self.candidates.failed(cx.now, peer) {
+            self.lost.hear_of(cx.now, cx.rng, given_up, cx.config.limits.lost);
+        }
         self.prove_candidates(cx);
         // Whom it would have supplanted may be worth a link now.
         cx.step(Step::TablesChanged);
@@ -325,7 +327,8 @@ impl Ring {
                 self.on_introduction(cx, from, introduction.records);
             }
             Frame::Unify(unify) => self.on_unify(cx, from, unify),
-            Frame::Goodbye(Goodbye { neighbours }) => {
+            Frame::Goodbye(Goodbye { neighbours, lost }) => {
+                self.inherit(cx, lost);
                 cx.step(Step::Candidates { from: from.id(), records: neighbours.records });
             }
             Frame::Query(..)
@@ -395,11 +398,22 @@ impl Ring {
     /// Those next to us hear whom they stand between then; to others it does not matter.
     pub(crate) fn goodbye(&self, to: Hash) -> Frame {
         if !self.shape.neighbours().contains(&to) && !self.shape.before.contains(&to) {
-            return Frame::Goodbye(Goodbye { neighbours: Neighbours::default() });
+            return Frame::Goodbye(Goodbye::default());
         }
         let next = self.shape.predecessor.into_iter().chain(self.shape.successors.iter().copied().take(HEIRS));
         let records = next.filter(|id| *id != to).filter_map(|id| self.record(id).cloned()).collect();
-        Frame::Goodbye(Goodbye { neighbours: Neighbours { records, ..Neighbours::default() } })
+        let lost =
+            if Some(to) == self.shape.predecessor || self.shape.successors.first() == Some(&to) { self.lost.legacy() } else { Vec::new() };
+        Frame::Goodbye(Goodbye { neighbours: Neighbours { records, ..Neighbours::default() }, lost })
+    }
+
+    /// Somebody who leaves names members that it had lost.
+    fn inherit(&mut self, cx: &mut Context<'_>, lost: Vec<SignedRecord>) {
+        for record in lost {
+            if record.id() != self.id() && !self.known.contains_key(&record.id()) {
+                self.lost.hear_of(cx.now, cx.rng, record, cx.config.limits.lost);
+            }
+        }
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {

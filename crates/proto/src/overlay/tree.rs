@@ -143,9 +143,20 @@ impl Tree {
     }
 
     /// Who takes our place at the other end are those nearest to us, if anybody has to.
-    pub(crate) fn goodbye(&self, _to: Hash) -> Frame {
-        let records = self.buckets.nearest(self.id(), HEIRS).into_iter().map(|member| member.record().clone()).collect();
-        Frame::Goodbye(Goodbye { neighbours: Neighbours { records, ..Neighbours::default() } })
+    pub(crate) fn goodbye(&self, to: Hash) -> Frame {
+        let heirs = self.buckets.nearest(self.id(), HEIRS);
+        let lost = if heirs.iter().take(EXECUTORS).any(|heir| heir.id() == to) { self.lost.legacy() } else { Vec::new() };
+        let records = heirs.into_iter().map(|member| member.record().clone()).collect();
+        Frame::Goodbye(Goodbye { neighbours: Neighbours { records, ..Neighbours::default() }, lost })
+    }
+
+    /// Somebody who leaves names members that it had lost.
+    fn inherit(&mut self, cx: &mut Context<'_>, lost: Vec<SignedRecord>) {
+        for record in lost {
+            if record.id() != self.id() && self.member(record.id()).is_none() {
+                self.lost.hear_of(cx.now, cx.rng, record, cx.config.limits.lost);
+            }
+        }
     }
 
     // --- Inputs
@@ -380,7 +391,10 @@ impl Tree {
     pub(crate) fn on_frame(&mut self, cx: &mut Context<'_>, from: &Proven, frame: Frame) {
         match frame {
             Frame::Introduce(introduction) => self.on_candidates(cx, from.id(), &introduction.records),
-            Frame::Goodbye(goodbye) => self.on_candidates(cx, from.id(), &goodbye.neighbours.records),
+            Frame::Goodbye(Goodbye { neighbours, lost }) => {
+                self.inherit(cx, lost);
+                self.on_candidates(cx, from.id(), &neighbours.records);
+            }
             Frame::Unify(unify) if unify.seeker.id() != self.id() && unify.seeker.record().role == Role::Member => {
                 self.merge(cx, &unify.seeker, u32::from(unify.hop_limit));
             }
@@ -463,6 +477,9 @@ impl Tree {
 
 /// Who answers for a key must know about as many around it.
 const NEAR: usize = 8; // guess
+
+/// How many of them go on looking for those whom it had lost.
+const EXECUTORS: usize = 2; // guess: one may go itself
 
 /// How many members who leaves names in its place.
 const HEIRS: usize = 4; // guess: who is near knows most of the others

@@ -106,7 +106,8 @@ impl<'a> Words<'a> {
             Frame::Hint(record) => format!("hint {}", self.peer(record)),
             Frame::Introduce(introduction) => format!("introduce [{}]", self.peers(&introduction.records)),
             Frame::Unify(unify) => format!("unify {} ({} hops left)", self.peer(&unify.seeker), unify.hop_limit),
-            Frame::Goodbye(goodbye) => format!("goodbye {}", self.neighbours(&goodbye.neighbours)),
+            Frame::Goodbye(goodbye) if goodbye.lost.is_empty() => format!("goodbye {}", self.neighbours(&goodbye.neighbours)),
+            Frame::Goodbye(goodbye) => format!("goodbye {}, lost [{}]", self.neighbours(&goodbye.neighbours), self.peers(&goodbye.lost)),
             Frame::Data(header, payload) => format!("{} {}", self.header(header), text(payload)),
             Frame::HopVerdict(verdict) => {
                 format!("hop {} copy {} of {}", verdict_of(verdict.refusal), verdict.copy, self.id(verdict.origin))

@@ -183,8 +183,10 @@ fn lists_are_bounded_where_their_limit_says() {
     let successors = |count| Neighbours { successors: IdPrefixes::of(vec![Hash::of("x"); count]), ..Neighbours::default() };
     let changed = |count| Frame::Changed(successors(count));
     bound(&changed(MAX_NEIGHBOURS), &changed(MAX_NEIGHBOURS + 1));
-    let goodbye = |count| Frame::Goodbye(Goodbye { neighbours: successors(count) });
+    let goodbye = |count| Frame::Goodbye(Goodbye { neighbours: successors(count), ..Goodbye::default() });
     bound(&goodbye(MAX_NEIGHBOURS), &goodbye(MAX_NEIGHBOURS + 1));
+    let lost = |count| Frame::Goodbye(Goodbye { lost: vec![record(); count], ..Goodbye::default() });
+    bound(&lost(MAX_LOST), &lost(MAX_LOST + 1));
     let reply = |count| Frame::Reply(Ticket(1), Reply::Neighbours(successors(count)));
     bound(&reply(MAX_NEIGHBOURS), &reply(MAX_NEIGHBOURS + 1));
     let records = |count| Frame::Changed(Neighbours { records: vec![record(); count], ..Neighbours::default() });

@@ -18,7 +18,7 @@ pub(crate) fn frames() -> BoxedStrategy<Frame> {
         Just(Frame::Alarm),
         introductions(MAX_RECORDS).prop_map(Frame::Introduce),
         (signed_records(), any::<u8>()).prop_map(|(seeker, hop_limit)| Frame::Unify(Unify { seeker, hop_limit })),
-        neighbours().prop_map(|neighbours| Frame::Goodbye(Goodbye { neighbours })),
+        (neighbours(), vec(signed_records(), 0..=MAX_LOST)).prop_map(|(neighbours, lost)| Frame::Goodbye(Goodbye { neighbours, lost })),
         messages().prop_map(|(header, payload)| Frame::Data(header, payload)),
         hop_verdicts().prop_map(Frame::HopVerdict),
         tasks().prop_map(|(task, payload)| Frame::Task(task, payload)),

@@ -80,3 +80,22 @@ fn record(port: u16) -> SignedRecord {
     };
     SignedRecord::sign(record, &identity).expect("it agrees with itself")
 }
+
+#[test]
+fn hearsay_takes_a_part_of_the_room_only_and_is_not_handed_on() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut lost = Lost::default();
+    for port in 2000..2010 {
+        lost.hear_of(Instant(0), &mut rng, record(port), 16);
+    }
+    assert_eq!((lost.peers.len(), lost.legacy().len()), (16 / HEARSAY, 0));
+    for port in 3000..3016 {
+        lost.remember(Instant(0), &mut rng, record(port), 16);
+    }
+    lost.failed(Instant(0), &mut rng, record(3000).id());
+    let legacy: Vec<_> = lost.legacy().iter().map(SignedRecord::id).collect();
+    assert_eq!((lost.peers.len(), legacy.len()), (16, LEGACY));
+    assert!(!legacy.contains(&record(3000).id()), "it was tried already");
+    lost.hear_of(Instant(0), &mut rng, record(4000), 16);
+    assert!(!lost.found(record(4000).id()), "nobody who was met makes room for it");
+}

@@ -83,16 +83,16 @@ impl Candidates {
         self.entries.remove(&id).map(|candidate| candidate.on_the_ring)
     }
 
-    /// It was not proven: once more later, a few times.
-    pub(super) fn failed(&mut self, now: Instant, id: Hash) {
-        let Some(candidate) = self.entries.get_mut(&id) else { return };
+    /// It was not proven: once more later, a few times. Returns who is given up, if others had named it as a member.
+    pub(super) fn failed(&mut self, now: Instant, id: Hash) -> Option<SignedRecord> {
+        let candidate = self.entries.get_mut(&id)?;
         candidate.failures += 1;
-        if candidate.failures >= MAX_FAILURES {
-            self.entries.remove(&id);
-            self.ban_for(now, id, FIRST_PAUSE * 4u32.pow(MAX_FAILURES));
-        } else {
+        if candidate.failures < MAX_FAILURES {
             candidate.state = State::Waiting(now + FIRST_PAUSE * 4u32.pow(candidate.failures - 1));
+            return None;
         }
+        self.ban_for(now, id, FIRST_PAUSE * 4u32.pow(MAX_FAILURES));
+        self.entries.remove(&id).filter(|candidate| candidate.on_the_ring).map(|candidate| candidate.record)
     }
 
     /// It is gone. Others will name it for a while.
@@ -105,6 +105,17 @@ impl Candidates {
         self.banned.retain(|_, until| *until > now);
         if self.banned.len() < MAX_BANNED {
             self.banned.insert(id, now + pause);
+        }
+    }
+
+    /// A part of the swarm that was cut off is back: who did not answer may have been in it.
+    pub(super) fn try_anew(&mut self, now: Instant) {
+        self.banned.retain(|_, until| *until <= now + GONE_PAUSE);
+        for candidate in self.entries.values_mut() {
+            if let State::Waiting(from) = &mut candidate.state {
+                *from = now.min(*from);
+                candidate.failures = 0;
+            }
         }
     }
 

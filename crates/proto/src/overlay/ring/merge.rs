@@ -54,15 +54,20 @@ impl Ring {
         if self.merge.met.contains_key(&peer.id()) || self.merge.met.len() >= MAX_MEETINGS {
             return;
         }
-        self.merge.met.insert(peer.id(), Meeting { until: cx.now + EPOCH, told: false });
-        if !self.known.contains_key(&peer.id()) {
-            self.strangers.is_foreign(cx.now, peer);
-        }
+        self.meet(cx, peer);
         self.place(cx, None, peer.record().clone(), MAX_UNIFY_HOPS);
         if is_linked(cx, peer.id()) {
             self.on_merge_link(cx, peer.id());
         } else if let Some(address) = cx.address(peer.record()) {
             cx.dial(address, Some(peer.record().key()));
+        }
+    }
+
+    fn meet(&mut self, cx: &Context<'_>, peer: &Proven) {
+        self.merge.met.insert(peer.id(), Meeting { until: cx.now + EPOCH, told: false });
+        self.candidates.try_anew(cx.now);
+        if !self.known.contains_key(&peer.id()) {
+            self.strangers.is_foreign(cx.now, peer);
         }
     }
 
@@ -90,8 +95,7 @@ impl Ring {
             // Another ring has met ours here: it gets our seekers as we get its own.
             let met = self.merge.met.len() < MAX_MEETINGS && !self.merge.met.contains_key(&from.id());
             if met {
-                self.merge.met.insert(from.id(), Meeting { until: cx.now + EPOCH, told: false });
-                self.strangers.is_foreign(cx.now, from);
+                self.meet(cx, from);
                 self.on_merge_link(cx, from.id());
             }
         }

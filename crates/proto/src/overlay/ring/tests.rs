@@ -1,11 +1,15 @@
 use super::{
     Known,
+    candidates::{Candidates, Wanted},
     shape::{Shape, draws, is_within},
 };
 use crate::{config::Config, event::Place, geometry::Geometry, overlay::Rank, peer::Proven, time::Instant};
 use cicada_wire::{Capabilities, Hash, IdKind, PublicKey, Record, Role, Signature, SignedRecord, U256, UnixTime};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 proptest! {
     #[test]
@@ -116,6 +120,26 @@ fn each_cell_that_is_not_empty_has_a_finger() {
 }
 
 /// What `me` sees if it knows all of `ids`, with a list of `full`.
+/// They may have been cut off all the while: a ring of a thousand halves waited for one such for a minute.
+#[test]
+fn who_could_not_be_proven_is_given_up_but_tried_again_once_a_part_that_was_cut_off_is_back() {
+    let (record, mut now) = (proven(at(7)).record().clone(), Instant(0));
+    let proves = |candidates: &mut Candidates, now| {
+        candidates.add(now, &record, true, 8);
+        candidates.due(now, 8, |_| Wanted::Now) == [record.clone()]
+    };
+    let mut candidates = Candidates::default();
+    let mut given_up = None;
+    while given_up.is_none() {
+        assert!(proves(&mut candidates, now));
+        given_up = candidates.failed(now, record.id());
+        now = now + Duration::from_secs(5);
+    }
+    assert!(given_up.as_ref() == Some(&record) && !proves(&mut candidates, now));
+    candidates.try_anew(now);
+    assert!(proves(&mut candidates, now));
+}
+
 fn view(me: Hash, ids: &BTreeSet<Hash>, full: usize) -> (Shape, BTreeMap<Hash, Known>) {
     let known = ids.iter().filter(|id| **id != me).map(|id| (*id, Known { peer: proven(*id), heard: Instant(0) })).collect();
     let mut config = Config::default();
