@@ -30,6 +30,9 @@ pub(crate) struct Budgets {
     questions_of_ips: Buckets<IpAddr>,
     questions: Buckets<()>,
     proofs: Buckets<()>,
+    proofs_for_hearers: Buckets<()>,
+    /// Until then a broadcast of ours is taken to be on its way.
+    spoken: Instant,
     probes: Buckets<()>,
     probes_of_ips: Buckets<IpAddr>,
     records: Buckets<Hash>,
@@ -113,7 +116,11 @@ impl Budgets {
         let length = length as u64;
         let quarters = |rate: Rate| Rate::new(rate.per_second.saturating_mul(4), rate.burst.saturating_mul(4));
         let (messages, bytes) = per_broadcaster(&cx.config.limits);
-        self.broadcasts.take(cx.now, cx.me.id(), (quarters(messages), quarters(bytes)), (5, length.saturating_mul(5)))
+        let taken = self.broadcasts.take(cx.now, cx.me.id(), (quarters(messages), quarters(bytes)), (5, length.saturating_mul(5)));
+        if taken {
+            self.spoken = cx.now + HEARD_WITHIN;
+        }
+        taken
     }
 
     /// Whether a record that `informer` tells of may be looked at. `known`: it is a member's.
@@ -156,18 +163,27 @@ impl Budgets {
         let (now, limits) = (cx.now, &cx.config.limits);
         match member {
             Some(member) => self.questions_of_members.take(now, member, limits.questions_per_ip, 1),
-            None => {
-                (limits.is_exempt(ip) || self.questions_of_ips.take(now, ip, limits.questions_per_ip, 1))
-                    && self.questions.take(now, (), limits.questions, 1)
-            }
+            None => self.question_from(cx, ip) && self.questions.take(now, (), limits.questions, 1),
         }
+    }
+
+    fn question_from(&mut self, cx: &Context<'_>, ip: IpAddr) -> bool {
+        let limits = &cx.config.limits;
+        limits.is_exempt(ip) || self.questions_of_ips.take(cx.now, ip, limits.questions_per_ip, 1)
     }
 
     /// Whether a proof of our address is signed for somebody.
     pub(crate) fn proof(&mut self, cx: &Context<'_>, ip: IpAddr, member: Option<Hash>) -> bool {
-        self.question(cx, ip, member) && (member.is_some() || self.proofs.take(cx.now, (), cx.config.limits.proofs, 1))
+        let (now, limits) = (cx.now, &cx.config.limits);
+        if member.is_none() && now < self.spoken {
+            return self.question_from(cx, ip) && self.proofs_for_hearers.take(now, (), limits.proofs_for_hearers, 1);
+        }
+        self.question(cx, ip, member) && (member.is_some() || self.proofs.take(now, (), limits.proofs, 1))
     }
 }
+
+/// After that long a broadcast of ours has come to everybody.
+const HEARD_WITHIN: Duration = Duration::from_secs(30); // as long as its body is kept for whoever missed it
 
 fn per_peer(limits: &Limits) -> (Rate, Rate) {
     (limits.messages_per_peer, limits.bytes_per_peer)

@@ -261,6 +261,8 @@ pub struct Limits {
     pub questions_per_ip: Rate,
     /// Proofs of our address that are signed, in all.
     pub proofs: Rate,
+    /// The same for half a minute after a broadcast of ours, whose hearers ask for one before they hand it on, unless they know us.
+    pub proofs_for_hearers: Rate,
     /// Bans remembered.
     pub bans: usize,
     /// Members remembered from one start to the next, see `Builder::state`.
@@ -324,6 +326,7 @@ impl Default for Limits {
             questions: Rate::new(2000, 4000),                         // guess: 5 % of a core
             questions_per_ip: Rate::new(100, 400),                    // guess
             proofs: Rate::new(500, 1000),                             // measured: 0.1 ms each, so 5 % of a core
+            proofs_for_hearers: Rate::new(5000, 10_000),              // half a core, while somebody waits for each
             bans: 4096,                                               // guess
             known_members: 256,                                       // guess: some of them are still there after months
             message_bytes: 16 * 1024 * 1024,
@@ -364,7 +367,7 @@ impl Limits {
     }
 
     /// Rates by name: each must let something through.
-    fn rates(&self) -> [(&'static str, Rate); 18] {
+    fn rates(&self) -> [(&'static str, Rate); 19] {
         [
             ("limits.handshakes", self.handshakes),
             ("limits.handshakes_per_ip", self.handshakes_per_ip),
@@ -384,6 +387,7 @@ impl Limits {
             ("limits.questions", self.questions),
             ("limits.questions_per_ip", self.questions_per_ip),
             ("limits.proofs", self.proofs),
+            ("limits.proofs_for_hearers", self.proofs_for_hearers),
         ]
     }
 }

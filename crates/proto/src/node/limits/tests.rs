@@ -370,6 +370,22 @@ fn a_flood_of_challenges_costs_no_more_signatures_than_allowed() {
 }
 
 #[test]
+fn who_has_broadcast_lately_signs_as_many_proofs_as_its_hearers_may_ask_for() {
+    let mut rig = Rig::new(|limits| (limits.proofs, limits.proofs_for_hearers) = (Rate::new(1, 20), Rate::new(1, 60)));
+    let answered = |rig: &mut Rig, first: u8| {
+        rig.datagrams.clear();
+        for number in 0..100u8 {
+            let datagram = Datagram::Challenge(Challenge([first + number; 16]), Padding(400));
+            rig.input(Input::Datagram { from: SocketAddr::from(([11, 0, first, number], 5000)), datagram });
+        }
+        rig.datagrams.iter().filter(|(_, datagram)| matches!(datagram, Datagram::Answer(_))).count()
+    };
+    assert_eq!(answered(&mut rig, 0), 20);
+    rig.input(Input::Command(Command::Broadcast { operation: Operation(1), payload: Bytes::from_static(b"hello"), excluded: Vec::new() }));
+    assert_eq!(answered(&mut rig, 100), 60);
+}
+
+#[test]
 fn no_answer_to_a_challenge_is_longer_than_three_of_it() {
     let sealed = |datagram: &Datagram| datagram.len_bytes() + SwarmKeys::SEAL_BYTES;
     let mut answered = 0;
