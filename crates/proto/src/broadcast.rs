@@ -513,7 +513,7 @@ const FIRST_COPIES: usize = 8; // architecture
 const ALL_COPIES: usize = 16; // architecture
 
 /// Bodies are kept for whoever asks for them later.
-const KEPT: Duration = Duration::from_secs(30); // guess: the offers of repair end after 15 s
+pub(crate) const KEPT: Duration = Duration::from_secs(30); // guess: the offers of repair end after 15 s
 
 /// The application is told of its broadcast after this long at the latest.
 const TELL: Duration = Duration::from_secs(10);

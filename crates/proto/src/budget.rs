@@ -5,6 +5,7 @@
 //! apart from mere addresses, so that made-up senders cannot use up what honest ones need.
 
 use crate::{
+    broadcast::KEPT,
     config::{Limits, Rate},
     context::Context,
     rate::Buckets,
@@ -31,7 +32,7 @@ pub(crate) struct Budgets {
     questions: Buckets<()>,
     proofs: Buckets<()>,
     proofs_for_hearers: Buckets<()>,
-    /// Until then a broadcast of ours is taken to be on its way.
+    /// Until then a broadcast of ours is taken to be on its way: as long as its body is kept for whoever missed it.
     spoken: Instant,
     probes: Buckets<()>,
     probes_of_ips: Buckets<IpAddr>,
@@ -118,7 +119,7 @@ impl Budgets {
         let (messages, bytes) = per_broadcaster(&cx.config.limits);
         let taken = self.broadcasts.take(cx.now, cx.me.id(), (quarters(messages), quarters(bytes)), (5, length.saturating_mul(5)));
         if taken {
-            self.spoken = cx.now + HEARD_WITHIN;
+            self.spoken = cx.now + KEPT;
         }
         taken
     }
@@ -181,9 +182,6 @@ impl Budgets {
         self.question(cx, ip, member) && (member.is_some() || self.proofs.take(now, (), limits.proofs, 1))
     }
 }
-
-/// After that long a broadcast of ours has come to everybody.
-const HEARD_WITHIN: Duration = Duration::from_secs(30); // as long as its body is kept for whoever missed it
 
 fn per_peer(limits: &Limits) -> (Rate, Rate) {
     (limits.messages_per_peer, limits.bytes_per_peer)

@@ -90,7 +90,7 @@ impl Lookups {
             | None => None,
         };
         let Some(search) = self.searches.get_mut(&number) else {
-            let told = found.map(|found| [found.responsible, found.closer].concat()).unwrap_or_default();
+            let told = found.map(|found| found.responsible.into_iter().chain(found.closer).collect()).unwrap_or_default();
             return self.hear_late(cx, from, told);
         };
         let learned = match found {

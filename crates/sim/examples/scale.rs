@@ -39,6 +39,7 @@ fn main() {
     let settled = world.settle(&peers, Duration::from_secs(120));
     clock.lap(&world, "settled", &format!("{settled:?}"));
     if clock.figures.is_some() && members >= LARGE {
+        assert!(assembly.failed.is_empty() && settled.is_ok(), "not all are in: {:?}, {settled:?}", assembly.failed);
         broadcast(&mut world, &peers, &mut clock);
         return clock.tell_of_a_large_one();
     }
@@ -144,7 +145,7 @@ impl Clock {
         let name = self.figures.as_deref().unwrap_or_default();
         let (took, mib) = (processor().as_secs_f64(), resident_mib());
         println!(
-            "{{\"bench\":\"simulator\",\"name\":\"{name}: joined, settled, one broadcast\",\"value\":{took:.0},\"unit\":\"s\",\"max\":{PROMISED_S}}}"
+            "{{\"bench\":\"simulator\",\"name\":\"{name}: joined, settled, one broadcast\",\"value\":{took:.1},\"unit\":\"s\",\"max\":{PROMISED_S}}}"
         );
         println!("{{\"bench\":\"simulator\",\"name\":\"{name}: memory\",\"value\":{mib},\"unit\":\"MiB\",\"max\":{PROMISED_MIB}}}");
     }

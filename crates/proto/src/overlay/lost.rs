@@ -1,7 +1,7 @@
 //! The memory of peers that were lost without a goodbye: they are tried again, since it may be the network that failed. Two
 //! halves of a swarm find each other again through it.
 
-use crate::time::Instant;
+use crate::{context::Context, time::Instant};
 use cicada_wire::{Hash, SignedRecord};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -40,6 +40,15 @@ impl Lost {
         let heard_of = self.peers.values().filter(|entry| entry.hearsay).count();
         if heard_of < limit / HEARSAY && self.peers.len() < limit && !self.peers.contains_key(&record.id()) {
             self.insert(now, rng, record, true);
+        }
+    }
+
+    /// Somebody who leaves names members that it had lost; those that we know ourselves are not.
+    pub(crate) fn inherit(&mut self, cx: &mut Context<'_>, legacy: Vec<SignedRecord>, is_known: impl Fn(Hash) -> bool) {
+        for record in legacy {
+            if record.id() != cx.me.id() && !is_known(record.id()) {
+                self.hear_of(cx.now, cx.rng, record, cx.config.limits.lost);
+            }
         }
     }
 

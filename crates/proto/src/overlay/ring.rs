@@ -328,7 +328,7 @@ impl Ring {
             }
             Frame::Unify(unify) => self.on_unify(cx, from, unify),
             Frame::Goodbye(Goodbye { neighbours, lost }) => {
-                self.inherit(cx, lost);
+                self.lost.inherit(cx, lost, |id| self.known.contains_key(&id));
                 cx.step(Step::Candidates { from: from.id(), records: neighbours.records });
             }
             Frame::Query(..)
@@ -405,15 +405,6 @@ impl Ring {
         let lost =
             if Some(to) == self.shape.predecessor || self.shape.successors.first() == Some(&to) { self.lost.legacy() } else { Vec::new() };
         Frame::Goodbye(Goodbye { neighbours: Neighbours { records, ..Neighbours::default() }, lost })
-    }
-
-    /// Somebody who leaves names members that it had lost.
-    fn inherit(&mut self, cx: &mut Context<'_>, lost: Vec<SignedRecord>) {
-        for record in lost {
-            if record.id() != self.id() && !self.known.contains_key(&record.id()) {
-                self.lost.hear_of(cx.now, cx.rng, record, cx.config.limits.lost);
-            }
-        }
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {

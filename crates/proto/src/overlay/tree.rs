@@ -150,15 +150,6 @@ impl Tree {
         Frame::Goodbye(Goodbye { neighbours: Neighbours { records, ..Neighbours::default() }, lost })
     }
 
-    /// Somebody who leaves names members that it had lost.
-    fn inherit(&mut self, cx: &mut Context<'_>, lost: Vec<SignedRecord>) {
-        for record in lost {
-            if record.id() != self.id() && self.member(record.id()).is_none() {
-                self.lost.hear_of(cx.now, cx.rng, record, cx.config.limits.lost);
-            }
-        }
-    }
-
     // --- Inputs
 
     pub(crate) fn renew(&mut self, me: &SignedRecord) {
@@ -392,7 +383,7 @@ impl Tree {
         match frame {
             Frame::Introduce(introduction) => self.on_candidates(cx, from.id(), &introduction.records),
             Frame::Goodbye(Goodbye { neighbours, lost }) => {
-                self.inherit(cx, lost);
+                self.lost.inherit(cx, lost, |id| self.buckets.member(id).is_some());
                 self.on_candidates(cx, from.id(), &neighbours.records);
             }
             Frame::Unify(unify) if unify.seeker.id() != self.id() && unify.seeker.record().role == Role::Member => {
