@@ -35,9 +35,10 @@ struct Pause {
 }
 
 impl Linkage {
-    /// The tables changed: looks again soon. Several changes at once cost one look.
-    pub(crate) fn tables_changed(&mut self, cx: &Context<'_>) {
-        let soon = (cx.now + SOON).max(self.looked + BETWEEN_LOOKS);
+    /// The tables changed: looks again soon. Several changes at once cost one look. Who has no place yet is waited for.
+    pub(crate) fn tables_changed(&mut self, cx: &Context<'_>, is_joined: bool) {
+        let paced = if is_joined { self.looked + BETWEEN_LOOKS } else { Instant(0) };
+        let soon = (cx.now + SOON).max(paced);
         self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
     }
 
@@ -88,7 +89,7 @@ impl Linkage {
         pause.since = cx.now;
         pause.until = cx.now + FIRST_PAUSE * 2u32.pow(pause.times.min(MOST_DOUBLINGS));
         pause.times += 1;
-        self.tables_changed(cx);
+        self.tables_changed(cx, true);
     }
 
     /// A link to the peer came about after all. It may be closed again at once by a peer that has no room: the next pause is
@@ -135,34 +136,36 @@ impl Linkage {
         let wanted = overlay.wanted_links(cx.now, linked, &paused, |peer| cx.links.is_linked(peer));
         let mut credit = self.credit;
         if !bridges.is_empty() || !wanted.is_empty() {
-            let left_alone = [&paused[..], &dialling[..]].concat();
-            self.dial_wanted(cx, overlay, &left_alone, bridges.iter().chain(wanted), &mut credit);
+            self.dial_wanted(cx, overlay, &paused, dialling, bridges.iter().chain(wanted), &mut credit);
         }
         self.credit = credit;
         self.next = self.next.map(|next| credit.next(cx).map_or(next, |credit| next.min(credit)));
     }
 
-    /// Dials those of `whom` that may be dialled now, in this order.
+    /// Dials those of `whom` that may be dialled now, in this order. Links that are being made count as those that stand: who is the first
+    /// of a cell is dialled whatever it costs, and the second is not.
     fn dial_wanted<'a>(
         &mut self,
         cx: &mut Context<'_>,
         overlay: &Overlay,
         left_alone: &[Hash],
+        dialling: Vec<Hash>,
         whom: impl Iterator<Item = &'a SignedRecord>,
         credit: &mut Credit,
     ) {
         let limit = cx.config.limits.links;
-        // Dialling changes neither of them.
-        let others = cx.links.member_peers();
+        let standing = cx.links.member_peers();
+        let linked = standing.len();
+        let mut others = [standing, dialling].concat();
         let made = cx.links.members().filter(|link| link.side == LinkSide::Dialler).count();
         let some_are_bridges = is_bridge(cx, overlay.seen());
         for wanted in whom {
             let peer = wanted.id();
-            if left_alone.contains(&peer) || cx.links.is_linked(peer) {
+            if left_alone.contains(&peer) || others.contains(&peer) || cx.links.is_linked(peer) {
                 continue;
             }
             let ours = made + cx.links.dialling();
-            let all = others.len() + cx.links.dialling();
+            let all = linked + cx.links.dialling();
             let room = ours < limit / 2 && all < limit - limit / 8;
             let leads_over = some_are_bridges && is_bridge(cx, Families::of(wanted));
             let is_needed = leads_over || overlay.is_needed(cx.now, peer, &others);
@@ -174,6 +177,7 @@ impl Linkage {
                 pause.urgent += 1;
             }
             self.dial(cx, wanted);
+            others.push(peer);
         }
     }
 

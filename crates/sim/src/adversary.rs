@@ -199,7 +199,7 @@ impl World {
             Datagram::Reply(ticket, reply) => Datagram::Reply(ticket, self.twist_reply(who, reply)),
             Datagram::Introduce(introduction) => Datagram::Introduce(self.twist_introduction(who, introduction)),
             // It cannot sign for others.
-            Datagram::Challenge(..) | Datagram::Answer(_) | Datagram::Query(..) => datagram,
+            Datagram::Challenge(..) | Datagram::Answer(_) | Datagram::BriefAnswer(_) | Datagram::Query(..) => datagram,
         };
         self.send_datagram(who, to, datagram);
     }

@@ -246,7 +246,7 @@ fn kind_of_frame(frame: &Frame) -> Kind {
 fn kind_of_datagram(datagram: &Datagram) -> Kind {
     match datagram {
         Datagram::Challenge(..) => Kind::Challenge,
-        Datagram::Answer(_) => Kind::Answer,
+        Datagram::Answer(_) | Datagram::BriefAnswer(_) => Kind::Answer,
         Datagram::Query(_, _, query, _) => kind_of_query(query),
         Datagram::Reply(_, reply) => kind_of_reply(reply),
         Datagram::Introduce(_) => Kind::Introduce,

@@ -6,6 +6,7 @@ use crate::{
     codec::{ParseError, as_bytes, decode_all, encode},
     frame::{Introduction, Query, Reply, Ticket},
     identity::{Identity, Signature},
+    known::RecordName,
     record::SignedRecord,
     swarm::SwarmKeys,
 };
@@ -61,6 +62,17 @@ impl Answer {
     }
 }
 
+/// "I do, and my record is the one that you named", or that it is another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
+pub struct BriefAnswer {
+    /// Repeats the challenge.
+    #[n(0)]
+    pub challenge: Challenge,
+    /// As in an [`Answer`] with the record of that name. None if there is another record now, for which the challenge is too short.
+    #[n(1)]
+    pub signature: Option<Signature>,
+}
+
 /// Zero bytes that make a question as long as its answer may be, so that nobody's address can be flooded by asking in its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Padding(pub u16);
@@ -92,9 +104,9 @@ impl<C> CborLen<C> for Padding {
 /// What is said beside links.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]
 pub enum Datagram {
-    /// Asks for proof of an address.
+    /// Asks for proof of an address; with the name of the record that the asker has and wants to see proven, if it has one.
     #[n(0)]
-    Challenge(#[n(0)] Challenge, #[n(1)] Padding),
+    Challenge(#[n(0)] Challenge, #[n(1)] Padding, #[n(2)] Option<RecordName>),
     /// Gives it.
     #[n(1)]
     Answer(#[n(0)] Answer),
@@ -107,6 +119,9 @@ pub enum Datagram {
     /// Records worth knowing.
     #[n(4)]
     Introduce(#[n(0)] Introduction),
+    /// Gives proof to who has the record.
+    #[n(5)]
+    BriefAnswer(#[n(0)] BriefAnswer),
 }
 
 impl Datagram {
@@ -138,7 +153,7 @@ impl Datagram {
             Self::Query(_, _, query, _) => query.check(),
             Self::Reply(_, reply) => reply.check(),
             Self::Introduce(introduction) => introduction.check(),
-            Self::Challenge(..) | Self::Answer(_) => Ok(()),
+            Self::Challenge(..) | Self::Answer(_) | Self::BriefAnswer(_) => Ok(()),
         }
         .map_err(ParseError::malformed)?;
         Ok(datagram)

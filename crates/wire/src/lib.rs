@@ -32,7 +32,7 @@ mod uint;
 
 pub use address::{Address, AddressError};
 pub use codec::ParseError;
-pub use datagram::{Answer, Challenge, Datagram, MAX_DATAGRAM_BYTES, Padding};
+pub use datagram::{Answer, BriefAnswer, Challenge, Datagram, MAX_DATAGRAM_BYTES, Padding};
 pub use frame::{
     Attachment, Digest, Find, Found, Frame, Goodbye, HopVerdict, Introduction, MAX_DIGEST, MAX_LOST, MAX_NEIGHBOURS, MAX_RECORDS,
     Neighbours, Pull, Query, Reply, Task, TaskVerdict, Ticket, Unify,

@@ -33,7 +33,7 @@ pub(super) fn of_frame(frame: &Frame) -> (&'static str, usize) {
 pub(super) fn of_datagram(datagram: &Datagram) -> &'static str {
     match datagram {
         Datagram::Challenge(..) => "challenge",
-        Datagram::Answer(_) => "answer",
+        Datagram::Answer(_) | Datagram::BriefAnswer(_) => "answer",
         Datagram::Query(_, _, query, _) => of_query(query),
         Datagram::Reply(_, reply) => of_reply(reply),
         Datagram::Introduce(_) => "introduce",

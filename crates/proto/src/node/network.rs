@@ -227,14 +227,15 @@ impl Machines {
             return cx.refuse(None, Refusal::Denied);
         }
         match datagram {
-            Datagram::Challenge(challenge, _) => {
+            Datagram::Challenge(challenge, _, name) => {
                 let member = self.member_at(cx, from, None);
                 if !self.budgets.proof(cx, from.ip(), member) {
                     return cx.refuse(member, Refusal::OverBudget);
                 }
-                self.prover.on_challenge(cx, from, challenge, length);
+                self.prover.on_challenge(cx, from, challenge, name, length);
             }
             Datagram::Answer(answer) => self.prover.on_answer(cx, from, answer),
+            Datagram::BriefAnswer(answer) => self.prover.on_brief_answer(cx, from, answer),
             Datagram::Query(ticket, name, query, _) => self.on_datagram_query(cx, from, ticket, name, &query, length),
             Datagram::Reply(ticket, mut reply) => {
                 for _ in 0..scope::scrub_reply(&mut reply, cx.config.families, from) {

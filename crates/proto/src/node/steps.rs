@@ -65,7 +65,7 @@ impl Machines {
             Step::Gone { peer, politely } => self.on_gone(cx, peer, politely),
             Step::Restless => self.linkage.on_unrest(cx),
             Step::TablesChanged => {
-                self.linkage.tables_changed(cx);
+                self.linkage.tables_changed(cx, self.overlay.is_joined());
                 self.joins.on_progress(cx, &self.overlay, self.attachments.is_attached());
             }
             Step::Met(proven) => self.overlay.on_met(cx, &proven),

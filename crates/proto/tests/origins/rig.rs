@@ -201,7 +201,7 @@ impl Rig {
             .datagrams
             .iter()
             .filter_map(|(to, datagram)| match datagram {
-                Datagram::Challenge(challenge, _) if *to == who.address => Some(*challenge),
+                Datagram::Challenge(challenge, ..) if *to == who.address => Some(*challenge),
                 _ => None,
             })
             .collect();

@@ -4,7 +4,9 @@ use cicada_proto::{
     Command, DialError, Event, HopOutcome, Receipt, SendError,
     event::{Delivery, Lookup},
 };
-use cicada_wire::{Datagram, Found, Frame, Hash, Header, IdPrefix, Neighbours, Query, RecordNames, Refusal, Reply, SignedRecord, Task};
+use cicada_wire::{
+    BriefAnswer, Datagram, Found, Frame, Hash, Header, IdPrefix, Neighbours, Query, RecordNames, Refusal, Reply, SignedRecord, Task,
+};
 use std::collections::BTreeMap;
 
 /// Puts things into words.
@@ -124,6 +126,8 @@ impl<'a> Words<'a> {
         match datagram {
             Datagram::Challenge(..) => "challenge".to_owned(),
             Datagram::Answer(answer) => format!("answer of {}", self.peer(&answer.record)),
+            Datagram::BriefAnswer(BriefAnswer { signature: Some(_), .. }) => "brief answer".to_owned(),
+            Datagram::BriefAnswer(BriefAnswer { signature: None, .. }) => "other record".to_owned(),
             Datagram::Query(_, _, query, _) => self.query(query),
             Datagram::Reply(_, reply) => self.reply(reply),
             Datagram::Introduce(introduction) => format!("introduce [{}]", self.peers(&introduction.records)),

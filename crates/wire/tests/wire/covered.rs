@@ -56,6 +56,7 @@ variants!(Reply: reply_name, REPLIES {
 variants!(Datagram: datagram_name, DATAGRAMS {
     Datagram::Challenge(..) => "challenge",
     Datagram::Answer(_) => "answer",
+    Datagram::BriefAnswer(_) => "brief answer",
     Datagram::Query(..) => "query",
     Datagram::Reply(..) => "reply",
     Datagram::Introduce(_) => "introduce",

@@ -220,7 +220,7 @@ fn a_mapped_address_is_refused_where_its_ipv4_form_belongs() {
 
 #[test]
 fn padding_that_hides_something_is_refused() {
-    let bytes = Datagram::Challenge(Challenge([1; 16]), Padding(8)).to_bytes();
+    let bytes = Datagram::Challenge(Challenge([1; 16]), Padding(8), None).to_bytes();
     assert!(Datagram::parse(&bytes).is_ok());
     assert!(Datagram::parse(&replaced(&bytes, &[0; 8], &[0, 0, 0, 0, 0, 0, 0, 1])).is_err());
 }

@@ -38,7 +38,10 @@ pub(crate) fn datagrams() -> BoxedStrategy<Datagram> {
         Answer::sign(challenge, record, &identity)
     });
     prop_oneof![
-        (challenges(), padding()).prop_map(|(challenge, padding)| Datagram::Challenge(challenge, padding)),
+        (challenges(), padding(), option::of(any::<[u8; RecordName::BYTES]>().prop_map(RecordName)))
+            .prop_map(|(challenge, padding, name)| Datagram::Challenge(challenge, padding, name)),
+        (challenges(), option::of(signatures()))
+            .prop_map(|(challenge, signature)| Datagram::BriefAnswer(BriefAnswer { challenge, signature })),
         answers.prop_map(Datagram::Answer),
         (tickets(), option::of(signed_records()), queries(), padding())
             .prop_map(|(ticket, asker, query, padding)| Datagram::Query(ticket, asker, query, padding)),
@@ -359,6 +362,15 @@ fn offsets() -> BoxedStrategy<u64> {
 
 fn message_ids() -> BoxedStrategy<MessageId> {
     any::<[u8; 16]>().prop_map(MessageId).boxed()
+}
+
+fn signatures() -> impl Strategy<Value = Signature> {
+    (any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(first, second)| {
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&first);
+        signature[32..].copy_from_slice(&second);
+        Signature(signature)
+    })
 }
 
 fn challenges() -> BoxedStrategy<Challenge> {

@@ -22,6 +22,8 @@ struct Rig {
     delivered: Vec<Hash>,
     full: usize,
     operations: u64,
+    /// Whether signatures of proofs hold.
+    believes: bool,
 }
 
 fn signed(seed: u16, address: &str) -> SignedRecord {
@@ -81,7 +83,7 @@ impl Rig {
     }
 
     fn with(config: Config) -> Self {
-        Self::of(signed(9999, "9.1.1.1:5000"), config)
+        Self::of(me(), config)
     }
 
     fn of(record: SignedRecord, config: Config) -> Self {
@@ -97,6 +99,7 @@ impl Rig {
             delivered: Vec::new(),
             full: 0,
             operations: 0,
+            believes: true,
         }
     }
 
@@ -129,7 +132,7 @@ impl Rig {
         for (job, work) in out.jobs {
             let result = match work {
                 Job::Answer { challenge, record } => JobResult::Answered(Answer::sign(challenge, record, &Identity::from_seed(&[7; 32]))),
-                Job::VerifyAnswer(_) => JobResult::Verified(true),
+                Job::VerifyAnswer(_) => JobResult::Verified(self.believes),
                 Job::Renew(record) => {
                     JobResult::Renewed(SignedRecord::sign(record, &Identity::from_seed(&[7; 32])).expect("a node agrees with itself"))
                 }
@@ -141,6 +144,12 @@ impl Rig {
             };
             self.input(Input::JobDone { job, result });
         }
+    }
+
+    /// The challenges that were sent.
+    fn challenges(&self) -> Vec<Datagram> {
+        let sent = self.datagrams.iter().map(|(_, datagram)| datagram.clone());
+        sent.filter(|datagram| matches!(datagram, Datagram::Challenge(..))).collect()
     }
 
     fn link(&mut self, number: u64, record: &SignedRecord) -> LinkId {
@@ -184,6 +193,10 @@ impl Rig {
         }
         challenged
     }
+}
+
+fn me() -> SignedRecord {
+    signed(9999, "9.1.1.1:5000")
 }
 
 fn header(origin: &SignedRecord, number: u32, target: Option<Hash>, length: usize) -> Header {
@@ -361,7 +374,7 @@ fn a_flood_of_challenges_costs_no_more_signatures_than_allowed() {
     for (rate, signed) in [(Rate::UNLIMITED, 200), (Rate::new(1, 20), 20)] {
         let mut rig = Rig::new(|limits| limits.proofs = rate);
         for number in 0..200u8 {
-            let datagram = Datagram::Challenge(Challenge([number; 16]), Padding(400));
+            let datagram = Datagram::Challenge(Challenge([number; 16]), Padding(400), None);
             rig.input(Input::Datagram { from: SocketAddr::from(([11, 0, 0, number], 5000)), datagram });
         }
         let answers = rig.datagrams.iter().filter(|(_, datagram)| matches!(datagram, Datagram::Answer(_))).count();
@@ -375,7 +388,7 @@ fn who_has_broadcast_lately_signs_as_many_proofs_as_its_hearers_may_ask_for() {
     let answered = |rig: &mut Rig, first: u8| {
         rig.datagrams.clear();
         for number in 0..100u8 {
-            let datagram = Datagram::Challenge(Challenge([first + number; 16]), Padding(400));
+            let datagram = Datagram::Challenge(Challenge([first + number; 16]), Padding(400), None);
             rig.input(Input::Datagram { from: SocketAddr::from(([11, 0, first, number], 5000)), datagram });
         }
         rig.datagrams.iter().filter(|(_, datagram)| matches!(datagram, Datagram::Answer(_))).count()
@@ -388,18 +401,26 @@ fn who_has_broadcast_lately_signs_as_many_proofs_as_its_hearers_may_ask_for() {
 #[test]
 fn no_answer_to_a_challenge_is_longer_than_three_of_it() {
     let sealed = |datagram: &Datagram| datagram.len_bytes() + SwarmKeys::SEAL_BYTES;
-    let mut answered = 0;
-    for padding in 0..200 {
+    let (mut whole, mut brief, mut other) = (0, 0, 0);
+    let names = [None, Some(me().name()), Some(peer(7).name())];
+    for (padding, name) in (0..200).flat_map(|padding| names.map(|name| (padding, name))) {
         let mut rig = Rig::new(|_| {});
-        let challenge = Datagram::Challenge(Challenge([7; 16]), Padding(padding));
+        let challenge = Datagram::Challenge(Challenge([7; 16]), Padding(padding), name);
         let asked = sealed(&challenge);
         rig.input(Input::Datagram { from: SocketAddr::from(([11, 0, 0, 1], 5000)), datagram: challenge });
-        for (_, datagram) in rig.datagrams.iter().filter(|(_, datagram)| matches!(datagram, Datagram::Answer(_))) {
+        for (_, datagram) in &rig.datagrams {
             assert!(sealed(datagram) <= 3 * asked, "{} bytes for {asked}", sealed(datagram));
-            answered += 1;
+            match datagram {
+                Datagram::Answer(_) => whole += 1,
+                Datagram::BriefAnswer(BriefAnswer { signature: Some(_), .. }) => brief += 1,
+                Datagram::BriefAnswer(BriefAnswer { signature: None, .. }) => other += 1,
+                _ => panic!("no answer to a challenge: {datagram:?}"),
+            }
         }
     }
-    assert!(answered > 100, "{answered}: those that are long enough");
+    assert!(whole > 200, "{whole}: those that are long enough");
+    assert_eq!(brief, 200, "who names our record gets no record");
+    assert!((1..100).contains(&other), "{other}: those that name another, and are too short for ours");
 }
 
 #[test]
@@ -407,8 +428,8 @@ fn whoever_has_the_longest_record_can_be_proven() {
     let mut rig = Rig::new(|_| {});
     let link = rig.link(1, &peer(1));
     rig.frame(link, Frame::Introduce(Introduction { records: vec![peer(2)] }));
-    let challenge = rig.datagrams.into_iter().map(|(_, datagram)| datagram).find(|datagram| matches!(datagram, Datagram::Challenge(..)));
-    let challenge = challenge.expect("it is challenged");
+    let there = SocketAddr::from(([11, 0, 0, 1], 5000));
+    let challenge = rig.challenges().pop().expect("it is challenged");
     let identity = Identity::from_seed(&[5; 32]);
     let address = |last| format!("[2606:4700:ffff:ffff:ffff:ffff:ffff:fff{last}]:65535").parse().expect("an address");
     let record = Record {
@@ -424,8 +445,34 @@ fn whoever_has_the_longest_record_can_be_proven() {
     let longest = SignedRecord::sign(record, &identity).expect("consistent");
     let config = Config { overlay: OverlayKind::Tree, security: Security::Plain, member_ids: IdKind::Data, ..Config::default() };
     let mut other = Rig::of(longest, config);
-    other.input(Input::Datagram { from: SocketAddr::from(([11, 0, 0, 1], 5000)), datagram: challenge });
+    other.input(Input::Datagram { from: there, datagram: challenge });
+    // It has another record than the one that we had heard of.
+    let (_, datagram) = other.datagrams.pop().expect("it says so");
+    rig.datagrams.clear();
+    rig.input(Input::Datagram { from: peer(2).record().addresses[0].socket(), datagram });
+    let challenge = rig.challenges().pop().expect("it is challenged once more");
+    other.input(Input::Datagram { from: there, datagram: challenge });
     assert!(other.datagrams.iter().any(|(_, datagram)| matches!(datagram, Datagram::Answer(_))), "{:?}", other.node.refusals());
+}
+
+#[test]
+fn a_made_up_record_of_the_same_name_keeps_nobody_from_being_proven() {
+    let mut rig = Rig::new(|_| {});
+    rig.believes = false;
+    let link = rig.link(1, &peer(1));
+    rig.frame(link, Frame::Introduce(Introduction { records: vec![peer(2)] }));
+    let challenge = match &rig.challenges()[..] {
+        [Datagram::Challenge(challenge, Padding(0), Some(name))] if *name == peer(2).name() => *challenge,
+        others => panic!("one that names the record: {others:?}"),
+    };
+    rig.datagrams.clear();
+    let answer = BriefAnswer { challenge, signature: Some(Signature([1; 64])) };
+    rig.input(Input::Datagram { from: socket(&peer(2)), datagram: Datagram::BriefAnswer(answer) });
+    assert!(matches!(rig.challenges()[..], [Datagram::Challenge(_, Padding(1..), None)]), "{:?}", rig.datagrams);
+    // The same once more is an answer to nothing.
+    let refused = rig.node.refusals().of(Refusal::UnknownTicket);
+    rig.input(Input::Datagram { from: socket(&peer(2)), datagram: Datagram::BriefAnswer(answer) });
+    assert_eq!(rig.node.refusals().of(Refusal::UnknownTicket), refused + 1);
 }
 
 /// Members at made-up addresses, 20 in each introduction, all of the same informer.
