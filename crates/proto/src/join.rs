@@ -22,6 +22,8 @@ pub(crate) struct Joins {
     joins: BTreeMap<Operation, Join>,
     /// Whether this peer was part of a swarm when the tables last changed.
     joined: bool,
+    /// Whether who is known is what a join that failed has left: whoever is met then is no other swarm.
+    stranded: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,8 @@ struct Join {
     look_up: Option<Instant>,
     /// Whether a lookup of our own id succeeded.
     found: bool,
+    /// Whether this peer was part of a swarm before.
+    was_joined: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +68,8 @@ impl Joins {
                 entries.push(Entry { address, state: Knocking::Waiting { at: cx.now, pause: FIRST_PAUSE }, has_answered: false });
             }
         }
-        let join = Join { entries, deadline: cx.now + timeout, timeout, look_up: None, found: false };
+        let was_joined = self.joined && !self.stranded;
+        let join = Join { entries, deadline: cx.now + timeout, timeout, look_up: None, found: false, was_joined };
         self.joins.insert(operation, join);
         self.pursue(cx);
     }
@@ -108,13 +113,15 @@ impl Joins {
     pub(crate) fn on_progress(&mut self, cx: &mut Context<'_>, overlay: &Overlay, attached: bool) {
         let is_member = cx.me.record.record().role == Role::Member;
         for join in self.joins.values_mut() {
-            join.tell_of_meetings(cx, self.joined && is_member);
+            join.tell_of_meetings(cx, self.joined && !self.stranded && is_member);
         }
         self.joined = overlay.is_joined();
+        self.stranded &= self.joined;
         let in_place = if is_member { self.joined } else { attached };
         let complete = |join: &Join| in_place && (join.found || !is_member) && join.entry_point().is_some();
         for (operation, join) in self.joins.extract_if(.., |_, join| complete(join)) {
             if let Some(peer) = join.entry_point().cloned() {
+                self.stranded = false;
                 cx.out.event(Event::Connected { operation, peer });
             }
         }
@@ -141,7 +148,8 @@ impl Joins {
         }
         let failed: Vec<_> = self.joins.iter().filter_map(|(operation, join)| Some((*operation, join.failure(cx.now)?))).collect();
         for (operation, error) in failed {
-            self.joins.remove(&operation);
+            let was_joined = self.joins.remove(&operation).is_some_and(|join| join.was_joined);
+            self.stranded |= self.joined && !was_joined;
             cx.out.event(Event::ConnectFailed { operation, error });
         }
     }

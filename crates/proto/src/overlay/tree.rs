@@ -421,11 +421,18 @@ impl Tree {
         if target != self.id() {
             return;
         }
-        self.found_strangers(cx, result.as_ref().map_or(&[][..], |found| &found.responsible));
+        let found = result.as_ref().map_or(&[][..], |found| &found.responsible);
+        self.found_strangers(cx, found);
         let lowest = self.buckets.filled().next().map(|(cell, _)| cell);
         if let Some(lowest) = lowest {
-            self.schedule.watch_from(cx.now, lowest, CELLS - 1);
+            self.schedule.watch_from(cx.now, lowest..=CELLS - 1, self.all_known_below(cx, found), cx.config.upkeep.refresh);
         }
+    }
+
+    /// Below this cell there is nobody who is not among those `found` by a lookup of our own id, if it found as many as are asked for.
+    fn all_known_below(&self, cx: &Context<'_>, found: &[SignedRecord]) -> u32 {
+        let farthest = found.iter().filter_map(|record| self.buckets.cell(record.id())).max();
+        farthest.filter(|_| found.len() >= cx.config.upkeep.bucket.min(MAX_RECORDS)).unwrap_or(0)
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {

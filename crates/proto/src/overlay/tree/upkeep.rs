@@ -3,7 +3,7 @@
 use crate::time::Instant;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 /// What is due when.
 #[derive(Debug, Default)]
@@ -89,11 +89,13 @@ impl Schedule {
         Some(Look::Brief { turn })
     }
 
-    /// Cells from `lowest` on are looked up in turn; those not known so far at once.
-    pub(super) fn watch_from(&mut self, now: Instant, lowest: u32, highest: u32) {
-        self.cells.retain(|cell, _| *cell >= lowest);
-        for cell in lowest..=highest {
-            self.cells.entry(cell).or_insert(Cell { next: now, empty: Some(FIRST_RETRY), quiet: 0 });
+    /// These cells are looked up in turn: those not known so far at once, or after a `pause` if they are below `seen` and so have just
+    /// been looked at.
+    pub(super) fn watch_from(&mut self, now: Instant, cells: RangeInclusive<u32>, seen: u32, pause: Duration) {
+        self.cells.retain(|cell, _| cell >= cells.start());
+        for cell in cells {
+            let (next, empty) = if cell < seen { (now + pause, pause) } else { (now, FIRST_RETRY) };
+            self.cells.entry(cell).or_insert(Cell { next, empty: Some(empty), quiet: 0 });
         }
     }
 
