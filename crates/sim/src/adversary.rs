@@ -233,7 +233,7 @@ impl World {
         records.sort_by_key(|record| Geometry::Ring.offset(me, record.id()));
         records.dedup_by_key(|record| record.id());
         let successors = IdPrefixes::of(records.iter().map(SignedRecord::id));
-        Neighbours { predecessor: successors.0.last().copied(), successors, records, restless: neighbours.restless }
+        Neighbours { predecessor: successors.0.last().copied(), successors, records, churn: neighbours.churn }
     }
 
     fn twist_introduction(&mut self, who: PeerIndex, introduction: Introduction) -> Introduction {

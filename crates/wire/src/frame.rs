@@ -4,7 +4,7 @@
 
 use crate::{
     address::Address,
-    codec::{HEAD_ROOM, ParseError, append, encode},
+    codec::{HEAD_ROOM, ParseError, append, encode, numbered},
     hash::Hash,
     header::{Header, MAX_EXCLUDED, ShortId},
     identity::PublicKey,
@@ -80,10 +80,23 @@ pub struct Neighbours {
     /// Records of some of them.
     #[n(2)]
     pub records: Vec<SignedRecord>,
-    /// Whether somebody whom this member knew has gone lately: a newcomer does well to expect the same.
+    /// How many of those whom this member knew have gone lately: a newcomer does well to expect the same.
     #[n(3)]
-    pub restless: bool,
+    pub churn: Churn,
 }
+
+/// How fast members come and go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Churn {
+    /// Nobody has gone lately.
+    #[default]
+    Calm,
+    /// Somebody has.
+    Some,
+    /// Many have: whoever is far away is best found when it is needed.
+    Heavy,
+}
+numbered!(Churn { Calm = 0, Some = 1, Heavy = 2 });
 
 /// "Hold my record and hand me what comes for my id."
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, CborLen)]

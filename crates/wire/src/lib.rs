@@ -34,7 +34,7 @@ pub use address::{Address, AddressError};
 pub use codec::ParseError;
 pub use datagram::{Answer, BriefAnswer, Challenge, Datagram, MAX_DATAGRAM_BYTES, Padding};
 pub use frame::{
-    Attachment, Digest, Find, Found, Frame, Goodbye, HopVerdict, Introduction, MAX_DIGEST, MAX_LOST, MAX_NEIGHBOURS, MAX_RECORDS,
+    Attachment, Churn, Digest, Find, Found, Frame, Goodbye, HopVerdict, Introduction, MAX_DIGEST, MAX_LOST, MAX_NEIGHBOURS, MAX_RECORDS,
     Neighbours, Pull, Query, Reply, Task, TaskVerdict, Ticket, Unify,
 };
 pub use hash::{Hash, HashError, Offset, Reach};

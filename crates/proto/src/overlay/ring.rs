@@ -20,6 +20,7 @@ mod merge;
 mod refresh;
 mod shape;
 mod strangers;
+mod unrest;
 mod upkeep;
 
 #[cfg(test)]
@@ -36,7 +37,7 @@ use crate::{
     time::Instant,
 };
 use candidates::{Candidates, Wanted};
-use cicada_wire::{Find, Found, Frame, Goodbye, Hash, IdPrefix, MAX_RECORDS, Neighbours, Offset, Query, Refusal, Reply, SignedRecord};
+use cicada_wire::{Churn, Find, Found, Frame, Goodbye, Hash, IdPrefix, MAX_RECORDS, Neighbours, Offset, Query, Refusal, Reply, SignedRecord};
 use doubts::Doubts;
 use merge::Merge;
 use refresh::Refresh;
@@ -47,6 +48,7 @@ use std::{
     ops::Bound,
 };
 use strangers::Strangers;
+use unrest::Unrest;
 use upkeep::{Stabilise, Telling};
 
 /// The ring.
@@ -72,8 +74,9 @@ pub struct Ring {
     refresh: Refresh,
     merge: Merge,
     lost: Lost,
-    /// Whether members come and go.
-    restless: bool,
+    unrest: Unrest,
+    /// How fast members come and go, as of the last wake-up or departure.
+    churn: Churn,
 }
 
 /// A member of the ring that this peer has proven.
@@ -102,7 +105,8 @@ impl Ring {
             refresh: Refresh::default(),
             merge: Merge::default(),
             lost: Lost::default(),
-            restless: false,
+            unrest: Unrest::default(),
+            churn: Churn::Calm,
         }
     }
 
@@ -183,17 +187,26 @@ impl Ring {
         }
         let hopeful: Vec<Hash> = self.candidates.hopeful(now).collect();
         let wanted = wanted.filter(|id| !self.shape.may_be_supplanted(me, **id, &hopeful));
-        let linked = if self.restless { linked() } else { Vec::new() };
-        let wanted = wanted.filter(|id| !self.restless || !self.shape.is_dispensable(me, **id, &linked));
+        let linked = if self.is_restless() { linked() } else { Vec::new() };
+        let wanted = wanted.filter(|id| !self.is_restless() || !self.shape.is_dispensable(me, **id, &linked, self.churn));
         wanted.filter_map(|id| self.record(*id)).collect()
     }
 
     pub(crate) fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
         let rank = self.shape.rank(self.id(), peer, self.known.contains_key(&peer));
         match rank {
-            Rank::Spare(_) if self.restless => self.shape.rank_in_place_of_a_finger(self.id(), peer, others).unwrap_or(rank),
+            Rank::Spare(_) if self.is_restless() => self.shape.rank_in_place_of_a_finger(self.id(), peer, others).unwrap_or(rank),
             Rank::Spare(_) | Rank::Useful(_) | Rank::Essential => rank,
         }
+    }
+
+    fn foresee(&mut self, now: Instant) {
+        self.churn = self.unrest.expected(now, self.shape.successors.len());
+    }
+
+    /// Whether members come and go.
+    fn is_restless(&self) -> bool {
+        self.churn != Churn::Calm
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -281,8 +294,9 @@ impl Ring {
         }
         cx.out.event(Event::PeerLeft { peer, politely });
         self.refresh.on_gone(cx, &self.shape, peer);
-        self.restless = true;
         let was_near = self.shape.neighbours().contains(&peer);
+        self.unrest.on_gone(cx.now, was_near);
+        self.foresee(cx.now);
         self.reshape(cx);
         if was_near && !politely {
             self.near_one_died(cx);
@@ -414,7 +428,7 @@ impl Ring {
         if let Some(record) = self.lost.due(cx.now) {
             cx.step(Step::TryAgain(record));
         }
-        self.restless = self.refresh.is_unrest(cx);
+        self.foresee(cx.now);
         self.merge.forget(cx.now);
         self.settle_doubts(cx);
         self.prove_candidates(cx);
@@ -425,7 +439,7 @@ impl Ring {
 
     fn refresh_if_due(&mut self, cx: &mut Context<'_>) {
         let record = |id| self.known.get(&id).map(|known| known.peer.record());
-        self.refresh.on_wake(cx, &self.shape, self.me.id(), record);
+        self.refresh.on_wake(cx, &self.shape, self.me.id(), self.churn, record);
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {

@@ -193,14 +193,18 @@ fn replies(records_max: usize) -> BoxedStrategy<Reply> {
 }
 
 fn neighbours() -> BoxedStrategy<Neighbours> {
-    (option::of(hashes()), vec(hashes(), 0..=MAX_NEIGHBOURS), vec(signed_records(), 0..=3), any::<bool>())
-        .prop_map(|(predecessor, successors, records, restless)| Neighbours {
+    (option::of(hashes()), vec(hashes(), 0..=MAX_NEIGHBOURS), vec(signed_records(), 0..=3), churns())
+        .prop_map(|(predecessor, successors, records, churn)| Neighbours {
             predecessor: predecessor.map(IdPrefix::of),
             successors: IdPrefixes::of(successors),
             records,
-            restless,
+            churn,
         })
         .boxed()
+}
+
+fn churns() -> impl Strategy<Value = Churn> {
+    prop_oneof![Just(Churn::Calm), Just(Churn::Some), Just(Churn::Heavy)]
 }
 
 fn introductions(records_max: usize) -> BoxedStrategy<Introduction> {

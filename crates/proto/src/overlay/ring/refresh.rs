@@ -4,6 +4,7 @@
 use super::{
     is_linked,
     shape::{ANCHOR_LINKS, Shape},
+    unrest::LATELY,
 };
 use crate::{
     context::Context,
@@ -11,7 +12,7 @@ use crate::{
     step::{Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Hash, Offset, SignedRecord, U256};
+use cicada_wire::{Churn, Hash, Offset, SignedRecord, U256};
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 /// What is to be looked up when.
@@ -21,10 +22,6 @@ pub(super) struct Refresh {
     under_way: BTreeMap<Hash, Slot>,
     /// The earliest time of a slot: it is asked for after each input, and slots are many.
     next: Option<Instant>,
-    /// Somebody has gone lately: until then fewer questions do.
-    unrest: Instant,
-    /// The same where our successor is.
-    unrest_beside: Instant,
     /// No long link is looked for before that.
     paced: Instant,
     /// The search for anchors has come to this member, in so many steps.
@@ -75,7 +72,6 @@ impl Refresh {
 
     /// A member is gone: its place is looked up again soon.
     pub(super) fn on_gone(&mut self, cx: &Context<'_>, shape: &Shape, peer: Hash) {
-        self.unrest = cx.now + UNREST;
         let cell = shape.fingers.iter().find(|(_, finger)| **finger == peer).map(|(cell, _)| Slot::Cell(Reverse(*cell)));
         if let Some(due) = cell.and_then(|slot| self.slots.get_mut(&slot)) {
             *due = Due { at: cx.now + SOON, pause: FIRST_PAUSE, looked: false };
@@ -84,20 +80,34 @@ impl Refresh {
     }
 
     /// `record` tells the records of known members.
-    pub(super) fn on_wake<'a>(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash, record: impl Fn(Hash) -> Option<&'a SignedRecord>) {
+    pub(super) fn on_wake<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        shape: &Shape,
+        me: Hash,
+        churn: Churn,
+        record: impl Fn(Hash) -> Option<&'a SignedRecord>,
+    ) {
         if self.next.is_some_and(|next| next <= cx.now) {
-            self.look(cx, shape, me, record);
+            self.look(cx, shape, me, churn, record);
             self.find_next();
         }
     }
 
-    fn look<'a>(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash, record: impl Fn(Hash) -> Option<&'a SignedRecord>) {
+    fn look<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        shape: &Shape,
+        me: Hash,
+        churn: Churn,
+        record: impl Fn(Hash) -> Option<&'a SignedRecord>,
+    ) {
         let due: Vec<Slot> = self.slots.iter().filter(|(_, due)| due.at <= cx.now).map(|(slot, _)| *slot).collect();
         for slot in due {
             if self.under_way.len() >= AT_ONCE {
                 return;
             }
-            if self.is_unrest(cx) && self.waits(cx, shape, slot) {
+            if churn != Churn::Calm && self.waits(cx, shape, churn, slot) {
                 continue;
             }
             let (target, holder) = match slot {
@@ -105,7 +115,7 @@ impl Refresh {
                 Slot::Cell(Reverse(cell)) => (Some(Geometry::Ring.cell_start(me, cell)), shape.fingers.get(&cell)),
                 Slot::Long(number) => (shape.points.get(number).copied(), shape.long.get(number)),
             };
-            let again = self.postpone(cx, slot);
+            let again = self.postpone(cx, churn, slot);
             let holder = holder.and_then(|holder| record(*holder)).filter(|_| again);
             let is_well_held = |target| holder.is_some_and(|holder| is_linked(cx, holder.id()) && is_near(me, target, holder.id()));
             // Whoever has the place otherwise knows who has come before it: that is one question instead of a lookup.
@@ -116,32 +126,23 @@ impl Refresh {
         }
     }
 
-    /// Whether somebody has gone lately.
-    pub(super) fn is_unrest(&self, cx: &Context<'_>) -> bool {
-        cx.now < self.unrest.max(self.unrest_beside)
-    }
-
-    /// The same of somebody whom we knew. Only that is told to others: hearsay would go round the ring for ever.
-    pub(super) fn has_seen_unrest(&self, cx: &Context<'_>) -> bool {
-        cx.now < self.unrest
-    }
-
-    /// The successor says that somebody whom it knew has gone lately.
-    pub(super) fn hear_of_unrest(&mut self, cx: &Context<'_>) {
-        self.unrest_beside = cx.now + UNREST;
-    }
-
-    /// Where members come and go whoever stands in a cell will do, and long links, which make routes short, are made one by one.
-    fn waits(&mut self, cx: &Context<'_>, shape: &Shape, slot: Slot) -> bool {
+    /// Where members come and go whoever stands in a cell will do, and long links, which make routes short, are made one by one; where
+    /// many do, none are, and a cell is looked up only when nobody is known there.
+    fn waits(&mut self, cx: &Context<'_>, shape: &Shape, churn: Churn, slot: Slot) -> bool {
+        let is_heavy = churn == Churn::Heavy;
         let Some(due) = self.slots.get_mut(&slot) else { return false };
         match slot {
             Slot::Anchor => false,
             Slot::Cell(Reverse(cell)) => {
-                let is_held = !due.looked && shape.fingers.contains_key(&cell);
+                let is_held = (!due.looked || is_heavy) && shape.fingers.contains_key(&cell);
                 if is_held {
-                    (due.at, due.looked) = (cx.now + UNREST, true);
+                    (due.at, due.looked) = (cx.now + LATELY, true);
                 }
                 is_held
+            }
+            Slot::Long(_) if is_heavy => {
+                due.at = cx.now + LATELY;
+                true
             }
             Slot::Long(_) if cx.now < self.paced => {
                 due.at = self.paced;
@@ -155,9 +156,9 @@ impl Refresh {
     }
 
     /// Says whether this is not the first look.
-    fn postpone(&mut self, cx: &Context<'_>, slot: Slot) -> bool {
+    fn postpone(&mut self, cx: &Context<'_>, churn: Churn, slot: Slot) -> bool {
         let longest = cx.config.upkeep.refresh * QUIET_REFRESH;
-        let least = self.first_pause(cx);
+        let least = if churn == Churn::Calm { FIRST_PAUSE } else { LATELY };
         let Some(due) = self.slots.get_mut(&slot) else { return false };
         due.pause = due.pause.max(least);
         due.at = cx.now + due.pause;
@@ -180,10 +181,6 @@ impl Refresh {
             due.at = due.at.min(cx.now + BETWEEN_ANCHORS);
         }
         self.find_next();
-    }
-
-    fn first_pause(&self, cx: &Context<'_>) -> Duration {
-        if self.is_unrest(cx) { UNREST } else { FIRST_PAUSE }
     }
 
     /// A lookup ended with this owner. `news`: it was unknown.
@@ -234,9 +231,6 @@ const NEAR_BITS: u32 = 3; // guess: a route through there is longer by a hop in 
 const SOON: Duration = Duration::from_millis(300); // guess
 
 const FIRST_PAUSE: Duration = Duration::from_secs(8); // guess
-
-/// For so long after somebody has gone members are taken to come and go, and no place is looked up more often.
-const UNREST: Duration = Duration::from_secs(60); // guess: with sessions of ten minutes one of fifty goes every 17 s
 
 /// From one long link to the next in such times.
 const BETWEEN_LONG: Duration = Duration::from_secs(20); // guess: about the pace at which they are dialled

@@ -7,7 +7,7 @@ use crate::{
     geometry::{CELLS, Geometry},
     overlay::{Rank, anchors::anchors, caps::have_room},
 };
-use cicada_wire::{Hash, Offset, SignedRecord, U256};
+use cicada_wire::{Churn, Hash, Offset, SignedRecord, U256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who is what to this peer.
@@ -244,13 +244,14 @@ impl Shape {
         ahead == ESSENTIAL && behind == ESSENTIAL
     }
 
-    /// Whether a link to a finger, or a long one, can be done without: another leads into the same cell.
-    pub(super) fn is_dispensable(&self, me: Hash, peer: Hash, linked: &[Hash]) -> bool {
+    /// Whether a link to a finger, or a long one, can be done without where members come and go: another leads into the same cell, or
+    /// a long one would not last.
+    pub(super) fn is_dispensable(&self, me: Hash, peer: Hash, linked: &[Hash], churn: Churn) -> bool {
         let cell = Geometry::Ring.cell(me, peer);
         let beside = linked.iter().filter(|other| **other != peer && Geometry::Ring.cell(me, **other) == cell).count();
         match self.rank(me, peer, true) {
             Rank::Useful(ANCHOR) => false,
-            Rank::Useful(LONG_LINK) => beside > 1,
+            Rank::Useful(LONG_LINK) => beside > 1 || churn == Churn::Heavy,
             Rank::Useful(_) => beside > 0,
             Rank::Essential | Rank::Spare(_) => false,
         }

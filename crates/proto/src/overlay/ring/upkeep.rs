@@ -9,7 +9,7 @@ use crate::{
     step::{Asker, Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Frame, Hash, IdPrefix, IdPrefixes, Introduction, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, SignedRecord};
+use cicada_wire::{Churn, Frame, Hash, IdPrefix, IdPrefixes, Introduction, MAX_NEIGHBOURS, MAX_RECORDS, Neighbours, Query, SignedRecord};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -114,7 +114,7 @@ impl Ring {
         match successor {
             Some(successor) => {
                 self.greet(cx, successor);
-                let pause = cx.config.upkeep.stabilise_after_change;
+                let pause = cx.config.upkeep.stabilise_after_change * if self.churn == Churn::Heavy { HEAVY_STABILISE } else { 1 };
                 self.stabilise.hasten(cx.now, if self.stabilise.greeted { pause } else { pause.min(GREETING) });
             }
             None => self.stabilise.due = None,
@@ -200,8 +200,9 @@ impl Ring {
             cx.step(Step::Candidates { from: from.id(), records: neighbours.records.clone() });
         }
         if self.stabilise.successor == Some(from.id()) {
-            if neighbours.restless {
-                self.refresh.hear_of_unrest(cx);
+            self.unrest.hear(cx.now, neighbours.churn);
+            self.foresee(cx.now);
+            if neighbours.churn != Churn::Calm {
                 cx.step(Step::Restless);
             }
             self.compare_lists(cx, &neighbours.successors);
@@ -273,7 +274,7 @@ impl Ring {
             predecessor: Some(IdPrefix::of(to)),
             successors: IdPrefixes::of(list.iter().copied()),
             records,
-            restless: self.refresh.has_seen_unrest(cx),
+            churn: self.unrest.seen(cx.now, self.shape.successors.len()),
         };
         self.telling.told(to, list);
         send(cx, to, Frame::Changed(neighbours));
@@ -312,7 +313,7 @@ impl Ring {
             predecessor: told_predecessor.map(IdPrefix::of),
             successors: IdPrefixes::of(list),
             records,
-            restless: self.refresh.has_seen_unrest(cx),
+            churn: self.unrest.seen(cx.now, self.shape.successors.len()),
         }
     }
 
@@ -347,6 +348,9 @@ const GREETING: Duration = Duration::from_millis(500); // guess: a handshake and
 
 /// A quiet ring stabilises this many times more seldom than `upkeep.stabilise` says.
 const QUIET_STABILISE: u32 = 4; // guess
+
+/// The pause from a change to the next question is so many times as long where the next change comes within it.
+const HEAVY_STABILISE: u32 = 3; // guess: changes are told of at once
 
 /// How many members between itself and us an asker is told of at once.
 const BETWEEN: usize = 8; // guess
