@@ -208,14 +208,12 @@ impl Linkage {
     }
 }
 
-/// Handshakes for links that routes can do without: as many as we dial at all, soon, while nobody goes; where members come and go, one now and
+/// Handshakes for links that routes can do without: as many as we dial at all, one by one, while nobody goes; where members come and go, one now and
 /// then, so that what links cost is bounded however short their lives are.
 #[derive(Clone, Copy, Debug, Default)]
 struct Credit {
     /// All dials so far are paid for by then.
     paid: Instant,
-    /// How many there were.
-    dials: u32,
     /// The last was then.
     last: Instant,
 }
@@ -224,7 +222,7 @@ impl Credit {
     fn ready(self, cx: &Context<'_>) -> Instant {
         let burst = u32::try_from(cx.config.limits.links / 2).unwrap_or(u32::MAX).saturating_sub(1);
         // Whether members come and go shows in some seconds.
-        let spaced = if self.dials < FIRST_DIALS { Instant(0) } else { self.last + BETWEEN_DIALS };
+        let spaced = self.last + BETWEEN_DIALS;
         spaced.max(Instant(self.paid.0.saturating_sub(micros(CREDIT * burst))))
     }
 
@@ -232,7 +230,6 @@ impl Credit {
         let is_ready = self.ready(cx) <= cx.now;
         if is_ready {
             self.last = cx.now;
-            self.dials = self.dials.saturating_add(1);
             self.paid = self.paid.max(cx.now) + CREDIT;
         }
         is_ready
@@ -361,8 +358,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
 /// One link that is not essential for each such time. A handshake is 4 KB, so that is 70 B/s.
 const CREDIT: Duration = Duration::from_secs(60); // guess
 
-/// So many such links are made at once, and after them one in a while.
-const FIRST_DIALS: u32 = 4; // guess
+/// From one such link to the next.
 const BETWEEN_DIALS: Duration = Duration::from_millis(800); // guess
 
 /// So many may be dialled at once when somebody has gone.

@@ -279,8 +279,20 @@ impl Tree {
         }
     }
 
+    /// Somebody has gone.
+    fn on_unrest(&mut self, cx: &Context<'_>) {
+        if self.restless < cx.now {
+            self.restless_since = cx.now;
+        }
+        self.restless = cx.now + RESTLESS;
+    }
+
     pub(crate) fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash) {
-        self.proving.remove(&peer);
+        // Others have known it until now: a newcomer, who has seen nobody go, hears that way that members do.
+        if self.proving.remove(&peer) == Some(false) {
+            self.on_unrest(cx);
+            cx.step(Step::Restless);
+        }
         self.lost.failed(cx.now, cx.rng, peer);
         if let Some(bucket) = self.buckets.bucket_mut(peer) {
             bucket.drop_spare(peer);
@@ -290,10 +302,7 @@ impl Tree {
 
     pub(crate) fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
         let Some(member) = self.buckets.remove(peer) else { return };
-        if self.restless < cx.now {
-            self.restless_since = cx.now;
-        }
-        self.restless = cx.now + RESTLESS;
+        self.on_unrest(cx);
         if !politely {
             self.lost.remember(cx.now, cx.rng, member.record().clone(), cx.config.limits.lost);
             self.suspect_others(cx, peer);
@@ -313,12 +322,14 @@ impl Tree {
         }
     }
 
-    /// Of a far cell of which many are known nobody more is needed. Those in the nearest are found when we look around us.
+    /// Of a far cell of which many are known nobody more is needed. Those in the nearest are found when we look around us; those beyond
+    /// them tell us of themselves, and where members come and go that has to do.
     fn is_worth_a_look(&self, cx: &Context<'_>, cell: u32) -> bool {
         let below = self.buckets.below(cell);
         let known = self.buckets.bucket(cell).map_or(0, |bucket| bucket.members().len());
         let is_around_us = known > 0 && below + known <= NEAR;
-        !is_around_us && (below < cx.config.upkeep.bucket || self.is_thin(cx, cell))
+        let is_near = below < cx.config.upkeep.bucket && !self.is_restless(cx);
+        !is_around_us && (is_near || self.is_thin(cx, cell))
     }
 
     /// Whether so few members of a cell are known that one death more matters. Others take the place of one of many.
@@ -429,10 +440,11 @@ impl Tree {
         }
     }
 
-    /// Below this cell there is nobody who is not among those `found` by a lookup of our own id, if it found as many as are asked for.
+    /// Below this cell there is nobody who is not among those `found` by a lookup of our own id, if that asked for all of the nearest:
+    /// the dead are left out of what it found.
     fn all_known_below(&self, cx: &Context<'_>, found: &[SignedRecord]) -> u32 {
         let farthest = found.iter().filter_map(|record| self.buckets.cell(record.id())).max();
-        farthest.filter(|_| found.len() >= cx.config.upkeep.bucket.min(MAX_RECORDS)).unwrap_or(0)
+        farthest.filter(|_| found.len() >= cx.config.upkeep.bucket.min(MAX_RECORDS) / 2).unwrap_or(0)
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {

@@ -89,10 +89,10 @@ variants!(Purpose: purpose_name, PURPOSES {
     Purpose::Bare => "bare",
 });
 
-/// 400 values, the same in every run: a variant that is one in twenty is missed once in a billion of different runs.
+/// 2000 values, the same in every run: a variant that is one in a hundred and twenty is missed once in ten million of different runs.
 fn drawn<T: std::fmt::Debug>(strategy: impl Strategy<Value = T>) -> Vec<T> {
     let mut runner = TestRunner::deterministic();
-    (0..400).map(|_| strategy.new_tree(&mut runner).expect("the strategy makes values").current()).collect()
+    (0..2000).map(|_| strategy.new_tree(&mut runner).expect("the strategy makes values").current()).collect()
 }
 
 fn names<'a, T: 'a>(values: impl IntoIterator<Item = &'a T>, name: fn(&T) -> &'static str) -> BTreeSet<&'static str> {

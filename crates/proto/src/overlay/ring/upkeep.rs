@@ -114,7 +114,7 @@ impl Ring {
         match successor {
             Some(successor) => {
                 self.greet(cx, successor);
-                let pause = cx.config.upkeep.stabilise_after_change * if self.churn == Churn::Heavy { HEAVY_STABILISE } else { 1 };
+                let pause = cx.config.upkeep.stabilise_after_change;
                 self.stabilise.hasten(cx.now, if self.stabilise.greeted { pause } else { pause.min(GREETING) });
             }
             None => self.stabilise.due = None,
@@ -348,9 +348,6 @@ const GREETING: Duration = Duration::from_millis(500); // guess: a handshake and
 
 /// A quiet ring stabilises this many times more seldom than `upkeep.stabilise` says.
 const QUIET_STABILISE: u32 = 4; // guess
-
-/// The pause from a change to the next question is so many times as long where the next change comes within it.
-const HEAVY_STABILISE: u32 = 3; // guess: changes are told of at once
 
 /// How many members between itself and us an asker is told of at once.
 const BETWEEN: usize = 8; // guess

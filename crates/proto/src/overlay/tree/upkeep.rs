@@ -149,7 +149,7 @@ const SETTLE: Duration = Duration::from_millis(250); // guess: a lookup's time o
 /// Changes come in swarms: those within this time are followed by one look.
 const CHANGING: Duration = Duration::from_secs(1); // guess
 /// The same where members come and go.
-const OFTEN_CHANGING: Duration = Duration::from_secs(8); // guess: several changes next to us with sessions of a minute
+const OFTEN_CHANGING: Duration = Duration::from_secs(16); // guess: several changes next to us with sessions of a minute
 /// From the look after a change to the next; four times as long each time, since what changes is mostly told of, and four times as
 /// long from the beginning where members come and go.
 const AFTER_CHANGE: Duration = Duration::from_secs(5); // guess
