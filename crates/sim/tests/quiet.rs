@@ -49,6 +49,22 @@ fn one_end_of_a_quiet_link_asks_and_the_other_only_answers() {
     }
 }
 
+/// Looks for links are a tenth of a second apart, since many come at once in a large swarm; who has no place yet is not held up by that.
+#[test]
+fn a_newcomer_to_a_swarm_nearby_is_in_within_a_tenth_of_a_second() {
+    for overlay in OVERLAYS {
+        let (mut world, peers) = quiet(overlay, 32, 0);
+        let latency = Latency::Uniform(Duration::from_micros(500), Duration::from_millis(1));
+        world.set_network(Network { latency, ..Network::default() });
+        for newcomer in world.add_peers(8) {
+            let began = world.now();
+            world.join(newcomer, peers[0]).expect("it joins");
+            let took = world.now().since(began);
+            assert!(took < Duration::from_millis(100), "{overlay:?}: {took:?}");
+        }
+    }
+}
+
 /// Every eight seconds, as where many die, it would be 15 000 questions on the ring and 16 000 on the tree.
 #[test]
 fn while_nobody_dies_links_that_routes_can_do_without_are_seldom_looked_at() {

@@ -334,8 +334,8 @@ impl Search {
             match self.conclude(me) {
                 Some(result) => return Verdict::Done(result),
                 None if self.claimant_is_asked() => {}
-                None if self.repeats < REPEATS && !self.contacts.is_empty() => {
-                    let pause = PAUSE * 2u32.pow(self.repeats);
+                None if self.is_worth_repeating() => {
+                    let pause = PAUSE * 2u32.pow(self.repeats.min(REPEATS - 1));
                     self.again.get_or_insert(now + pause);
                 }
                 None => return Verdict::Done(Err(self.failure())),
@@ -451,6 +451,12 @@ impl Search {
         }
     }
 
+    /// Whether to ask again although nobody confirms. Where somebody waits for the result there is time until the deadline.
+    fn is_worth_repeating(&self) -> bool {
+        let is_waited_for = matches!(self.finder, Finder::Application(_) | Finder::Route);
+        (is_waited_for && self.claimant().is_some()) || (self.repeats < REPEATS && !self.contacts.is_empty())
+    }
+
     fn claimant_is_asked(&self) -> bool {
         matches!(self.claimant(), Some((_, Contact { state: State::Asked { .. }, .. })))
     }
@@ -468,7 +474,8 @@ impl Search {
         records
     }
 
-    /// A claimant that disowned the key is asked once more after a pause: its neighbourhood may be changing.
+    /// A claimant that disowned the key is asked once more after a pause, and with it the nearest that have answered: the neighbourhood may
+    /// be changing, and right after many have died all that they named may be dead.
     fn ask_again(&mut self, now: Instant) {
         if self.again.is_none_or(|again| now < again) {
             return;
@@ -476,8 +483,12 @@ impl Search {
         self.again = None;
         self.repeats += 1;
         let claimant = self.claimant().map(|(id, _)| id);
-        if let Some(contact) = claimant.and_then(|id| self.contacts.get_mut(&id)) {
-            contact.state = State::Fresh;
+        let has_answered = |(id, contact): (Hash, &Contact)| matches!(contact.state, State::Answered { .. }).then_some(id);
+        let nearest: Vec<Hash> = self.by_approach().filter_map(has_answered).take(self.alpha).collect();
+        for id in claimant.into_iter().chain(nearest) {
+            if let Some(contact) = self.contacts.get_mut(&id) {
+                contact.state = State::Fresh;
+            }
         }
     }
 
@@ -599,7 +610,7 @@ const NEAR: usize = 2; // as many as it asks of each
 const PATIENCE: Duration = Duration::from_millis(250); // guess: most round trips of the internet
 /// Before a claimant that disowned the key is asked again; twice as long each time.
 const PAUSE: Duration = Duration::from_millis(100); // guess: two batches of list changes
-const REPEATS: u32 = 5; // guess: 3 s in all
+const REPEATS: u32 = 5; // guess: 3 s in all, and as long a pause as the last from then on
 /// How often a silent contact is asked again while its neighbour names it.
 const CHANCES: u32 = 2; // guess: 1.5 s in all, about the time in which its neighbour would notice its death
 /// How many records an answer holds that need not be complete.
