@@ -37,7 +37,9 @@ use crate::{
     time::Instant,
 };
 use candidates::{Candidates, Wanted};
-use cicada_wire::{Churn, Find, Found, Frame, Goodbye, Hash, IdPrefix, MAX_RECORDS, Neighbours, Offset, Query, Refusal, Reply, SignedRecord};
+use cicada_wire::{
+    Churn, Find, Found, Frame, Goodbye, Hash, IdPrefix, MAX_RECORDS, Neighbours, Offset, Query, Refusal, Reply, SignedRecord,
+};
 use doubts::Doubts;
 use merge::Merge;
 use refresh::Refresh;

@@ -94,14 +94,7 @@ impl Refresh {
         }
     }
 
-    fn look<'a>(
-        &mut self,
-        cx: &mut Context<'_>,
-        shape: &Shape,
-        me: Hash,
-        churn: Churn,
-        record: impl Fn(Hash) -> Option<&'a SignedRecord>,
-    ) {
+    fn look<'a>(&mut self, cx: &mut Context<'_>, shape: &Shape, me: Hash, churn: Churn, record: impl Fn(Hash) -> Option<&'a SignedRecord>) {
         let due: Vec<Slot> = self.slots.iter().filter(|(_, due)| due.at <= cx.now).map(|(slot, _)| *slot).collect();
         for slot in due {
             if self.under_way.len() >= AT_ONCE {
