@@ -58,7 +58,7 @@ fn compare(overlay: OverlayKind) {
     let apart: Vec<_> = pairs(&simulated, &real).into_iter().filter(differs).collect();
     assert_eq!(apart, [], "simulated and real differ by more than {TOLERANCE}");
     // The control: of a swarm with other links the figures are others.
-    let other = self::simulated(overlay, 48);
+    let other = self::simulated(overlay, 8);
     assert!(pairs(&other, &real).iter().any(differs), "{other:?} could be mistaken for {real:?}");
 }
 

@@ -110,8 +110,7 @@ impl Router {
     ) -> Option<Hash> {
         let key = CopyKey::of(&header);
         match self.custody.previous(cx, key) {
-            // By the same hop again: the receipt was lost, perhaps with its link, unless it is here still.
-            Some(Previous::Hop(previous)) if previous == from && !self.custody.holds_receipt(cx.me.id(), key) => {}
+            Some(previous) if self.asks_again(cx, key, from, previous) => {}
             // By two hops: one receipt is on its way already.
             Some(Previous::Hop(_) | Previous::Here) => return None,
             // A receipt from the target itself comes by no other way.
@@ -128,6 +127,15 @@ impl Router {
                 cx.refuse(Some(from), Refusal::Unexpected);
                 None
             }
+        }
+    }
+
+    /// Whether a copy comes again from somebody who waits for its receipt: from the same hop, since that was lost, perhaps with its link;
+    /// or from another hop than its origin, who has heard nothing over the link between us. Not while the receipt is here still.
+    pub(super) fn asks_again(&self, cx: &Context<'_>, key: CopyKey, from: Hash, before: Previous) -> bool {
+        match before {
+            Previous::Hop(before) => (before == from || before == key.origin) && !self.custody.holds_receipt(cx.me.id(), key),
+            Previous::Here => false,
         }
     }
 
@@ -192,6 +200,10 @@ impl Router {
             Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, patient: about.hop.patient && refusal.is_none(), ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);
         copy.back = Some(from);
+        if from != origin && self.custody.previous(cx, CopyKey::of(about)) == Some(Previous::Hop(origin)) {
+            // Nobody acknowledges what is handed to the link to it, and something was in vain.
+            copy.tried.insert(origin);
+        }
         self.custody.take(cx, map, copy).unwrap_or_else(|refusal| {
             cx.refuse(Some(origin), refusal);
             None

@@ -40,10 +40,11 @@ impl Router {
             Kind::Unicast => {}
             Kind::Receipt | Kind::Broadcast => return Err(Refusal::Unexpected),
         }
-        if self.custody.previous(cx, key).is_some() {
+        let (before, delivered) = (self.custody.previous(cx, key), self.seen.contains(cx.now, &MessageKey::of(fixed)));
+        if before.is_some_and(|before| !delivered || !self.asks_again(cx, key, from, before)) {
             return Ok(());
         }
-        let answer = if self.seen.contains(cx.now, &MessageKey::of(fixed)) {
+        let answer = if delivered {
             Some(None)
         } else if let Err(refusal) = self.seen.check_time(cx, &MessageKey::of(fixed), fixed.made_at) {
             cx.refuse(Some(fixed.origin.id()), refusal);
@@ -57,7 +58,9 @@ impl Router {
             Some(Some(Refusal::Busy))
         };
         if let Some(refusal) = answer {
-            self.custody.note(cx, key, Previous::Hop(from));
+            if before.is_none() {
+                self.custody.note(cx, key, Previous::Hop(from));
+            }
             self.answer(cx, map, from, header, refusal);
             return Ok(());
         }

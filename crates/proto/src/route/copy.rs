@@ -72,7 +72,7 @@ pub(super) struct Copy {
     pub(super) choice: Choice,
     /// Hops that refused it, kept silent, or carry another copy.
     pub(super) tried: BTreeSet<Hash>,
-    /// Of a receipt: who handed us the message, the last resort for its way back.
+    /// Of a receipt: who handed us the message.
     pub(super) back: Option<Hash>,
     /// How many hops it was handed to here.
     pub(super) tries: usize,

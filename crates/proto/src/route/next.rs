@@ -231,9 +231,6 @@ impl<'a> Walk<'a> {
 
     /// This peer is responsible, and the target is not here: then it is in no family that we see.
     fn nobody(&self) -> Next {
-        if let Some(back) = self.back() {
-            return back;
-        }
         let absent = self.absent.and(self.ours);
         if absent.are_both() {
             return self.nobody_at_all();
@@ -284,12 +281,8 @@ impl<'a> Walk<'a> {
         links.min_by_key(|peer| offset(*peer)).filter(|peer| offset(*peer) < offset(self.cx.me.id()))
     }
 
-    /// The way is blocked: back to where a receipt's message came from, else over a peer that is not nearer. An origin's further
-    /// copies may start anywhere.
+    /// The way is blocked: over a peer that is not nearer. An origin's further copies may start anywhere.
     fn anyone(&self) -> Option<Next> {
-        if let Some(back) = self.back() {
-            return Some(back);
-        }
         match self.copy.choice {
             Choice::Any => self.behind_the_target().map(|peer| self.hop(peer, false, false)),
             Choice::Nearer if self.copy.header.hop.detours < MAX_DETOURS => {

@@ -141,6 +141,19 @@ fn of_two_copies_that_arrive_at_once_the_one_that_is_whole_first_is_delivered_an
 }
 
 #[test]
+fn an_origin_that_has_heard_nothing_of_what_was_delivered_is_told_again_over_the_relay_that_it_tries() {
+    let mut desk = desk(8);
+    desk.hear_of(id(0x10), message(0x10, id(ME), 1, 0), BODY, LENGTH);
+    desk.hear_of(id(0x40), message(0x10, id(ME), 1, 0), OTHER, LENGTH);
+    assert!(desk.data().is_empty(), "nothing can be said yet");
+    desk.arrived(BODY, payload());
+    assert_eq!(desk.data().remove(0).0, id(0x10));
+    desk.hear_of(id(0x40), message(0x10, id(ME), 1, 0), BodyId(72), LENGTH);
+    let [(to, _, receipt)] = &desk.data()[..] else { panic!("a receipt") };
+    assert_eq!((*to, status(receipt).refusal, desk.delivered()), (id(0x40), None, 1));
+}
+
+#[test]
 fn what_there_is_no_room_for_is_refused_at_its_head() {
     let mut desk = desk(1);
     desk.hear_of(id(0x10), message(0x10, id(ME), 1, 0), BODY, LENGTH);

@@ -193,12 +193,15 @@ fn each_copy_has_its_receipt_and_the_application_one_message() {
 }
 
 #[test]
-fn the_same_copy_over_two_hops_is_answered_once() {
+fn the_same_copy_over_two_relays_is_answered_once() {
     let mut desk = relay();
     let header = unicast(0x10, id(ME), 1);
-    desk.hear(id(0x10), Frame::Data(header.clone(), hello()));
-    desk.hear(id(0x40), Frame::Data(header, hello()));
-    assert_eq!(desk.verdicts(), [(id(0x40), None)]);
+    for relay in [0x40, 0x60] {
+        let mut header = header.clone();
+        header.hop.path = vec![id(relay)];
+        desk.hear(id(relay), Frame::Data(header, hello()));
+    }
+    assert_eq!(desk.verdicts(), [(id(0x40), None), (id(0x60), None)]);
     assert_eq!((desk.data().len(), desk.delivered()), (1, 1));
 }
 
@@ -211,6 +214,22 @@ fn the_same_copy_over_the_same_hop_is_answered_again_and_delivered_once() {
     desk.hear(id(0x10), Frame::Data(header, hello()));
     assert_eq!(desk.verdicts(), []);
     assert_eq!((desk.data().len(), desk.delivered()), (2, 1));
+}
+
+#[test]
+fn an_origin_that_tries_a_relay_since_the_link_to_it_is_silent_is_answered_over_the_relay() {
+    let mut desk = relay();
+    let direct = unicast(0x10, id(ME), 1);
+    let mut relayed = direct.clone();
+    relayed.hop.path = vec![id(0x40)];
+    desk.hear(id(0x10), Frame::Data(direct, hello()));
+    assert_eq!(desk.data().remove(0).0, id(0x10), "the first receipt goes the shortest way");
+    desk.hear(id(0x40), Frame::Data(relayed.clone(), hello()));
+    assert_eq!(desk.data().remove(0).0, id(0x40));
+    // While that receipt is here, and not acknowledged, there is no other.
+    relayed.hop.path = vec![id(0x60)];
+    desk.hear(id(0x60), Frame::Data(relayed, hello()));
+    assert_eq!((desk.data(), desk.delivered()), (vec![], 1));
 }
 
 #[test]
