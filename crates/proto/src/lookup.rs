@@ -94,7 +94,12 @@ impl Lookups {
             return self.hear_late(cx, from, told);
         };
         let learned = match found {
-            Some(found) => search.on_found(cx, &self.dead, from, found),
+            Some(found) => {
+                let mut learned = search.on_found(cx, &self.dead, from, found);
+                // It is there, though it may have failed to be proven when it was named.
+                learned.extend(Some(from).filter(|from| overlay.member(from.id()).is_none()).cloned());
+                learned
+            }
             None => {
                 search.on_silence(from.id());
                 Vec::new()

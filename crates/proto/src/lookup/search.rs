@@ -348,7 +348,9 @@ impl Search {
 
     /// Chooses whom to ask on one path. Returns whether its nearest contacts have all answered.
     fn explore(&self, now: Instant, path: usize, asking: &mut Vec<Hash>) -> bool {
-        let on_path = self.by_approach().filter(|(_, contact)| contact.path == path && contact.is_live());
+        // Who is silent has a while to answer all the same, but where somebody waits nothing else is put off until then.
+        let counts = |contact: &Contact| contact.is_live() && !(self.is_waited_for() && contact.is_silent(now));
+        let on_path = self.by_approach().filter(|(_, contact)| contact.path == path && counts(contact));
         // Farther ones do not matter.
         let near: Vec<(Hash, &Contact)> = on_path.take(self.witnesses.max(self.alpha)).collect();
         let explored = near.iter().take(self.witnesses).all(|(_, contact)| matches!(contact.state, State::Answered { .. }));
@@ -453,8 +455,15 @@ impl Search {
 
     /// Whether to ask again although nobody confirms. Where somebody waits for the result there is time until the deadline.
     fn is_worth_repeating(&self) -> bool {
-        let is_waited_for = matches!(self.finder, Finder::Application(_) | Finder::Route);
-        (is_waited_for && self.claimant().is_some()) || (self.repeats < REPEATS && !self.contacts.is_empty())
+        (self.is_waited_for() && self.claimant().is_some()) || (self.repeats < REPEATS && !self.contacts.is_empty())
+    }
+
+    /// Whether the application waits for the result, or a message.
+    fn is_waited_for(&self) -> bool {
+        match self.finder {
+            Finder::Application(_) | Finder::Route => true,
+            Finder::Join(_) | Finder::Overlay | Finder::Attach | Finder::Notary(_) => false,
+        }
     }
 
     fn claimant_is_asked(&self) -> bool {
@@ -563,8 +572,9 @@ impl Search {
     }
 
     fn wake_at(&self, now: Instant) -> Instant {
-        let impatient = self.contacts.values().filter(|contact| contact.is_awaited(now)).filter_map(|contact| match contact.state {
-            State::Asked { since } => Some(since + PATIENCE),
+        let patience = if self.is_waited_for() { &[PATIENCE, SILENCE][..] } else { &[PATIENCE] };
+        let impatient = self.contacts.values().filter_map(|contact| match contact.state {
+            State::Asked { since } => patience.iter().map(|patience| since + *patience).find(|due| now < *due),
             State::Fresh | State::Answered { .. } | State::Dead => None,
         });
         impatient.chain(self.again).chain([self.deadline]).min().unwrap_or(self.deadline)
@@ -591,7 +601,7 @@ impl Contact {
     /// Whether it should have answered by now.
     fn is_silent(&self, now: Instant) -> bool {
         match self.state {
-            State::Asked { since } => now >= since + PATIENCE * 2,
+            State::Asked { since } => now >= since + SILENCE,
             State::Dead => true,
             State::Fresh | State::Answered { .. } => false,
         }
@@ -608,6 +618,8 @@ const NOTARY_PATHS: usize = 3; // guess
 const NEAR: usize = 2; // as many as it asks of each
 /// A slow contact does not hold the others up for longer.
 const PATIENCE: Duration = Duration::from_millis(250); // guess: most round trips of the internet
+/// Who has not answered after this long most likely will not.
+pub(super) const SILENCE: Duration = Duration::from_millis(500); // guess: the longest round trips of the internet
 /// Before a claimant that disowned the key is asked again; twice as long each time.
 const PAUSE: Duration = Duration::from_millis(100); // guess: two batches of list changes
 const REPEATS: u32 = 5; // guess: 3 s in all, and as long a pause as the last from then on

@@ -1,4 +1,4 @@
-use super::*;
+use super::{search::SILENCE, *};
 use crate::{
     config::Config, context::Numbers, geometry::Geometry, links::Links, outbox::Outbox, peer::Me, refusals::Refusals, unhurried::Unhurried,
 };
@@ -67,9 +67,35 @@ fn an_answer_that_comes_when_its_lookup_has_ended_is_heard_all_the_same() {
     assert_eq!(bench.asked(), [0x50, 0x54, 0x70]);
     bench.answer(0x50, &[], &[0x50, 0x54]);
     bench.answer(0x54, &[], &[0x50, 0x54]);
-    assert_eq!((bench.found(), &bench.heard_of[..]), (Some(Ok(vec![0x50, 0x54])), &[][..]));
+    assert_eq!((bench.found(), std::mem::take(&mut bench.heard_of)), (Some(Ok(vec![0x50, 0x54])), vec![0x50, 0x54]));
     bench.answer(0x70, &[0xd1], &[0xd8]);
     assert_eq!(bench.heard_of, [0xd8, 0xd1]);
+}
+
+#[test]
+fn who_is_silent_for_half_a_second_holds_up_only_a_lookup_that_it_may_be_the_owner_of() {
+    for (silent, waits) in [(0x54, false), (0x51, true)] {
+        let mut bench = Bench::new(OverlayKind::Tree);
+        bench.config.upkeep.bucket = 2;
+        bench.find(0x50, &[0x51, 0x54, 0x58]);
+        for peer in [0x51, 0x54, 0x58].into_iter().filter(|peer| *peer != silent) {
+            bench.answer(peer, &[], &[0x51, 0x54]);
+        }
+        assert_eq!(bench.found(), None);
+        while bench.lookups.next_timeout().is_some_and(|next| next <= START + SILENCE) {
+            bench.wake();
+        }
+        assert_eq!(bench.found(), (!waits).then(|| Ok(vec![0x51, 0x54])));
+    }
+}
+
+/// Who could not be proven when others named it may be there all the same.
+#[test]
+fn who_answers_and_is_no_member_to_the_overlay_is_one_that_it_hears_of() {
+    let mut bench = Bench::new(OverlayKind::Tree);
+    bench.find(0x50, &[0x40]);
+    bench.answer(0x40, &[], &[0x58]);
+    assert_eq!(bench.heard_of, [0x58, 0x40]);
 }
 
 #[test]
