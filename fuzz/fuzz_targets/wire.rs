@@ -3,7 +3,9 @@
 #![no_main]
 
 use bytes::Bytes;
-use cicada_wire::{Address, Datagram, Frame, Hash, Hello, HelloReply, SignedRecord, Status, SwarmKeys};
+use cicada_wire::{
+    Address, Datagram, DatagramKey, Frame, Hash, Hello, HelloReply, IdKind, OverlayKind, Purpose, SignedRecord, Status, SwarmKeys,
+};
 use std::sync::LazyLock;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
@@ -27,10 +29,13 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if let Ok(status) = Status::parse(input) {
         assert_eq!(Status::parse(&status.to_bytes()).as_ref(), Ok(&status));
     }
-    let _ = (Hello::parse(input), HelloReply::parse(input), SWARM.open(input));
+    let _ = (Hello::parse(input), HelloReply::parse(input), DATAGRAMS.open(input));
     if let Ok(text) = std::str::from_utf8(input) {
         let _ = (Hash::from_hashed(text), text.parse::<Address>());
     }
 });
 
-static SWARM: LazyLock<SwarmKeys> = LazyLock::new(|| SwarmKeys::new("fuzz", None).expect("no secret is not a short one"));
+static DATAGRAMS: LazyLock<DatagramKey> = LazyLock::new(|| {
+    let keys = SwarmKeys::new("fuzz", None).expect("no secret is not a short one");
+    keys.datagrams(OverlayKind::Ring, Purpose::Swarm, IdKind::Address)
+});

@@ -346,7 +346,7 @@ impl Driver {
     }
 
     fn on_datagram(&mut self, received: &Received) {
-        let opened = self.network.terms.keys.open(&received.bytes);
+        let opened = self.network.terms.datagrams.open(&received.bytes);
         match opened.and_then(|plain| Datagram::parse(&plain).map_err(|error| error.refusal)) {
             Ok(datagram) => {
                 self.count_received(&datagram);
@@ -390,7 +390,7 @@ impl Driver {
         self.meters.on_datagram(Direction::Sent, datagram);
         // Datagrams may be lost: by a system that gives no randomness or takes no more, as by the network.
         let Ok(nonce) = random::bytes() else { return };
-        let sealed = self.network.terms.keys.seal(nonce, &datagram.to_bytes());
+        let sealed = self.network.terms.datagrams.seal(nonce, &datagram.to_bytes());
         let from = self.answering.filter(|(asker, _)| *asker == to).map(|(_, ip)| ip);
         if let Err(error) = self.network.socket.send_datagram(to, from, &sealed) {
             tracing::trace!(%to, %error, "datagram not sent");

@@ -5,7 +5,8 @@
 use crate::{entrance::Entrance, start::wall_time, tls};
 use cicada_proto::{DialError, Me};
 use cicada_wire::{
-    Capabilities, HELLO_VERSION, Hello, HelloReply, IdKind, LinkSide, OverlayKind, PublicKey, Purpose, Refusal, Role, SwarmKeys,
+    Capabilities, DatagramKey, HELLO_VERSION, Hello, HelloReply, IdKind, LinkSide, OverlayKind, PublicKey, Purpose, Refusal, Role,
+    SwarmKeys,
 };
 use quinn::{Connection, ConnectionError, ReadExactError, RecvStream, SendStream, TransportErrorCode, VarInt};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 #[derive(Clone)]
 pub(crate) struct Terms {
     pub(crate) keys: SwarmKeys,
+    pub(crate) datagrams: DatagramKey,
     pub(crate) overlay: OverlayKind,
     pub(crate) purpose: Purpose,
     pub(crate) member_ids: IdKind,

@@ -137,11 +137,13 @@ fn memory(state: State, settings: &Settings) -> Result<Memory, BindError> {
 }
 
 fn terms(settings: &Settings) -> Terms {
+    let Config { overlay, purpose, member_ids, .. } = settings.config;
     Terms {
         keys: settings.keys.clone(),
-        overlay: settings.config.overlay,
-        purpose: settings.config.purpose,
-        member_ids: settings.config.member_ids,
+        datagrams: settings.keys.datagrams(overlay, purpose, member_ids),
+        overlay,
+        purpose,
+        member_ids,
         capabilities: settings.config.capabilities,
     }
 }

@@ -61,7 +61,9 @@ async fn start(demo: &Demo, doomed: &Doomed, report: &mut Report) -> Result<Vec<
     for number in 0..usize::from(demo.peers) {
         let mut limits = Limits::default();
         limits.links = LINKS;
-        let builder = SwarmPeer::builder().overlay(kind(demo.overlay)).limits(limits).route(Route::Overlay);
+        // Another demo beside this one may get the port of a peer that was killed here.
+        let name = format!("demo {}", std::process::id());
+        let builder = SwarmPeer::builder().swarm(name).overlay(kind(demo.overlay)).limits(limits).route(Route::Overlay);
         let bound = if number < survivors(demo) { builder.bind((LOOPBACK, 0)).await } else { doomed.bind(builder).await? };
         peers.push(bound.map_err(|error| Failure::failed(format!("cannot bind on loopback: {error}")))?);
     }

@@ -11,7 +11,7 @@ use crate::{
     step::Step,
     time::Instant,
 };
-use cicada_wire::{Address, Answer, BriefAnswer, Challenge, Datagram, Hash, Padding, RecordName, Refusal, Role, SignedRecord, SwarmKeys};
+use cicada_wire::{Address, Answer, BriefAnswer, Challenge, Datagram, DatagramKey, Hash, Padding, RecordName, Refusal, Role, SignedRecord};
 use rand::Rng;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -330,7 +330,7 @@ const CHALLENGE_PADDING: u16 = 72;
 const ANSWER_BYTES: usize = 200;
 
 /// A brief answer: a signature, the nonce, CBOR, and the seal.
-const BRIEF_BYTES: usize = 90 + SwarmKeys::SEAL_BYTES;
+const BRIEF_BYTES: usize = 90 + DatagramKey::SEAL_BYTES;
 
 const MAX_TRIES: u32 = 3; // 3 losses in a row: 3 % at 30 % loss each way are 13 %, and candidates come again
 

@@ -1,6 +1,6 @@
 //! What a peer sends, by kind: the price of its upkeep and of its messages.
 
-use cicada_wire::{Datagram, Frame, Query, Reply, SwarmKeys};
+use cicada_wire::{Datagram, DatagramKey, Frame, Query, Reply};
 use std::fmt;
 
 /// Messages and their bytes.
@@ -126,7 +126,7 @@ impl Cost {
 
     /// Counts a datagram; says how many bytes it has on the wire.
     pub(crate) fn datagram(&mut self, datagram: &Datagram) -> usize {
-        let bytes = datagram.len_bytes() + SwarmKeys::SEAL_BYTES + UDP_IP_BYTES;
+        let bytes = datagram.len_bytes() + DatagramKey::SEAL_BYTES + UDP_IP_BYTES;
         self.tallies[kind_of_datagram(datagram) as usize].add(bytes);
         bytes
     }

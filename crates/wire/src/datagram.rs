@@ -1,6 +1,6 @@
 //! What peers say to each other beside links: proofs of an address, and questions to those one has no link with.
 //!
-//! Datagrams share the socket of the links and are sealed for the swarm ([`crate::SwarmKeys::seal`]).
+//! Datagrams share the socket of the links and are sealed for the swarm ([`crate::DatagramKey::seal`]).
 
 use crate::{
     codec::{ParseError, as_bytes, decode_all, encode},
@@ -8,7 +8,7 @@ use crate::{
     identity::{Identity, Signature},
     known::RecordName,
     record::SignedRecord,
-    swarm::SwarmKeys,
+    swarm::DatagramKey,
 };
 use minicbor::{
     CborLen, Decode, Decoder, Encode, Encoder,
@@ -126,7 +126,7 @@ pub enum Datagram {
 
 impl Datagram {
     /// No datagram is longer before it is sealed.
-    pub const MAX_BYTES: usize = MAX_DATAGRAM_BYTES - SwarmKeys::SEAL_BYTES;
+    pub const MAX_BYTES: usize = MAX_DATAGRAM_BYTES - DatagramKey::SEAL_BYTES;
 
     /// The bytes that [`Self::parse`] reads, before sealing.
     #[must_use]

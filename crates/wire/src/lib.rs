@@ -49,5 +49,5 @@ pub use record::{Capabilities, IdKind, MAX_ADDRESSES, PeerId, Record, RecordErro
 pub use refusal::Refusal;
 pub use session::{Credential, Opening, SealingKey, SealingSecret, Session, SessionId, Share, Terms};
 pub use statement::{Authentication, Immutable, MessageId, PayloadDigest, Statement, StatementHash};
-pub use swarm::{DATAGRAM_TAG, LinkSide, MIN_SECRET_BYTES, SecretTooShort, SwarmKeys};
+pub use swarm::{DATAGRAM_TAG, DatagramKey, LinkSide, MIN_SECRET_BYTES, SecretTooShort, SwarmKeys};
 pub use uint::U256;

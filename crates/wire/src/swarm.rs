@@ -1,6 +1,12 @@
 //! What the members of a swarm share: its name, its secret, and the keys made of them.
 
-use crate::{identity::PublicKey, refusal::Refusal};
+use crate::{
+    codec::encode,
+    hello::{OverlayKind, Purpose},
+    identity::PublicKey,
+    record::IdKind,
+    refusal::Refusal,
+};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce, aead::Aead};
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
@@ -69,7 +75,7 @@ impl SwarmKeys {
             root.expand(info, key.as_mut()).expect("32 bytes are below the limit of HKDF");
             key
         };
-        Ok(Self { tag, link: key(b"cicada link v1"), datagram: key(b"cicada datagram v1") })
+        Ok(Self { tag, link: key(b"cicada link v1"), datagram: key(b"cicada datagrams v2") })
     }
 
     /// Says which swarm this is to those who know its name. Not a secret.
@@ -101,6 +107,23 @@ impl SwarmKeys {
         self.link_proof(exporter, side, dialler, listener).ct_eq(proof).into()
     }
 
+    /// The key of the datagrams between members that agree on all this as well. Links say in their hello what does not fit; a datagram
+    /// that strays to the member of another overlay, under the same name on the same machine, is not opened there.
+    #[must_use]
+    pub fn datagrams(&self, overlay: OverlayKind, purpose: Purpose, member_ids: IdKind) -> DatagramKey {
+        let mut key = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(Some(&encode(&(overlay, purpose, member_ids))), self.datagram.as_ref())
+            .expand(b"cicada datagram v2", key.as_mut())
+            .expect("32 bytes are below the limit of HKDF");
+        DatagramKey(key)
+    }
+}
+
+/// What datagrams between the members of a swarm are sealed with. Wiped when dropped.
+#[derive(Clone)]
+pub struct DatagramKey(Zeroizing<[u8; 32]>);
+
+impl DatagramKey {
     /// How many bytes [`Self::seal`] adds.
     pub const SEAL_BYTES: usize = 1 + NONCE_BYTES + MAC_BYTES;
 
@@ -125,7 +148,14 @@ impl SwarmKeys {
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new((&*self.datagram).into())
+        XChaCha20Poly1305::new((&*self.0).into())
+    }
+}
+
+/// Keys are never printed.
+impl std::fmt::Debug for DatagramKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("key of a swarm's datagrams")
     }
 }
 

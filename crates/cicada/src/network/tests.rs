@@ -478,6 +478,7 @@ impl End {
         let (socket, datagrams, _) = SharedSocket::new(socket).expect("a fresh socket");
         let (news_in, news) = mpsc::channel(4096);
         let terms = Terms {
+            datagrams: setup.keys.datagrams(setup.overlay, setup.purpose, setup.member_ids),
             keys: setup.keys,
             overlay: setup.overlay,
             purpose: setup.purpose,

@@ -7,10 +7,10 @@ use crate::PATIENCE;
 use bytes::Bytes;
 use cicada_proto::Geometry;
 use cicada_wire::{
-    Address, Authentication, Capabilities, Credential, Datagram, Frame, HELLO_VERSION, Hash, Header, Hello, HelloReply, IdKind, Identity,
-    Immutable, Introduction, Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, Mutable, Neighbours, Opening, Origin, OverlayKind,
-    PayloadDigest, PieceDigests, Purpose, Query, Reach, Record, Refusal, Reply, Role, SealingKey, SessionId, Share, SignedRecord,
-    Statement, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
+    Address, Authentication, Capabilities, Credential, Datagram, DatagramKey, Frame, HELLO_VERSION, Hash, Header, Hello, HelloReply,
+    IdKind, Identity, Immutable, Introduction, Kind, LinkSide, MAX_DATAGRAM_BYTES, MAX_HOPS, Mutable, Neighbours, Opening, Origin,
+    OverlayKind, PayloadDigest, PieceDigests, Purpose, Query, Reach, Record, Refusal, Reply, Role, SealingKey, SessionId, Share,
+    SignedRecord, Statement, SwarmKeys, Task, TaskVerdict, Ticket, UnixTime,
 };
 use quinn::{ConnectError, Connecting, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use std::{
@@ -304,14 +304,18 @@ pub(crate) async fn read_task(recv: &mut RecvStream) -> Option<(Task, usize)> {
 pub(crate) fn seal(datagram: &Datagram) -> Vec<u8> {
     let mut nonce = [0; 24];
     nonce[..16].copy_from_slice(&number().to_be_bytes());
-    let sealed = swarm_keys().seal(nonce, &datagram.to_bytes());
+    let sealed = datagram_key().seal(nonce, &datagram.to_bytes());
     assert!(sealed.len() <= MAX_DATAGRAM_BYTES);
     sealed
 }
 
 /// Reads a sealed datagram.
 pub(crate) fn open(bytes: &[u8]) -> Option<Datagram> {
-    Datagram::parse(&swarm_keys().open(bytes).ok()?).ok()
+    Datagram::parse(&datagram_key().open(bytes).ok()?).ok()
+}
+
+fn datagram_key() -> DatagramKey {
+    swarm_keys().datagrams(OverlayKind::default(), Purpose::Swarm, IdKind::Address)
 }
 
 fn swarm_keys() -> SwarmKeys {

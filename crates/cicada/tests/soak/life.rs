@@ -113,7 +113,10 @@ async fn settle_down(overlay: OverlayKind, inhabitants: &Inhabitants, ledger: &A
     let mut limits = Limits::default();
     limits.message_bytes = MESSAGE_BYTES;
     limits.in_flight_bytes = IN_FLIGHT_BYTES;
-    let peer = SwarmPeer::builder().overlay(overlay).limits(limits).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
+    // The soak beside this one may get the port of a peer that was killed here.
+    let name = format!("soak {}", std::process::id());
+    let peer =
+        SwarmPeer::builder().swarm(name).overlay(overlay).limits(limits).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
     // By one that stays: another may be gone before it has answered.
     if let Some(entry) = inhabitants.who_stay().last() {
         peer.connect(&entry.peer).await.expect("a member");

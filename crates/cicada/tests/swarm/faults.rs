@@ -1,5 +1,5 @@
 use crate::harness::{PATIENCE, SIZE, Swarm, builder, geometry, peer};
-use cicada::{BroadcastOptions, Builder, Faults, OverlayKind, SwarmPeer};
+use cicada::{BroadcastOptions, Builder, Faults, OverlayKind, Refusal, SwarmPeer};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     runtime::Runtime,
@@ -77,6 +77,48 @@ async fn a_quarter_killed_without_goodbye_is_made_up_for_on_the_ring() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quarter_killed_without_goodbye_is_made_up_for_on_the_tree() {
     killed_without_goodbye(OverlayKind::Tree).await;
+}
+
+/// A peer that listens where another has just been killed.
+async fn in_place_of(victim: SocketAddr, overlay: OverlayKind) -> SwarmPeer {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match builder(overlay).bind(victim).await {
+            Ok(peer) => return peer,
+            // Its runtime ends in the background.
+            Err(error) => assert!(Instant::now() < deadline, "{victim}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Both have the same name, and members of the tree ask where members of the ring listen now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ring_and_a_tree_on_one_machine_stay_two() {
+    let mut tree = Swarm::of(OverlayKind::Tree, 8).await;
+    let entry = tree.peers[1].listener();
+    let (runtime, victims) = tokio::task::spawn_blocking(move || doomed(OverlayKind::Tree, entry)).await.expect("no panic");
+    tree.peers.extend(victims);
+    tree.settle().await;
+    let victims = tree.peers.split_off(8);
+    runtime.shutdown_background();
+
+    let mut ring = Swarm { peers: Vec::new(), geometry: geometry(OverlayKind::Ring) };
+    for victim in &victims {
+        let peer = in_place_of(victim.listener(), OverlayKind::Ring).await;
+        if let Some(entry) = ring.peers.first() {
+            peer.connect(entry).await.expect("a member");
+        }
+        ring.peers.push(peer);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while ring.refused(Refusal::Unsealed).await == 0 {
+        assert!(Instant::now() < deadline, "nobody of the tree asks where members of the ring listen");
+    }
+    ring.settle().await;
+    tree.settle().await;
+    ring.close().await;
+    tree.close().await;
 }
 
 async fn two_become_one(overlay: OverlayKind) {

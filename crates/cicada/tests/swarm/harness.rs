@@ -1,6 +1,6 @@
 //! A swarm, and an oracle that knows all of its ids.
 
-use cicada::{BroadcastOptions, Builder, Hash, Limits, Message, OverlayKind, RemoteNode, Route, SwarmPeer};
+use cicada::{BroadcastOptions, Builder, Hash, Limits, Message, OverlayKind, Refusal, RemoteNode, Route, SwarmPeer};
 use cicada_proto::Geometry;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{
@@ -36,7 +36,8 @@ pub(crate) fn geometry(overlay: OverlayKind) -> Geometry {
 pub(crate) fn builder(overlay: OverlayKind) -> Builder {
     let mut limits = Limits::default();
     limits.links = LINKS;
-    SwarmPeer::builder().overlay(overlay).limits(limits).route(Route::Overlay)
+    // The test beside this one may get the port of a peer that was killed here.
+    SwarmPeer::builder().swarm(format!("test {}", std::process::id())).overlay(overlay).limits(limits).route(Route::Overlay)
 }
 
 pub(crate) async fn peer(overlay: OverlayKind) -> SwarmPeer {
@@ -74,6 +75,15 @@ impl Swarm {
             copies.push(peer.metrics().await.expect("open").broadcasts.copies_sent);
         }
         copies
+    }
+
+    /// How often anything was refused for this reason.
+    pub(crate) async fn refused(&self, reason: Refusal) -> u64 {
+        let mut times = 0;
+        for peer in &self.peers {
+            times += peer.metrics().await.expect("open").refusals.of(reason);
+        }
+        times
     }
 
     /// Waits until every peer answers as the oracle does and keeps doing so.

@@ -20,8 +20,8 @@ use crate::{
     step::Step,
 };
 use cicada_wire::{
-    Address, Datagram, Find, Found, Frame, IdKind, Introduction, MAX_DATAGRAM_BYTES, Query, Refusal, Reply, Role, SignedRecord, SwarmKeys,
-    Ticket,
+    Address, Datagram, DatagramKey, Find, Found, Frame, IdKind, Introduction, MAX_DATAGRAM_BYTES, Query, Refusal, Reply, Role,
+    SignedRecord, Ticket,
 };
 use std::net::SocketAddr;
 
@@ -222,7 +222,7 @@ impl Machines {
     }
 
     pub(super) fn on_datagram(&mut self, cx: &mut Context<'_>, from: SocketAddr, datagram: Datagram) {
-        let length = datagram.len_bytes() + SwarmKeys::SEAL_BYTES;
+        let length = datagram.len_bytes() + DatagramKey::SEAL_BYTES;
         if !self.may_speak(cx, from) {
             return cx.refuse(None, Refusal::Denied);
         }
@@ -288,7 +288,7 @@ impl Machines {
             Query::Neighbours(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
         };
         let room = if name.is_some() && member.is_some() { MAX_DATAGRAM_BYTES } else { MAX_DATAGRAM_BYTES.min(3 * length) }
-            - SwarmKeys::SEAL_BYTES;
+            - DatagramKey::SEAL_BYTES;
         cx.out.datagram(to, cut_to(Datagram::Reply(ticket, reply), room));
         // The asker becomes a candidate, as in Kademlia; only at the address that it asks from.
         let families = cx.config.families;

@@ -8,14 +8,18 @@ fn keys(name: &str, secret: Option<&[u8]>) -> SwarmKeys {
     SwarmKeys::new(name, secret).unwrap()
 }
 
+fn datagrams(name: &str, secret: Option<&[u8]>) -> DatagramKey {
+    keys(name, secret).datagrams(OverlayKind::Ring, Purpose::Swarm, IdKind::Address)
+}
+
 const SECRET: &[u8] = b"sixteen bytes ok";
 
 proptest! {
     #[test]
     fn a_sealed_datagram_opens_for_its_swarm_and_is_told_from_quic(plain in any::<Vec<u8>>(), nonce in any::<[u8; 24]>()) {
-        let keys = keys("swarm", Some(SECRET));
+        let keys = datagrams("swarm", Some(SECRET));
         let sealed = keys.seal(nonce, &plain);
-        prop_assert_eq!(sealed.len(), plain.len() + SwarmKeys::SEAL_BYTES);
+        prop_assert_eq!(sealed.len(), plain.len() + DatagramKey::SEAL_BYTES);
         prop_assert_eq!(sealed[0] & 0x40, 0);
         prop_assert_eq!(keys.open(&sealed), Ok(plain));
     }
@@ -24,18 +28,26 @@ proptest! {
     fn a_sealed_datagram_stays_closed_to_others_and_when_any_bit_is_changed(
         plain in any::<Vec<u8>>(), nonce in any::<[u8; 24]>(), at in any::<Index>(), bit in 0..8u8
     ) {
-        let mut sealed = keys("swarm", Some(SECRET)).seal(nonce, &plain);
-        for other in [keys("other", Some(SECRET)), keys("swarm", None), keys("swarm", Some(b"another secret!!"))] {
+        let members = keys("swarm", Some(SECRET));
+        let mut sealed = datagrams("swarm", Some(SECRET)).seal(nonce, &plain);
+        for other in [
+            datagrams("other", Some(SECRET)),
+            datagrams("swarm", None),
+            datagrams("swarm", Some(b"another secret!!")),
+            members.datagrams(OverlayKind::Tree, Purpose::Swarm, IdKind::Address),
+            members.datagrams(OverlayKind::Ring, Purpose::Bare, IdKind::Address),
+            members.datagrams(OverlayKind::Ring, Purpose::Swarm, IdKind::Key),
+        ] {
             prop_assert_eq!(other.open(&sealed), Err(Refusal::Unsealed));
         }
         let at = at.index(sealed.len());
         sealed[at] ^= 1 << bit;
-        prop_assert_eq!(keys("swarm", Some(SECRET)).open(&sealed), Err(Refusal::Unsealed));
+        prop_assert_eq!(datagrams("swarm", Some(SECRET)).open(&sealed), Err(Refusal::Unsealed));
     }
 
     #[test]
     fn bytes_that_nobody_sealed_do_not_open(bytes in any::<Vec<u8>>()) {
-        prop_assert_eq!(keys("swarm", None).open(&bytes), Err(Refusal::Unsealed));
+        prop_assert_eq!(datagrams("swarm", None).open(&bytes), Err(Refusal::Unsealed));
     }
 
     #[test]
@@ -95,6 +107,6 @@ fn a_link_proof_holds_for_its_session_side_keys_and_secret_only() {
 #[test]
 fn secrets_are_not_printed() {
     let identity = Identity::from_seed(&[0xab; 32]);
-    let printed = format!("{identity:?} {:?}", keys("swarm", Some(SECRET)));
+    let printed = format!("{identity:?} {:?} {:?}", keys("swarm", Some(SECRET)), datagrams("swarm", Some(SECRET)));
     assert!(!printed.contains("abab") && !printed.contains("sixteen"), "{printed}");
 }

@@ -400,7 +400,7 @@ fn who_has_broadcast_lately_signs_as_many_proofs_as_its_hearers_may_ask_for() {
 
 #[test]
 fn no_answer_to_a_challenge_is_longer_than_three_of_it() {
-    let sealed = |datagram: &Datagram| datagram.len_bytes() + SwarmKeys::SEAL_BYTES;
+    let sealed = |datagram: &Datagram| datagram.len_bytes() + DatagramKey::SEAL_BYTES;
     let (mut whole, mut brief, mut other) = (0, 0, 0);
     let names = [None, Some(me().name()), Some(peer(7).name())];
     for (padding, name) in (0..200).flat_map(|padding| names.map(|name| (padding, name))) {

@@ -14,7 +14,7 @@ use crate::{
     step::{Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Datagram, Frame, Hash, Introduction, MAX_DATAGRAM_BYTES, SignedRecord, SwarmKeys, Unify};
+use cicada_wire::{Datagram, DatagramKey, Frame, Hash, Introduction, MAX_DATAGRAM_BYTES, SignedRecord, Unify};
 use std::time::Duration;
 
 /// The merge that this peer takes part in.
@@ -122,7 +122,7 @@ pub(super) fn introduce(cx: &mut Context<'_>, to: &SignedRecord, records: &[Sign
     }
     let Some(address) = cx.address(to) else { return };
     let mut datagram = Datagram::Introduce(Introduction { records });
-    while datagram.len_bytes() > MAX_DATAGRAM_BYTES - SwarmKeys::SEAL_BYTES {
+    while datagram.len_bytes() > MAX_DATAGRAM_BYTES - DatagramKey::SEAL_BYTES {
         let Datagram::Introduce(introduction) = &mut datagram else { return };
         if introduction.records.pop().is_none() {
             return;
