@@ -22,7 +22,7 @@ use crate::{
 };
 use cicada_wire::{Hash, MAX_RECORDS, Query, Reply, Role, SignedRecord};
 use dead::Dead;
-use search::{OwnClaim, Search, Verdict};
+use search::{Moment, OwnClaim, Search, Verdict};
 use std::collections::BTreeMap;
 
 /// All lookups under way.
@@ -94,12 +94,7 @@ impl Lookups {
             return self.hear_late(cx, from, told);
         };
         let learned = match found {
-            Some(found) => {
-                let mut learned = search.on_found(cx, &self.dead, from, found);
-                // It is there, though it may have failed to be proven when it was named.
-                learned.extend(Some(from).filter(|from| overlay.member(from.id()).is_none()).cloned());
-                learned
-            }
+            Some(found) => search.on_found(cx, &self.dead, from, found),
             None => {
                 search.on_silence(from.id());
                 Vec::new()
@@ -132,7 +127,7 @@ impl Lookups {
     fn pursue(&mut self, cx: &mut Context<'_>, overlay: &Overlay, number: u64) {
         let Some(search) = self.searches.get_mut(&number) else { return };
         let me = OwnClaim::of(cx, overlay, search.target, search.finder);
-        let verdict = search.decide(cx.now, &me);
+        let verdict = search.decide(Moment::of(cx), &me);
         let (asked, target) = match verdict {
             Verdict::Ask(records) => (records, search.target),
             Verdict::AskBeyond(to, target) => (vec![to], target),

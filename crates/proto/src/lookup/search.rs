@@ -85,6 +85,19 @@ fn is_about_us(me: Hash, target: Hash, finder: Finder) -> bool {
     }
 }
 
+/// Now, and by how much this peer's own slowness makes answers look late.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    now: Instant,
+    slowness: Duration,
+}
+
+impl Moment {
+    pub(super) fn of(cx: &Context<'_>) -> Self {
+        Self { now: cx.now, slowness: cx.slowness }
+    }
+}
+
 /// What to do next.
 #[derive(Debug)]
 pub(super) enum Verdict {
@@ -307,7 +320,8 @@ impl Search {
     }
 
     /// Asks the next contacts, or ends the lookup.
-    pub(super) fn decide(&mut self, now: Instant, me: &OwnClaim) -> Verdict {
+    pub(super) fn decide(&mut self, at: Moment, me: &OwnClaim) -> Verdict {
+        let now = at.now;
         if now >= self.deadline {
             self.give_up_waiting();
             return Verdict::Done(self.conclude(me).unwrap_or_else(|| Err(self.failure())));
@@ -316,17 +330,17 @@ impl Search {
         let mut asking = Vec::new();
         let mut explored = true;
         for path in 0..self.paths {
-            explored &= self.explore(now, path, &mut asking);
+            explored &= self.explore(at, path, &mut asking);
         }
         if explored && let Finder::Notary(_) = self.finder {
             // Who is responsible is not asked.
             return Verdict::Done(Err(self.failure()));
         }
-        if explored && let Some((record, target)) = self.beyond(now) {
-            self.next = self.wake_at(now);
+        if explored && let Some((record, target)) = self.beyond(at) {
+            self.next = self.wake_at(at);
             return Verdict::AskBeyond(record, target);
         }
-        self.ask_claimants(now, explored, &mut asking);
+        self.ask_claimants(at, explored, &mut asking);
         if asking.is_empty() && explored {
             asking.extend(self.vouched_for(me));
         }
@@ -342,14 +356,14 @@ impl Search {
             }
         }
         let records = self.mark_asked(now, &asking);
-        self.next = self.wake_at(now);
+        self.next = self.wake_at(at);
         Verdict::Ask(records)
     }
 
     /// Chooses whom to ask on one path. Returns whether its nearest contacts have all answered.
-    fn explore(&self, now: Instant, path: usize, asking: &mut Vec<Hash>) -> bool {
+    fn explore(&self, at: Moment, path: usize, asking: &mut Vec<Hash>) -> bool {
         // Who is silent has a while to answer all the same, but where somebody waits nothing else is put off until then.
-        let counts = |contact: &Contact| contact.is_live() && !(self.is_waited_for() && contact.is_silent(now));
+        let counts = |contact: &Contact| contact.is_live() && !(self.is_waited_for() && contact.is_silent(at));
         let on_path = self.by_approach().filter(|(_, contact)| contact.path == path && counts(contact));
         // Farther ones do not matter.
         let near: Vec<(Hash, &Contact)> = on_path.take(self.witnesses.max(self.alpha)).collect();
@@ -357,8 +371,8 @@ impl Search {
         let nearest_answered = matches!(near.first(), Some((_, Contact { state: State::Answered { .. }, .. })));
         // While answers lead nearer, a few questions at a time; once they do not, all the rest at once (Maymounkov and
         // Mazieres 2002, section 2.3).
-        let parallel = if nearest_answered { self.witnesses.max(self.alpha) } else { self.parallel(now) };
-        let mut waiting = self.contacts.values().filter(|contact| contact.path == path && contact.is_awaited(now)).count();
+        let parallel = if nearest_answered { self.witnesses.max(self.alpha) } else { self.parallel(at) };
+        let mut waiting = self.contacts.values().filter(|contact| contact.path == path && contact.is_awaited(at)).count();
         let mut passed_answer = false;
         for (at, (id, contact)) in near.iter().enumerate() {
             if at >= self.witnesses && (at >= self.alpha || passed_answer) || waiting >= parallel {
@@ -377,18 +391,18 @@ impl Search {
     }
 
     /// How many may be asked at a time: more where many are silent, since then most of those asked are.
-    fn parallel(&self, now: Instant) -> usize {
+    fn parallel(&self, at: Moment) -> usize {
         if self.alpha == 1 {
             return 1;
         }
-        let silent = self.contacts.values().filter(|contact| contact.is_silent(now)).count();
+        let silent = self.contacts.values().filter(|contact| contact.is_silent(at)).count();
         self.alpha + silent.min(self.width)
     }
 
     /// Asks whoever would be the owner whether it is. While it is silent, those who would be if it were dead are asked as well.
-    fn ask_claimants(&self, now: Instant, explored: bool, asking: &mut Vec<Hash>) {
+    fn ask_claimants(&self, at: Moment, explored: bool, asking: &mut Vec<Hash>) {
         let claimants = self.by_claim().filter(|(_, contact)| contact.is_live());
-        let mut parallel = if self.contacts.values().any(|contact| contact.listed && contact.is_silent(now)) { self.alpha } else { 1 };
+        let mut parallel = if self.contacts.values().any(|contact| contact.listed && contact.is_silent(at)) { self.alpha } else { 1 };
         for (place, (id, contact)) in claimants.enumerate() {
             let may_be = if place == 0 { contact.named || explored } else { contact.listed };
             if !may_be || parallel == 0 {
@@ -399,7 +413,7 @@ impl Search {
                     asking.push(id);
                     parallel -= 1;
                 }
-                State::Asked { .. } if contact.is_awaited(now) => parallel -= 1,
+                State::Asked { .. } if contact.is_awaited(at) => parallel -= 1,
                 State::Asked { .. } => parallel = parallel.max(self.alpha),
                 State::Answered { .. } | State::Dead => return,
             }
@@ -408,9 +422,9 @@ impl Search {
 
     /// The nearest to the key have named whom they take for responsible, as many as an answer holds, and all of those are silent:
     /// whom to ask, and about which point, to hear of the next ones.
-    fn beyond(&mut self, now: Instant) -> Option<(SignedRecord, Hash)> {
+    fn beyond(&mut self, at: Moment) -> Option<(SignedRecord, Hash)> {
         let listed = || self.contacts.iter().filter(|(_, contact)| contact.listed);
-        if listed().any(|(_, contact)| !contact.is_silent(now)) {
+        if listed().any(|(_, contact)| !contact.is_silent(at)) {
             return None;
         }
         let last = listed().map(|(id, _)| *id).max_by_key(|id| self.claim(*id)).filter(|last| self.beyond != Some(*last))?;
@@ -418,7 +432,7 @@ impl Search {
         let knowing = self.contacts.iter().filter(|(_, contact)| knows_some(contact)).map(|(id, _)| *id);
         let nearest = knowing.min_by_key(|id| self.approach(*id))?;
         let contact = self.contacts.get_mut(&nearest)?;
-        contact.state = State::Asked { since: now };
+        contact.state = State::Asked { since: at.now };
         self.beyond = Some(last);
         self.asked += 1;
         Some((contact.record.clone(), self.geometry.at(last, Offset(U256::ONE))))
@@ -571,10 +585,10 @@ impl Search {
         if self.contacts.is_empty() { LookupError::Alone } else { LookupError::Unconfirmed }
     }
 
-    fn wake_at(&self, now: Instant) -> Instant {
+    fn wake_at(&self, at: Moment) -> Instant {
         let patience = if self.is_waited_for() { &[PATIENCE, SILENCE][..] } else { &[PATIENCE] };
         let impatient = self.contacts.values().filter_map(|contact| match contact.state {
-            State::Asked { since } => patience.iter().map(|patience| since + *patience).find(|due| now < *due),
+            State::Asked { since } => patience.iter().map(|patience| since + *patience + at.slowness).find(|due| at.now < *due),
             State::Fresh | State::Answered { .. } | State::Dead => None,
         });
         impatient.chain(self.again).chain([self.deadline]).min().unwrap_or(self.deadline)
@@ -591,17 +605,17 @@ impl Contact {
     }
 
     /// Whether its answer is worth waiting for before another is asked.
-    fn is_awaited(&self, now: Instant) -> bool {
+    fn is_awaited(&self, at: Moment) -> bool {
         match self.state {
-            State::Asked { since } => now < since + PATIENCE,
+            State::Asked { since } => at.now < since + PATIENCE + at.slowness,
             State::Fresh | State::Answered { .. } | State::Dead => false,
         }
     }
 
     /// Whether it should have answered by now.
-    fn is_silent(&self, now: Instant) -> bool {
+    fn is_silent(&self, at: Moment) -> bool {
         match self.state {
-            State::Asked { since } => now >= since + SILENCE,
+            State::Asked { since } => at.now >= since + SILENCE + at.slowness,
             State::Dead => true,
             State::Fresh | State::Answered { .. } => false,
         }

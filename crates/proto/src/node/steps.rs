@@ -51,6 +51,8 @@ impl Machines {
             Step::Check { to, effort } => self.questions.check(cx, to, effort),
             Step::Answered { from, reply, asker } => {
                 self.budgets.answered(cx, from.id());
+                // It is there, though it may have failed to be proven a moment ago.
+                self.prover.spoke(from.id());
                 self.on_answer(cx, &from, Some(reply), asker);
             }
             Step::Unanswered { from, asker } => self.on_answer(cx, &from, None, asker),
