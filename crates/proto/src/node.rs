@@ -390,7 +390,8 @@ impl Machines {
             Phase::Running | Phase::Leaving { .. } => None,
             Phase::Left => return None,
         };
-        [
+        let mut first = None;
+        for (due, wake) in [
             (self.questions.due(), Wake::Lookup),
             (self.prover.due(), Wake::Upkeep),
             (self.liveness.due(), Wake::Liveness),
@@ -404,10 +405,14 @@ impl Machines {
             (self.sessions.due(), Wake::Route),
             (self.linkage.due(), Wake::Links),
             (leaving, Wake::Leave),
-        ]
-        .into_iter()
-        .filter_map(|(at, wake)| at.map(|at| (at, wake)))
-        .min_by_key(|(at, _)| *at)
+        ] {
+            if let Some(due) = due
+                && first.is_none_or(|(soonest, _)| due < soonest)
+            {
+                first = Some((due, wake));
+            }
+        }
+        first
     }
 
     /// Finds out when those are due that may have changed.
