@@ -58,7 +58,7 @@ impl Swarm {
             let peer = build(index, builder(overlay)).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
             if index > 0 {
                 // Any member will do.
-                peer.connect(&swarm.peers[index * 7 / 3 % index]).await.expect("a member");
+                peer.connect(&swarm.peers[index * 7 % index]).await.expect("a member");
             }
             swarm.peers.push(peer);
         }
