@@ -8,9 +8,6 @@ const FIRST_COPIES: u64 = 8;
 
 async fn broadcasts(overlay: OverlayKind) {
     let swarm = Swarm::of(overlay, SIZE).await;
-    let settled = Instant::now();
-    swarm.links_rest().await;
-    println!("{overlay}: links rest after {:?}", settled.elapsed());
     for origin in [0, 17, 63] {
         let before = swarm.copies().await;
         let started = Instant::now();

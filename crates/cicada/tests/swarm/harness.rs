@@ -97,24 +97,6 @@ impl Swarm {
         }
     }
 
-    /// Waits until nobody has made or given up a link for a second: a copy on its way over a link that is given up is made again.
-    pub(crate) async fn links_rest(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        let (mut before, mut since) = (Vec::new(), Instant::now());
-        while since.elapsed() < Duration::from_secs(1) {
-            let mut links = Vec::new();
-            for peer in &self.peers {
-                let levels = peer.metrics().await.expect("open").levels;
-                links.push((levels.member_links, levels.other_links, levels.dials, levels.half_open));
-            }
-            if links != before {
-                (before, since) = (links, Instant::now());
-            }
-            assert!(Instant::now() < deadline, "links come and go");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     /// Each peer looks up its own id's neighbourhood and one key of its own.
     async fn wrong_lookups(&self) -> Vec<String> {
         let mut lookups = JoinSet::new();
