@@ -250,6 +250,8 @@ impl Meters {
             | Frame::Introduce(_)
             | Frame::Unify(_)
             | Frame::Alarm
+            | Frame::Drain(_)
+            | Frame::Drained
             | Frame::Goodbye(_)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_)

@@ -307,6 +307,11 @@ impl Broadcaster {
         }
     }
 
+    /// Whether a task that went over this link is not acknowledged yet.
+    pub(crate) fn awaits(&self, link: LinkId) -> bool {
+        self.errands.values().any(|errand| errand.is_over(link)) || self.favours.values().any(|favour| favour.link == link)
+    }
+
     /// This peer leaves: whether tasks still wait.
     pub(crate) fn is_busy(&self) -> bool {
         !self.unsigned.is_empty() || !self.errands.is_empty() || !self.favours.is_empty() || !self.streams.is_empty()

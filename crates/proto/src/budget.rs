@@ -99,6 +99,8 @@ impl Budgets {
             | Frame::Introduce(_)
             | Frame::Unify(_)
             | Frame::Alarm
+            | Frame::Drain(_)
+            | Frame::Drained
             | Frame::Goodbye(_)
             | Frame::HopVerdict(_)
             | Frame::TaskVerdict(_) => true,

@@ -30,6 +30,7 @@ mod bucket;
 mod budget;
 mod context;
 mod deliver;
+mod drains;
 mod join;
 mod linkage;
 mod liveness;

@@ -49,13 +49,14 @@ impl Linkage {
             let clients = cx.links.iter().filter(|link| link.is_open() && link.record.record().role != Role::Member).count();
             if clients > cx.config.limits.client_links {
                 cx.refusals.count(Refusal::TooManyLinks);
-                close(cx, new, Refusal::TooManyLinks);
+                give_up(cx, new, Refusal::TooManyLinks);
             }
             return;
         }
         while let Some(worst) = surplus(cx, overlay, new) {
-            cx.refusals.count(if worst == new { Refusal::TooManyLinks } else { Refusal::MadeRoom });
-            close(cx, worst, if worst == new { Refusal::TooManyLinks } else { Refusal::MadeRoom });
+            let reason = if worst == new { Refusal::TooManyLinks } else { Refusal::MadeRoom };
+            cx.refusals.count(reason);
+            give_up(cx, worst, reason);
         }
     }
 
@@ -327,16 +328,37 @@ fn close_idle(cx: &mut Context<'_>, overlay: &Overlay) {
         .map(|link| link.id)
         .collect();
     for link in idle {
-        close(cx, link, Refusal::Idle);
+        give_up(cx, link, Refusal::Idle);
     }
 }
 
-/// Closes a link: nothing is routed over it from now on.
+/// Closes a link at once: what the other end says meanwhile is lost.
 pub(crate) fn close(cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
-    let Some(open) = cx.links.link_mut(link).filter(|link| link.is_open()) else { return };
+    if mark_closing(cx, link, reason) {
+        finish(cx, link);
+    }
+}
+
+/// Closes a link once nothing is on its way over it any more (`drains`).
+pub(crate) fn give_up(cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
+    if mark_closing(cx, link, reason) {
+        cx.step(Step::GivenUp { link, reason });
+    }
+}
+
+/// Nothing new is sent over a link from now on. Whether it was open.
+pub(crate) fn mark_closing(cx: &mut Context<'_>, link: LinkId, reason: Refusal) -> bool {
+    let Some(open) = cx.links.link_mut(link).filter(|link| link.is_open()) else { return false };
     open.closing = Some(reason);
-    cx.out.transmits.push_back(Transmit::Close { link, reason });
     cx.step(Step::TablesChanged);
+    true
+}
+
+/// Closes a link that is marked.
+pub(crate) fn finish(cx: &mut Context<'_>, link: LinkId) {
+    if let Some(reason) = cx.links.link(link).and_then(|link| link.closing) {
+        cx.out.transmits.push_back(Transmit::Close { link, reason });
+    }
 }
 
 /// Changes within this time cost one look.

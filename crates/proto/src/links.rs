@@ -89,7 +89,7 @@ pub struct Link {
     pub used: Instant,
     /// How long an answer takes.
     pub round_trip: RoundTrip,
-    /// Set once we are closing it, and why: nothing new is sent on it.
+    /// Set once an end gives it up, and why: nothing new is sent on it.
     pub closing: Option<Refusal>,
 }
 
@@ -105,7 +105,7 @@ impl Link {
         self.places
     }
 
-    /// Whether it is not being closed.
+    /// Whether it is not being given up.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.closing.is_none()
@@ -302,7 +302,7 @@ impl Links {
         };
         self.by_remote.insert((link.remote, link.id));
         let peer = link.peer();
-        let Some(old) = self.to_peer(peer).map(|old| (old.id, old.side, old.boot)) else {
+        let Some(old) = self.to_peer(peer).filter(|old| old.is_open()).map(|old| (old.id, old.side, old.boot)) else {
             self.by_peer.insert(peer, link.id);
             self.links.insert(link.id, link);
             return None;
@@ -331,6 +331,14 @@ impl Links {
         link.record = proven.record().clone();
         link.places = proven.places();
         Some(link.id)
+    }
+
+    /// Who is at the other end of a link, if that is a proven member. Of two links to one peer only the one that stays is proven; what still
+    /// comes over the other is the same peer's.
+    pub(crate) fn proven_at(&self, id: LinkId) -> Option<&Proven> {
+        let link = self.links.get(&id)?;
+        let of_other = || self.to_peer(link.peer()).filter(|other| other.record.key() == link.record.key());
+        link.proven.as_ref().or_else(|| of_other()?.proven.as_ref())
     }
 
     /// Drops a link that is down.

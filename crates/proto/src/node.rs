@@ -17,6 +17,7 @@ use crate::{
     config::{Config, ConfigError},
     context::{Context, Numbers},
     deliver::Deliveries,
+    drains::Drains,
     event::Table,
     input::{Input, JobResult, Operation},
     join::Joins,
@@ -80,6 +81,7 @@ struct Machines {
     questions: Timed<Questions>,
     liveness: Timed<Liveness>,
     linkage: Timed<Linkage>,
+    drains: Timed<Drains>,
     budgets: Budgets,
     lists: AccessList,
     notary: Timed<Notary>,
@@ -161,6 +163,7 @@ impl Node {
         };
         self.machines.on_input(&mut cx, input);
         self.machines.pass_steps(&mut cx);
+        self.machines.drain(&mut cx);
         out.steps = steps;
         self.unhurried.join(out, before);
         self.due = self.next_due();
@@ -271,6 +274,7 @@ impl Machines {
             questions: Timed::new(Questions::default()),
             liveness: Timed::new(Liveness::default()),
             linkage: Timed::new(Linkage::default()),
+            drains: Timed::new(Drains::default()),
             budgets: Budgets::default(),
             lists: AccessList::new(config.allow.clone(), config.deny.clone()),
             notary: Timed::new(Notary::default()),
@@ -383,6 +387,14 @@ impl Machines {
         self.go_on_leaving(cx);
     }
 
+    /// Goes on with links that are being given up: whatever has happened may have been the last that was awaited on one.
+    fn drain(&mut self, cx: &mut Context<'_>) {
+        if !self.drains.is_empty() {
+            let (router, broadcaster) = (&self.router, &self.broadcaster);
+            self.drains.go_on(cx, |link| router.awaits(link) || broadcaster.awaits(link));
+        }
+    }
+
     fn next_timeout(&mut self) -> Option<(Instant, Wake)> {
         self.settle();
         let leaving = match &self.phase {
@@ -404,6 +416,7 @@ impl Machines {
             (self.notary.due(), Wake::Broadcast),
             (self.sessions.due(), Wake::Route),
             (self.linkage.due(), Wake::Links),
+            (self.drains.due(), Wake::Links),
             (leaving, Wake::Leave),
         ] {
             if let Some(due) = due
@@ -427,6 +440,7 @@ impl Machines {
         self.questions.settle();
         self.liveness.settle();
         self.linkage.settle();
+        self.drains.settle();
         self.notary.settle();
         self.sessions.settle();
     }
@@ -442,7 +456,7 @@ macro_rules! timers {
     };
 }
 
-timers!(Overlay, Lookups, Attachments, Joins, Router, Broadcaster, Prover, Questions, Liveness, Linkage, Notary, Sessions);
+timers!(Overlay, Lookups, Attachments, Joins, Router, Broadcaster, Prover, Questions, Liveness, Linkage, Drains, Notary, Sessions);
 
 /// Members whose records are asked for at one tick of the clock: a table of hundreds is through in minutes.
 const REFRESHED_AT_ONCE: usize = 16; // guess

@@ -322,7 +322,7 @@ impl Router {
                 self.answer(cx, map, from, &copy.header, Some(refusal));
             }
             Previous::Hop(from) => {
-                if let Some(link) = cx.links.to_peer(from).filter(|link| link.is_open()).map(|link| link.id) {
+                if let Some(link) = cx.links.to_peer(from).map(|link| link.id) {
                     cx.out.frame(link, Frame::HopVerdict(key.verdict(Some(refusal))));
                 }
             }
@@ -393,6 +393,11 @@ impl Router {
         self.custody.on_dial_failed(cx, map, to);
         self.hear_news(cx, map);
         self.on_direct_dial_failed(cx, to);
+    }
+
+    /// Whether something that was handed over this link is not acknowledged yet.
+    pub(crate) fn awaits(&self, link: LinkId) -> bool {
+        self.custody.awaits(link)
     }
 
     /// This peer leaves: whether messages of ours or receipts still wait, so that leaving should wait a moment.

@@ -53,6 +53,8 @@ pub(crate) fn retain_frame(frame: &mut Frame, keep: Keep<'_>) -> usize {
         | Frame::Hint(_)
         | Frame::Unify(_)
         | Frame::Alarm
+        | Frame::Drain(_)
+        | Frame::Drained
         | Frame::Data(..)
         | Frame::HopVerdict(_)
         | Frame::Task(..)
@@ -73,6 +75,8 @@ pub(crate) fn is_allowed(frame: &Frame, families: Families, informer: SocketAddr
         | Frame::Changed(_)
         | Frame::Introduce(_)
         | Frame::Alarm
+        | Frame::Drain(_)
+        | Frame::Drained
         | Frame::Goodbye(_)
         | Frame::Data(..)
         | Frame::HopVerdict(_)

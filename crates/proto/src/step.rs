@@ -3,6 +3,7 @@
 use crate::{
     event::{Lookup, LookupError},
     input::Operation,
+    links::LinkId,
     peer::Proven,
     sessions::{Acquaintance, Purpose},
 };
@@ -99,6 +100,8 @@ pub(crate) enum Step {
     Gone { peer: Hash, politely: bool },
     /// Finding: the tables changed; links may be wanted that were not, and the reverse (to the linkage).
     TablesChanged,
+    /// Finding: a link is given up, and closed once nothing is on its way over it (to the drains).
+    GivenUp { link: LinkId, reason: Refusal },
     /// Finding: members come and go where we are (to the linkage).
     Restless,
     /// Finding: two swarms, or two halves of one, have met at this peer (to the overlay).

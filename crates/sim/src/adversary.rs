@@ -174,6 +174,8 @@ impl World {
             Frame::Query(..)
             | Frame::Unify(_)
             | Frame::Alarm
+            | Frame::Drain(_)
+            | Frame::Drained
             | Frame::Goodbye(_)
             | Frame::Data(..)
             | Frame::HopVerdict(_)
@@ -310,6 +312,8 @@ fn is_of_others(frame: &Frame, me: Hash) -> bool {
         | Frame::Introduce(_)
         | Frame::Unify(_)
         | Frame::Alarm
+        | Frame::Drain(_)
+        | Frame::Drained
         | Frame::Goodbye(_)
         | Frame::HopVerdict(_)
         | Frame::TaskVerdict(_)

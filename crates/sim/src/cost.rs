@@ -74,6 +74,8 @@ kinds! {
     Digest = "digest",
     Pull = "pull",
     Alarm = "alarm",
+    Drain = "drain",
+    Drained = "drained",
     Challenge = "challenge",
     Answer = "answer",
     Dial = "dial",
@@ -103,6 +105,8 @@ impl Kind {
             | Self::Unify
             | Self::Goodbye
             | Self::Alarm
+            | Self::Drain
+            | Self::Drained
             | Self::Challenge
             | Self::Answer
             | Self::Dial => true,
@@ -240,6 +244,8 @@ fn kind_of_frame(frame: &Frame) -> Kind {
         Frame::Digest(_) => Kind::Digest,
         Frame::Pull(_) => Kind::Pull,
         Frame::Alarm => Kind::Alarm,
+        Frame::Drain(_) => Kind::Drain,
+        Frame::Drained => Kind::Drained,
     }
 }
 

@@ -476,6 +476,8 @@ pub(crate) fn verdict_on(frame: &Frame) -> Option<Frame> {
         | Frame::Introduce(_)
         | Frame::Unify(_)
         | Frame::Alarm
+        | Frame::Drain(_)
+        | Frame::Drained
         | Frame::Goodbye(_)
         | Frame::HopVerdict(_)
         | Frame::TaskVerdict(_)

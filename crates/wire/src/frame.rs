@@ -315,6 +315,10 @@ enum Body {
     Pull(#[n(0)] Pull),
     #[n(14)]
     Alarm,
+    #[n(15)]
+    Drain(#[n(0)] Refusal),
+    #[n(16)]
+    Drained,
 }
 
 /// What is said on a link.
@@ -350,6 +354,10 @@ pub enum Frame {
     Pull(Pull),
     /// "Several of my links fell silent at once: look to yours." Not handed on.
     Alarm,
+    /// "I shall close this link, for this reason. Send nothing new, and say when nothing is left."
+    Drain(Refusal),
+    /// "Nothing is left: what I handed over is acknowledged." Answers [`Self::Drain`].
+    Drained,
 }
 
 impl Frame {
@@ -425,6 +433,8 @@ impl Frame {
             | Self::Introduce(_)
             | Self::Unify(_)
             | Self::Alarm
+            | Self::Drain(_)
+            | Self::Drained
             | Self::Goodbye(_)
             | Self::HopVerdict(_)
             | Self::TaskVerdict(_)
@@ -445,6 +455,8 @@ impl Frame {
             | Self::Introduce(_)
             | Self::Unify(_)
             | Self::Alarm
+            | Self::Drain(_)
+            | Self::Drained
             | Self::Goodbye(_)
             | Self::HopVerdict(_)
             | Self::TaskVerdict(_)
@@ -482,6 +494,8 @@ impl Frame {
             Self::Digest(digest) => (Body::Digest(digest.clone()), &[]),
             Self::Pull(pull) => (Body::Pull(*pull), &[]),
             Self::Alarm => (Body::Alarm, &[]),
+            Self::Drain(reason) => (Body::Drain(*reason), &[]),
+            Self::Drained => (Body::Drained, &[]),
         }
     }
 
@@ -532,6 +546,8 @@ impl Frame {
             Body::Digest(digest) => Self::Digest(digest),
             Body::Pull(pull) => Self::Pull(pull),
             Body::Alarm => Self::Alarm,
+            Body::Drain(reason) => Self::Drain(reason),
+            Body::Drained => Self::Drained,
         };
         if payload.is_empty() { Ok(frame) } else { Err(ParseError::malformed("a payload where there should be none")) }
     }
@@ -556,6 +572,8 @@ impl Frame {
             Self::Hint(_)
             | Self::Unify(_)
             | Self::Alarm
+            | Self::Drain(_)
+            | Self::Drained
             | Self::HopVerdict(_)
             | Self::TaskVerdict(_)
             | Self::Opaque(_)

@@ -216,6 +216,8 @@ fn acknowledges(frame: &Frame) -> bool {
         | Frame::Introduce(_)
         | Frame::Unify(_)
         | Frame::Alarm
+        | Frame::Drain(_)
+        | Frame::Drained
         | Frame::Goodbye(_)
         | Frame::Task(..)
         | Frame::Digest(_)

@@ -26,6 +26,8 @@ pub(super) fn of_frame(frame: &Frame) -> (&'static str, usize) {
         Frame::Digest(_) => ("digest", 0),
         Frame::Pull(_) => ("pull", 0),
         Frame::Alarm => ("alarm", 0),
+        Frame::Drain(_) => ("drain", 0),
+        Frame::Drained => ("drained", 0),
     }
 }
 

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 pub(super) struct Favour {
     pub(super) key: MessageKey,
     by: Hash,
-    link: LinkId,
+    pub(super) link: LinkId,
     due: Instant,
     wish: Wish,
 }

@@ -49,6 +49,13 @@ enum Content {
     None,
 }
 
+impl Errand {
+    /// Whether it went over this link.
+    pub(super) fn is_over(&self, over: LinkId) -> bool {
+        matches!(self.stage, Stage::Sent { link, .. } if link == over)
+    }
+}
+
 impl Broadcaster {
     // --- Handing over
 
@@ -183,7 +190,7 @@ impl Broadcaster {
             Refusal::TooManyLinks | Refusal::MadeRoom | Refusal::Idle | Refusal::DuplicateLink => Fault::Unavailable,
             _ => Fault::Dead,
         };
-        self.fail_where(cx, overlay, fault, |errand| matches!(errand.stage, Stage::Sent { link, .. } if link == down));
+        self.fail_where(cx, overlay, fault, |errand| errand.is_over(down));
     }
 
     /// A dial failed.

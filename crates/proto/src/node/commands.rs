@@ -145,6 +145,8 @@ pub(super) fn is_for_purpose(frame: &Frame, purpose: Purpose) -> bool {
         | Frame::Introduce(_)
         | Frame::Unify(_)
         | Frame::Alarm
+        | Frame::Drain(_)
+        | Frame::Drained
         | Frame::Goodbye(_) => return true,
     };
     of_swarm == (purpose == Purpose::Swarm)

@@ -120,6 +120,8 @@ pub(super) fn refuse_frame(cx: &mut Context<'_>, link: LinkId, frame: &Frame, re
         | Frame::Introduce(_)
         | Frame::Unify(_)
         | Frame::Alarm
+        | Frame::Drain(_)
+        | Frame::Drained
         | Frame::Goodbye(_)
         | Frame::HopVerdict(_)
         | Frame::TaskVerdict(_)

@@ -50,7 +50,7 @@ impl Machines {
         }
         let loser = cx.links.insert(cx.now, up, cx.me);
         if let Some(loser) = loser {
-            linkage::close(cx, loser, Refusal::DuplicateLink);
+            linkage::give_up(cx, loser, Refusal::DuplicateLink);
         }
         let known = self.overlay.member(record.id()).is_some();
         self.joins.on_link_up(cx, &record, dial, known);
@@ -76,6 +76,7 @@ impl Machines {
 
     pub(super) fn on_link_down(&mut self, cx: &mut Context<'_>, id: LinkId, reason: Refusal) {
         cx.unhurried.on_link_down(id);
+        self.drains.on_link_down(id);
         let Some(link) = cx.links.remove(id) else { return };
         let peer = link.peer();
         self.questions.on_link_down(cx, id);
@@ -130,7 +131,8 @@ impl Machines {
         let now = cx.now;
         let Some(link) = cx.links.link_mut(id) else { return };
         link.heard = now;
-        let (record, remote, proven) = (link.record.clone(), link.remote, link.proven.clone());
+        let (record, remote) = (link.record.clone(), link.remote);
+        let proven = cx.links.proven_at(id).cloned();
         if !is_for_purpose(&frame, cx.config.purpose) {
             return cx.refuse(Some(record.id()), Refusal::Unexpected);
         }
@@ -181,6 +183,8 @@ impl Machines {
             Frame::TaskVerdict(verdict) => self.broadcaster.on_verdict(cx, &self.overlay, id, &verdict),
             Frame::Digest(digest) => self.broadcaster.on_digest(cx, id, &digest),
             Frame::Pull(pull) => self.broadcaster.on_pull(cx, id, &pull),
+            Frame::Drain(reason) => self.drains.on_drain(cx, id, reason),
+            Frame::Drained => self.drains.on_drained(cx, id),
             Frame::Opaque(payload) => {
                 self.mark_used(cx, id);
                 cx.out.event(Event::Opaque { from: record, payload });
@@ -311,6 +315,8 @@ fn is_genuine(frame: &Frame, body: &Body) -> bool {
         | Frame::Introduce(_)
         | Frame::Unify(_)
         | Frame::Alarm
+        | Frame::Drain(_)
+        | Frame::Drained
         | Frame::Goodbye(_)
         | Frame::HopVerdict(_)
         | Frame::TaskVerdict(_)

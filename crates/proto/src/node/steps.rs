@@ -65,6 +65,7 @@ impl Machines {
             Step::Candidates { from, records } => self.on_candidates(cx, from, &records),
             Step::Suspect(peer) => self.liveness.suspect(cx, &self.overlay, peer),
             Step::Gone { peer, politely } => self.on_gone(cx, peer, politely),
+            Step::GivenUp { link, reason } => self.drains.give_up(cx, link, reason),
             Step::Restless => self.linkage.on_unrest(cx),
             Step::TablesChanged => {
                 self.linkage.tables_changed(cx, self.overlay.is_joined());

@@ -356,6 +356,8 @@ impl Ring {
             | Frame::Opaque(_)
             | Frame::Digest(_)
             | Frame::Alarm
+            | Frame::Drain(_)
+            | Frame::Drained
             | Frame::Pull(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
         }
     }

@@ -412,6 +412,8 @@ impl Tree {
             | Frame::Opaque(_)
             | Frame::Digest(_)
             | Frame::Alarm
+            | Frame::Drain(_)
+            | Frame::Drained
             | Frame::Pull(_) => cx.refuse(Some(from.id()), Refusal::Unexpected),
         }
     }
@@ -468,6 +470,12 @@ impl Tree {
         for target in own.into_iter().chain(cells) {
             cx.step(Step::Find { target, seeds: Vec::new(), finder: Finder::Overlay });
         }
+    }
+
+    /// How many of those nearest to `target` are among the [`NEAR`] nearest to us: all of these but those in nearer cells.
+    pub(crate) fn neighbours_near(&self, target: Hash) -> usize {
+        let nearer = self.buckets.cell(target).map_or(0, |cell| self.buckets.below(cell));
+        NEAR.saturating_sub(nearer)
     }
 
     /// The points around us that are looked up in turn: what is near to one of them is near to us, and an answer that holds only

@@ -229,6 +229,11 @@ impl Custody {
         self.copies.len() > self.taken.len()
     }
 
+    /// Whether a copy that went over this link is not acknowledged yet, or has not left.
+    pub(super) fn awaits(&self, over: LinkId) -> bool {
+        self.copies.values().any(|copy| matches!(&copy.state, State::Offered { link, .. } if *link == over))
+    }
+
     /// Who handed us this copy, if it was here lately.
     pub(super) fn previous(&self, cx: &Context<'_>, key: CopyKey) -> Option<Previous> {
         self.handled.get(cx.now, &key).copied()

@@ -5,7 +5,7 @@ use cicada_proto::{Command, Config, Event, SendError};
 use cicada_wire::*;
 use std::time::Duration;
 
-fn config(overlay: OverlayKind) -> Config {
+pub(crate) fn config(overlay: OverlayKind) -> Config {
     let mut config = Config::default();
     config.overlay = overlay;
     config
@@ -17,12 +17,12 @@ fn delegate() -> Desk {
 }
 
 /// From one id to another, and a little farther, as far as reaches are exact.
-fn up_to(from: u8, last: u8) -> Reach {
+pub(crate) fn up_to(from: u8, last: u8) -> Reach {
     Reach(id(last).0.wrapping_sub(id(from).0).wrapping_add(Reach::of_height(200).0))
 }
 
 /// From one id to before another.
-fn before(from: u8, next: u8) -> Reach {
+pub(crate) fn before(from: u8, next: u8) -> Reach {
     Reach(id(next).0.wrapping_sub(id(from).0).wrapping_sub(U256::ONE))
 }
 
@@ -38,12 +38,12 @@ fn extend(ticket: u64, reach: Reach) -> Frame {
     Frame::Task(task, bytes::Bytes::new())
 }
 
-fn body(ticket: u64, reach: Reach) -> Frame {
+pub(crate) fn body(ticket: u64, reach: Reach) -> Frame {
     Frame::Task(task(ticket, reach), hello())
 }
 
 /// Whom tasks went to, what they are to reach, and whether without a body.
-fn summary(tasks: &[(Hash, Task)]) -> Vec<(Hash, Reach, bool)> {
+pub(crate) fn summary(tasks: &[(Hash, Task)]) -> Vec<(Hash, Reach, bool)> {
     tasks.iter().map(|(to, task)| (*to, task.header.hop.reach.expect("a task has a reach"), task.extend)).collect()
 }
 

@@ -107,6 +107,11 @@ impl Desk {
         self.said.clear();
     }
 
+    /// The same, and what follows from it can be read off.
+    pub(crate) fn meet(&mut self, member: u8) {
+        self.link(record(member, Role::Member, &[]), address(member).socket());
+    }
+
     /// A link to a member that sees both address families.
     pub(crate) fn link_bridge(&mut self, member: u8) {
         self.link(record(member, Role::Member, &[other_address(member)]), address(member).socket());
@@ -292,6 +297,26 @@ impl Desk {
         let pulls = pulls.collect();
         self.said.retain(|(_, frame)| !matches!(frame, Frame::Pull(_)));
         pulls
+    }
+
+    /// Which links were given up, and why.
+    pub(crate) fn drains(&mut self) -> Vec<(Hash, Refusal)> {
+        let drains = self.said.iter().filter_map(|(to, frame)| if let Frame::Drain(reason) = frame { Some((*to, *reason)) } else { None });
+        let drains = drains.collect();
+        self.said.retain(|(_, frame)| !matches!(frame, Frame::Drain(_)));
+        drains
+    }
+
+    /// Who was told that nothing is left.
+    pub(crate) fn drained(&mut self) -> Vec<Hash> {
+        let drained = self.said.iter().filter(|(_, frame)| *frame == Frame::Drained).map(|(to, _)| *to).collect();
+        self.said.retain(|(_, frame)| *frame != Frame::Drained);
+        drained
+    }
+
+    /// How often something was refused for this reason.
+    pub(crate) fn refused(&self, reason: Refusal) -> u64 {
+        self.node.refusals().of(reason)
     }
 
     /// How many links stand.

@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod desk;
+mod draining;
 mod genuine;
 mod long;
 mod repair;

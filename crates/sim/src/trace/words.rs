@@ -105,6 +105,8 @@ impl<'a> Words<'a> {
             Frame::Reply(_, reply) => self.reply(reply),
             Frame::Changed(neighbours) => format!("changed {}", self.neighbours(neighbours)),
             Frame::Alarm => "alarm".to_owned(),
+            Frame::Drain(reason) => format!("drain: {reason}"),
+            Frame::Drained => "drained".to_owned(),
             Frame::Hint(record) => format!("hint {}", self.peer(record)),
             Frame::Introduce(introduction) => format!("introduce [{}]", self.peers(&introduction.records)),
             Frame::Unify(unify) => format!("unify {} ({} hops left)", self.peer(&unify.seeker), unify.hop_limit),

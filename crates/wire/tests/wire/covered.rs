@@ -36,6 +36,8 @@ variants!(Frame: frame_name, FRAMES {
     Frame::Digest(_) => "digest",
     Frame::Pull(_) => "pull",
     Frame::Alarm => "alarm",
+    Frame::Drain(_) => "drain",
+    Frame::Drained => "drained",
 });
 variants!(Query: query_name, QUERIES {
     Query::Ping => "ping",

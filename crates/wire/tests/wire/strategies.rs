@@ -16,6 +16,8 @@ pub(crate) fn frames() -> BoxedStrategy<Frame> {
         neighbours().prop_map(Frame::Changed),
         signed_records().prop_map(Frame::Hint),
         Just(Frame::Alarm),
+        refusals().prop_map(Frame::Drain),
+        Just(Frame::Drained),
         introductions(MAX_RECORDS).prop_map(Frame::Introduce),
         (signed_records(), any::<u8>()).prop_map(|(seeker, hop_limit)| Frame::Unify(Unify { seeker, hop_limit })),
         (neighbours(), vec(signed_records(), 0..=MAX_LOST)).prop_map(|(neighbours, lost)| Frame::Goodbye(Goodbye { neighbours, lost })),
