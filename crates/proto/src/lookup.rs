@@ -47,7 +47,7 @@ impl Lookups {
         let number = self.next;
         self.next += 1;
         let mut search = Search::new(cx, overlay, target, finder);
-        search.be_content(cx, !seeds.is_empty());
+        search.be_content(cx, overlay, !seeds.is_empty());
         if seeds.is_empty() {
             let known = overlay.closer(target, MAX_RECORDS).into_iter().map(|peer| peer.record().clone());
             let linked: Vec<SignedRecord> = cx.links.members().map(|link| link.record.clone()).collect();

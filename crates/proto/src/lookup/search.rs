@@ -137,14 +137,14 @@ impl Search {
 
     /// Upkeep that refreshes a cell, or looks into another tree, wants to hear of somebody there; it need not hear all. The notary wants some
     /// members of each path.
-    pub(super) fn be_content(&mut self, cx: &Context<'_>, seeded: bool) {
+    pub(super) fn be_content(&mut self, cx: &Context<'_>, overlay: &Overlay, seeded: bool) {
         if let Finder::Notary(_) = self.finder {
             self.witnesses = NEAR;
             self.width = self.width.min(FEW);
         }
         if self.finder == Finder::Overlay && (seeded || self.target != cx.me.id()) {
             self.witnesses = self.witnesses.min(WITNESSES);
-            self.width = self.width.min(FEW);
+            self.width = self.width.min(FEW.max(overlay.neighbours_near(self.target)));
             if self.witnesses == 1 {
                 // One member is looked for, and nobody waits for it: one hop after the other.
                 self.alpha = 1;

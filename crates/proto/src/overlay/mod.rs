@@ -78,6 +78,15 @@ impl Overlay {
         }
     }
 
+    /// How many of those nearest to `target` are next to this member, and so should not be missed by a look there.
+    pub(crate) fn neighbours_near(&self, target: Hash) -> usize {
+        match self {
+            // Neighbours tell each other.
+            Self::Ring(_) => 0,
+            Self::Tree(tree) => tree.neighbours_near(target),
+        }
+    }
+
     /// Whether this member is part of a swarm of more than itself.
     #[must_use]
     pub fn is_joined(&self) -> bool {

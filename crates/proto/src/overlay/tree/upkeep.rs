@@ -110,7 +110,7 @@ impl Schedule {
     /// A cell has become empty. Where that is usual (`often`), who comes next will say so itself mostly.
     pub(super) fn emptied(&mut self, now: Instant, cell: u32, often: bool) {
         if let Some(cell) = self.cells.get_mut(&cell) {
-            *cell = Cell { next: now, empty: Some(if often { LATE_RETRY } else { FIRST_RETRY }), quiet: 0 };
+            *cell = Cell { next: now, empty: Some(if often { LATE_RETRY * 2 } else { FIRST_RETRY }), quiet: 0 };
         }
     }
 
@@ -155,8 +155,8 @@ const OFTEN_CHANGING: Duration = Duration::from_secs(16); // guess: several chan
 const AFTER_CHANGE: Duration = Duration::from_secs(5); // guess
 /// A cell where nobody was found is looked up again after this, twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_millis(500); // guess
-/// After a change even a cell that was empty for long is looked up again soon.
-const LATE_RETRY: Duration = Duration::from_secs(16); // guess
+/// After a change even a cell that was empty for long is looked up again soon; the next time so much later, up to twice that.
+const LATE_RETRY: Duration = Duration::from_secs(8); // guess: so that one look comes after the last of many changes
 /// Whoever is linked is watched, and whoever answers lookups has just been heard of: a refresh finds little in a quiet swarm.
 const MOST_DOUBLINGS: u32 = 3; // measured: lookups are what an idle tree sends most
 const THOROUGH: u32 = 3; // guess: who joined at the same moment has joined by the third
