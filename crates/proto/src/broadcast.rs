@@ -307,9 +307,11 @@ impl Broadcaster {
         }
     }
 
-    /// Whether a task that went over this link is not acknowledged yet.
-    pub(crate) fn awaits(&self, link: LinkId) -> bool {
-        self.errands.values().any(|errand| errand.is_over(link)) || self.favours.values().any(|favour| favour.link == link)
+    /// Whether a task that went over this link to `peer` is not acknowledged yet, or its body has not left.
+    pub(crate) fn awaits(&self, link: LinkId, peer: Hash) -> bool {
+        self.errands.values().any(|errand| errand.is_over(link))
+            || self.favours.values().any(|favour| favour.link == link)
+            || self.streams.values().any(|(_, to)| *to == peer)
     }
 
     /// This peer leaves: whether tasks still wait.

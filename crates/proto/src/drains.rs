@@ -14,7 +14,7 @@ use crate::{
     links::{Link, LinkId},
     time::Instant,
 };
-use cicada_wire::{Frame, Refusal};
+use cicada_wire::{Frame, Hash, Refusal};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The links that are being given up.
@@ -27,8 +27,10 @@ struct Drain {
     due: Instant,
     /// We gave it up, and close it.
     ours: bool,
-    /// The other end gave it up, and waits to hear that nothing is left.
+    /// The other end gave it up, and is told once when nothing is left.
     theirs: bool,
+    /// It has been told.
+    said: bool,
     /// The other end has nothing left.
     heard: bool,
 }
@@ -40,15 +42,17 @@ impl Drains {
         self.begin(cx, link).ours = true;
     }
 
-    /// The other end gives a link up.
+    /// The other end gives a link up. It may do so once.
     pub(crate) fn on_drain(&mut self, cx: &mut Context<'_>, link: LinkId, reason: Refusal) {
         linkage::mark_closing(cx, link, reason);
-        self.begin(cx, link).theirs = true;
+        if std::mem::replace(&mut self.begin(cx, link).theirs, true) {
+            cx.refuse(cx.links.link(link).map(Link::peer), Refusal::Unexpected);
+        }
     }
 
     fn begin(&mut self, cx: &Context<'_>, link: LinkId) -> &mut Drain {
         let due = cx.now + PATIENCE + cx.slowness;
-        self.0.entry(link).or_insert(Drain { due, ours: false, theirs: false, heard: false })
+        self.0.entry(link).or_insert(Drain { due, ours: false, theirs: false, said: false, heard: false })
     }
 
     /// The other end has nothing left.
@@ -59,12 +63,15 @@ impl Drains {
         }
     }
 
-    /// Something has happened: perhaps nothing is left now. `awaits` says whether an answer is awaited on a link.
-    pub(crate) fn go_on(&mut self, cx: &mut Context<'_>, awaits: impl Fn(LinkId) -> bool) {
+    /// Something has happened: perhaps nothing is left now. `awaits` says whether something is on its way over a link to this peer.
+    pub(crate) fn go_on(&mut self, cx: &mut Context<'_>, awaits: impl Fn(LinkId, Hash) -> bool) {
         let now = cx.now;
         self.0.retain(|link, drain| {
-            let is_done = (drain.theirs || drain.heard) && !awaits(*link);
-            if is_done && std::mem::take(&mut drain.theirs) {
+            let Some(peer) = cx.links.link(*link).map(Link::peer) else { return false };
+            let is_asked = drain.theirs && !drain.said;
+            let is_done = (is_asked || drain.heard) && !awaits(*link, peer);
+            if is_done && is_asked {
+                drain.said = true;
                 cx.out.frame(*link, Frame::Drained);
             }
             let ends = (is_done && drain.heard) || drain.due <= now;

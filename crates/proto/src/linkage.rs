@@ -140,7 +140,7 @@ impl Linkage {
             self.dial_wanted(cx, overlay, &paused, dialling, bridges.iter().chain(wanted), &mut credit);
         }
         self.credit = credit;
-        self.next = self.next.map(|next| credit.next(cx).map_or(next, |credit| next.min(credit)));
+        self.next = self.next.map(|next| credit.next(cx, overlay.pace()).map_or(next, |credit| next.min(credit)));
     }
 
     /// Dials those of `whom` that may be dialled now, in this order. Links that are being made count as those that stand: who is the first
@@ -170,7 +170,8 @@ impl Linkage {
             let room = ours < limit / 2 && all < limit - limit / 8;
             let leads_over = some_are_bridges && is_bridge(cx, Families::of(wanted));
             let is_needed = leads_over || overlay.is_needed(cx.now, peer, &others);
-            let is_dialled = is_needed || (room && credit.take(cx));
+            let is_spared = overlay.are_enough(cx.now, others.len());
+            let is_dialled = is_needed || (room && !is_spared && credit.take(cx, overlay.pace()));
             if !is_dialled {
                 continue;
             }
@@ -220,15 +221,16 @@ struct Credit {
 }
 
 impl Credit {
-    fn ready(self, cx: &Context<'_>) -> Instant {
+    /// When it is time for the next, if two are so far apart.
+    fn ready(self, cx: &Context<'_>, apart: Duration) -> Instant {
         let burst = u32::try_from(cx.config.limits.links / 2).unwrap_or(u32::MAX).saturating_sub(1);
         // Whether members come and go shows in some seconds.
-        let spaced = self.last + BETWEEN_DIALS;
+        let spaced = self.last + apart;
         spaced.max(Instant(self.paid.0.saturating_sub(micros(CREDIT * burst))))
     }
 
-    fn take(&mut self, cx: &Context<'_>) -> bool {
-        let is_ready = self.ready(cx) <= cx.now;
+    fn take(&mut self, cx: &Context<'_>, apart: Duration) -> bool {
+        let is_ready = self.ready(cx, apart) <= cx.now;
         if is_ready {
             self.last = cx.now;
             self.paid = self.paid.max(cx.now) + CREDIT;
@@ -242,8 +244,8 @@ impl Credit {
     }
 
     /// When it may be time for the next dial, if not now.
-    fn next(self, cx: &Context<'_>) -> Option<Instant> {
-        Some(self.ready(cx)).filter(|ready| *ready > cx.now)
+    fn next(self, cx: &Context<'_>, apart: Duration) -> Option<Instant> {
+        Some(self.ready(cx, apart)).filter(|ready| *ready > cx.now)
     }
 }
 
@@ -379,9 +381,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1); // guess
 
 /// One link that is not essential for each such time. A handshake is 4 KB, so that is 70 B/s.
 const CREDIT: Duration = Duration::from_secs(60); // guess
-
-/// From one such link to the next.
-const BETWEEN_DIALS: Duration = Duration::from_millis(800); // guess
 
 /// So many may be dialled at once when somebody has gone.
 const LEFT: u32 = 1; // guess

@@ -11,7 +11,7 @@ use crate::{
     step::{Effort, Step},
     time::Instant,
 };
-use cicada_wire::{Frame, Hash, LinkSide, SignedRecord};
+use cicada_wire::{Churn, Frame, Hash, LinkSide, SignedRecord};
 use rand::seq::SliceRandom;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -110,6 +110,8 @@ enum Pace {
     Easy,
     /// Many do.
     Brisk,
+    /// All members go before long: whoever has gone is found out by those who need it.
+    Sparing,
 }
 
 impl Liveness {
@@ -160,7 +162,7 @@ impl Liveness {
         if (answered || heard) && !linked {
             self.watched.remove(peer);
         } else if answered || heard {
-            let pace = self.pace(cx);
+            let pace = self.pace(cx, overlay);
             let until = self.watched.change(peer, |watch| watch.has_answered(cx, overlay, peer, misses, pace));
             until.into_iter().for_each(|until| self.rests_until(until));
         } else if misses < allowed {
@@ -215,7 +217,10 @@ impl Liveness {
 
     /// How often links are looked at that routes can do without: the more of them fall silent, the more often, so that few of them
     /// are dead at any time.
-    fn pace(&self, cx: &Context<'_>) -> Pace {
+    fn pace(&self, cx: &Context<'_>, overlay: &Overlay) -> Pace {
+        if overlay.churn_expected(cx.now) == Churn::Heavy {
+            return Pace::Sparing;
+        }
         let lately = self.lately.iter().filter(|since| cx.now.since(**since) < LATELY).count();
         // Mostly none: then links need not be counted.
         if lately > 0 && lately * FEW_OF > cx.links.members().count() { Pace::Brisk } else { Pace::Easy }
@@ -256,7 +261,7 @@ impl Liveness {
         if self.next.is_none_or(|next| next > cx.now) {
             return;
         }
-        let pace = self.pace(cx);
+        let pace = self.pace(cx, overlay);
         // Whoever has been heard of since rests on. That is seen together of all whose turn comes soon, so that there are fewer wake-ups.
         for peer in self.watched.rested(cx.now + cx.config.upkeep.liveness / TOGETHER) {
             self.watched.change(peer, |watch| {
@@ -340,11 +345,12 @@ impl Watch {
         let others = cx.links.members().map(Link::peer).filter(|other| *other != peer);
         let doublings = match overlay.rank(peer, others) {
             // Neighbours are never left alone for long: the overlay stands on them.
+            Rank::Essential if pace == Pace::Sparing => ESSENTIAL_DOUBLINGS + 1,
             Rank::Essential => ESSENTIAL_DOUBLINGS,
             // Messages go over these too: few of them should be dead.
             Rank::Useful(_) => match pace {
                 Pace::Brisk => BRISK_DOUBLINGS,
-                Pace::Easy => USEFUL_DOUBLINGS,
+                Pace::Easy | Pace::Sparing => USEFUL_DOUBLINGS,
             },
             Rank::Spare(_) => SPARE_DOUBLINGS,
         };

@@ -20,7 +20,7 @@ use crate::{
     step::{Asker, Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Hash, MAX_RECORDS, Query, Reply, Role, SignedRecord};
+use cicada_wire::{Churn, Hash, MAX_RECORDS, Query, Reply, Role, SignedRecord};
 use dead::Dead;
 use search::{Moment, OwnClaim, Search, Verdict};
 use std::collections::BTreeMap;
@@ -86,13 +86,26 @@ impl Lookups {
         let found = match reply {
             Some(Reply::Found(found)) => Some(found),
             // Whoever is there but does not answer this question is of no use to this lookup, and not dead.
-            Some(Reply::Pong | Reply::WhoAreYou | Reply::Neighbours(_) | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_))
+            Some(
+                Reply::Pong
+                | Reply::WhoAreYou
+                | Reply::Neighbours(_)
+                | Reply::Records(_)
+                | Reply::Attached(_)
+                | Reply::Witnessed(_)
+                | Reply::Refused(_),
+            )
             | None => None,
         };
         let Some(search) = self.searches.get_mut(&number) else {
             let told = found.map(|found| found.responsible.into_iter().chain(found.closer).collect()).unwrap_or_default();
             return self.hear_late(cx, from, told);
         };
+        if let (Some(found), Finder::Join(_)) = (&found, search.finder)
+            && found.churn != Churn::Calm
+        {
+            cx.step(Step::Churn(found.churn));
+        }
         let learned = match found {
             Some(found) => search.on_found(cx, &self.dead, from, found),
             None => {

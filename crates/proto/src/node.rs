@@ -391,7 +391,7 @@ impl Machines {
     fn drain(&mut self, cx: &mut Context<'_>) {
         if !self.drains.is_empty() {
             let (router, broadcaster) = (&self.router, &self.broadcaster);
-            self.drains.go_on(cx, |link| router.awaits(link) || broadcaster.awaits(link));
+            self.drains.go_on(cx, |link, peer| router.awaits(link, peer) || broadcaster.awaits(link, peer));
         }
     }
 

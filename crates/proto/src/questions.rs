@@ -287,7 +287,7 @@ impl Open {
         let wanted = match self.query {
             Query::Find(ref find) => FIND_BYTES.min(usize::from(find.count) * find_bytes_each(cx.config.overlay)),
             Query::Witness(_) => WITNESS_BYTES,
-            Query::Ping | Query::Neighbours(_) | Query::Attach(_) => 0,
+            Query::Ping | Query::Neighbours | Query::Records(_) | Query::Attach(_) => 0,
         };
         // The subtraction is below 2^16: no datagram is longer than 1200 bytes.
         let padding = Padding(wanted.saturating_sub(bare) as u16);
@@ -299,7 +299,7 @@ impl Open {
 fn by_datagram(query: &Query) -> bool {
     match query {
         Query::Ping | Query::Find(_) | Query::Witness(_) => true,
-        Query::Neighbours(_) | Query::Attach(_) => false,
+        Query::Neighbours | Query::Records(_) | Query::Attach(_) => false,
     }
 }
 

@@ -193,8 +193,7 @@ impl Router {
         match sending.options.route {
             Route::Direct => self.attempt_directly(cx, map, message),
             Route::Auto | Route::Overlay => {
-                let silent = sending.on_silence();
-                let avoided = if silent { sending.first_hops() } else { BTreeSet::new() };
+                let avoided = if sending.on_silence() { sending.first_hops() } else { BTreeSet::new() };
                 // When every first hop was tried, each may be tried again.
                 if !self.attempt(cx, map, message, 0, &avoided) && !avoided.is_empty() {
                     self.attempt(cx, map, message, 0, &BTreeSet::new());
@@ -395,9 +394,9 @@ impl Router {
         self.on_direct_dial_failed(cx, to);
     }
 
-    /// Whether something that was handed over this link is not acknowledged yet.
-    pub(crate) fn awaits(&self, link: LinkId) -> bool {
-        self.custody.awaits(link)
+    /// Whether something that was handed over this link to `peer` is not acknowledged yet, or has not left.
+    pub(crate) fn awaits(&self, link: LinkId, peer: Hash) -> bool {
+        self.custody.awaits(link, peer)
     }
 
     /// This peer leaves: whether messages of ours or receipts still wait, so that leaving should wait a moment.

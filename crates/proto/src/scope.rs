@@ -1,7 +1,7 @@
 //! Which addresses heard from a peer may be dialled: none that would make us a scanner of somebody's network.
 
 use crate::config::Families;
-use cicada_wire::{Address, Found, Frame, Reply, SignedRecord};
+use cicada_wire::{Address, Found, Frame, Introduction, Neighbours, Reply, SignedRecord};
 use std::net::{IpAddr, SocketAddr};
 
 /// Where an address means something.
@@ -97,7 +97,7 @@ pub(crate) fn scrub_reply(reply: &mut Reply, families: Families, informer: Socke
 pub(crate) fn retain_reply(reply: &mut Reply, keep: Keep<'_>) -> usize {
     match reply {
         Reply::Found(Found { closer, responsible, .. }) => retain(closer, keep) + retain(responsible, keep),
-        Reply::Neighbours(neighbours) => retain(&mut neighbours.records, keep),
+        Reply::Neighbours(Neighbours { records, .. }) | Reply::Records(Introduction { records }) => retain(records, keep),
         Reply::Pong | Reply::WhoAreYou | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_) => 0,
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     peer::Proven,
     sessions::{Acquaintance, Purpose},
 };
-use cicada_wire::{Address, Hash, Query, Refusal, Reply, SessionId, SignedRecord};
+use cicada_wire::{Address, Churn, Hash, Query, Refusal, Reply, SessionId, SignedRecord};
 use std::net::SocketAddr;
 
 /// Whose question it is, and so who gets the answer.
@@ -104,6 +104,8 @@ pub(crate) enum Step {
     GivenUp { link: LinkId, reason: Refusal },
     /// Finding: members come and go where we are (to the linkage).
     Restless,
+    /// Finding: whoever has been in the swarm for longer says how fast members come and go (to the overlay and the linkage).
+    Churn(Churn),
     /// Finding: two swarms, or two halves of one, have met at this peer (to the overlay).
     Met(Proven),
 }

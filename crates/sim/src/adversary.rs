@@ -165,7 +165,7 @@ impl World {
             let start = self.peers[who.0].start;
             return self.queue.push(self.now + span, who.class(), Happening::Held { who, start, link, frame: Box::new(frame) });
         }
-        let asked = matches!(frame, Frame::Reply(_, Reply::Found(_) | Reply::Neighbours(_)));
+        let asked = matches!(frame, Frame::Reply(_, Reply::Found(_) | Reply::Neighbours(_) | Reply::Records(_)));
         let frame = match frame {
             Frame::Reply(ticket, reply) => Frame::Reply(ticket, self.twist_reply(who, reply)),
             Frame::Changed(neighbours) => Frame::Changed(self.twist_neighbours(who, neighbours)),
@@ -214,7 +214,14 @@ impl World {
         match reply {
             Reply::Found(found) if self.lies(who) => Reply::Found(self.twist_found(who, &found)),
             Reply::Neighbours(neighbours) => Reply::Neighbours(self.twist_neighbours(who, neighbours)),
-            Reply::Found(_) | Reply::Pong | Reply::WhoAreYou | Reply::Attached(_) | Reply::Witnessed(_) | Reply::Refused(_) => reply,
+            Reply::Records(_) if self.lies(who) => Reply::Records(Introduction { records: self.fabricated(who, self.id(who)) }),
+            Reply::Found(_)
+            | Reply::Records(_)
+            | Reply::Pong
+            | Reply::WhoAreYou
+            | Reply::Attached(_)
+            | Reply::Witnessed(_)
+            | Reply::Refused(_) => reply,
         }
     }
 

@@ -56,6 +56,8 @@ kinds! {
     Pong = "pong",
     Found = "found",
     NeighboursReply = "neighbours reply",
+    Records = "records",
+    RecordsReply = "records reply",
     Attached = "attached",
     Witness = "witness",
     Witnessed = "witnessed",
@@ -95,6 +97,8 @@ impl Kind {
             | Self::Pong
             | Self::Found
             | Self::NeighboursReply
+            | Self::Records
+            | Self::RecordsReply
             | Self::Attached
             | Self::Witness
             | Self::Witnessed
@@ -209,7 +213,8 @@ fn kind_of_query(query: &Query) -> Kind {
     match query {
         Query::Ping => Kind::Ping,
         Query::Find(_) => Kind::Find,
-        Query::Neighbours(_) => Kind::Neighbours,
+        Query::Neighbours => Kind::Neighbours,
+        Query::Records(_) => Kind::Records,
         Query::Attach(_) => Kind::Attach,
         Query::Witness(_) => Kind::Witness,
     }
@@ -220,6 +225,7 @@ fn kind_of_reply(reply: &Reply) -> Kind {
         Reply::Pong | Reply::WhoAreYou => Kind::Pong,
         Reply::Found(_) => Kind::Found,
         Reply::Neighbours(_) => Kind::NeighboursReply,
+        Reply::Records(_) => Kind::RecordsReply,
         Reply::Attached(_) => Kind::Attached,
         Reply::Witnessed(_) => Kind::Witnessed,
         Reply::Refused(_) => Kind::RefusedReply,

@@ -66,6 +66,9 @@ pub struct Found {
     /// Those in [`Self::responsible`] that the asker has.
     #[n(4)]
     pub known_responsible: RecordNames,
+    /// How many of those whom the answerer knew have gone lately: a newcomer does well to expect the same.
+    #[n(5)]
+    pub churn: Churn,
 }
 
 /// A member's neighbourhood on the ring. How ids begin always, records only where the receiver may lack them.
@@ -115,15 +118,18 @@ pub enum Query {
     /// A step of a lookup.
     #[n(1)]
     Find(#[n(0)] Find),
-    /// "Who are your neighbours?" With `true`: "I take you for my successor" (Zave's rectify).
+    /// "I take you for my successor: who are your neighbours?" (Zave's rectify.)
     #[n(2)]
-    Neighbours(#[n(0)] bool),
+    Neighbours,
     /// A client or leaf asks to be attached.
     #[n(3)]
     Attach(#[n(0)] Attachment),
     /// "Whose key have you met at this address?" Who has met nobody there goes and looks.
     #[n(4)]
     Witness(#[n(0)] Address),
+    /// "Whose ids begin so?" Asks for the records of members that were named, at most [`MAX_RECORDS`].
+    #[n(5)]
+    Records(#[n(0)] IdPrefixes),
 }
 
 /// An answer.
@@ -150,6 +156,9 @@ pub enum Reply {
     /// To [`Query::Ping`]: "I am. Who are you?" Who asked under no name, and is nobody that we know, may want to introduce itself.
     #[n(6)]
     WhoAreYou,
+    /// To [`Query::Records`]: of those that are known.
+    #[n(7)]
+    Records(#[n(0)] Introduction),
 }
 
 /// Records that the receiver may want to know: candidates to it.
@@ -588,7 +597,8 @@ impl Query {
         match self {
             Self::Find(find) if usize::from(find.count) > MAX_RECORDS => Err("asks for too many records"),
             Self::Find(find) if find.known.0.len() > MAX_KNOWN => Err("names too many records"),
-            Self::Find(_) | Self::Ping | Self::Neighbours(_) | Self::Attach(_) | Self::Witness(_) => Ok(()),
+            Self::Records(prefixes) if prefixes.0.len() > MAX_RECORDS => Err("names too many members"),
+            Self::Find(_) | Self::Ping | Self::Neighbours | Self::Attach(_) | Self::Witness(_) | Self::Records(_) => Ok(()),
         }
     }
 }
@@ -598,6 +608,7 @@ impl Reply {
         match self {
             Self::Found(found) if !found.is_short() => Err("too many records"),
             Self::Neighbours(neighbours) => neighbours.check(),
+            Self::Records(introduction) => introduction.check(),
             Self::Found(_) | Self::Pong | Self::WhoAreYou | Self::Attached(_) | Self::Witnessed(_) | Self::Refused(_) => Ok(()),
         }
     }

@@ -46,7 +46,8 @@ fn of_query(query: &Query) -> &'static str {
     match query {
         Query::Ping => "ping",
         Query::Find(_) => "find",
-        Query::Neighbours(_) => "neighbours",
+        Query::Neighbours => "neighbours",
+        Query::Records(_) => "records",
         Query::Attach(_) => "attach",
         Query::Witness(_) => "witness",
     }
@@ -57,6 +58,7 @@ fn of_reply(reply: &Reply) -> &'static str {
         Reply::Pong | Reply::WhoAreYou => "pong",
         Reply::Found(_) => "found",
         Reply::Neighbours(_) => "neighbours_reply",
+        Reply::Records(_) => "records_reply",
         Reply::Attached(_) => "attached",
         Reply::Witnessed(_) => "witnessed",
         Reply::Refused(_) => "refused",

@@ -168,9 +168,9 @@ impl Answers for Honest {
     fn reply(&self, query: &Query) -> Reply {
         match query {
             Query::Ping => Reply::Pong,
-            Query::Neighbours(_) => Reply::Neighbours(Neighbours::default()),
+            Query::Neighbours => Reply::Neighbours(Neighbours::default()),
             Query::Find(_) => Reply::Found(cicada_wire::Found::default()),
-            Query::Attach(_) | Query::Witness(_) => Reply::Refused(Refusal::Unexpected),
+            Query::Attach(_) | Query::Witness(_) | Query::Records(_) => Reply::Refused(Refusal::Unexpected),
         }
     }
 }

@@ -79,7 +79,7 @@ impl Answers for Misleading {
     fn reply(&self, query: &Query) -> Reply {
         match query {
             Query::Find(_) => Reply::Found(Found { closer: self.0.name(self.1), ..Found::default() }),
-            Query::Ping | Query::Neighbours(_) | Query::Attach(_) | Query::Witness(_) => Honest.reply(query),
+            Query::Ping | Query::Neighbours | Query::Records(_) | Query::Attach(_) | Query::Witness(_) => Honest.reply(query),
         }
     }
 }

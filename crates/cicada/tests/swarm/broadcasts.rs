@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 const FIRST_COPIES: u64 = 8;
 
 async fn broadcasts(overlay: OverlayKind) {
-    let swarm = Swarm::in_haste(overlay, SIZE).await;
+    let swarm = Swarm::of(overlay, SIZE).await;
     for origin in [0, 17, 63] {
         let before = swarm.copies().await;
         let started = Instant::now();

@@ -45,28 +45,19 @@ pub(crate) async fn peer(overlay: OverlayKind) -> SwarmPeer {
 }
 
 impl Swarm {
-    /// A settled swarm of `size` peers, all of which joined by the first.
+    /// A settled swarm of `size` peers, which joined by various others, and so fast that links are still being made and given up.
     pub(crate) async fn of(overlay: OverlayKind, size: usize) -> Self {
         Self::made(overlay, size, |_, builder| builder).await
     }
 
     /// The same; each peer is built as `build` says.
     pub(crate) async fn made(overlay: OverlayKind, size: usize, build: impl Fn(usize, Builder) -> Builder) -> Self {
-        Self::joined(overlay, size, build, |_| 0).await
-    }
-
-    /// A settled swarm whose peers joined by various others, and so fast that links are still being made and given up.
-    pub(crate) async fn in_haste(overlay: OverlayKind, size: usize) -> Self {
-        Self::joined(overlay, size, |_, builder| builder, |index| index / 2).await
-    }
-
-    async fn joined(overlay: OverlayKind, size: usize, build: impl Fn(usize, Builder) -> Builder, entry: impl Fn(usize) -> usize) -> Self {
         let mut swarm = Self { peers: Vec::new(), geometry: geometry(overlay) };
         let started = Instant::now();
         for index in 0..size {
             let peer = build(index, builder(overlay)).bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
             if index > 0 {
-                peer.connect(&swarm.peers[entry(index)]).await.expect("a member");
+                peer.connect(&swarm.peers[index / 2]).await.expect("a member");
             }
             swarm.peers.push(peer);
         }

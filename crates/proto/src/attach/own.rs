@@ -126,7 +126,15 @@ impl Own {
                 let lease = Duration::from_secs((*lease_s).clamp(2, LEASE_S).into());
                 holder.state = State::Holds { renew: cx.now + lease / 2 };
             }
-            Some(Reply::Pong | Reply::WhoAreYou | Reply::Found(_) | Reply::Neighbours(_) | Reply::Witnessed(_) | Reply::Refused(_))
+            Some(
+                Reply::Pong
+                | Reply::WhoAreYou
+                | Reply::Found(_)
+                | Reply::Neighbours(_)
+                | Reply::Records(_)
+                | Reply::Witnessed(_)
+                | Reply::Refused(_),
+            )
             | None => {
                 holder.state = State::Failed { until: cx.now + LEFT_ALONE };
                 self.look_soon(cx, AFTER_LOSS);

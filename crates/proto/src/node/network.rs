@@ -18,6 +18,7 @@ use crate::{
     route::Map,
     scope,
     step::Step,
+    time::Instant,
 };
 use cicada_wire::{
     Address, Datagram, DatagramKey, Find, Found, Frame, IdKind, Introduction, MAX_DATAGRAM_BYTES, Query, Refusal, Reply, Role,
@@ -212,17 +213,17 @@ impl Machines {
     fn answer(&mut self, cx: &mut Context<'_>, from: &SignedRecord, remote: SocketAddr, proven: Option<&Proven>, query: &Query) -> Reply {
         match (query, proven) {
             (Query::Ping, _) => Reply::Pong,
-            (Query::Find(find), _) => Reply::Found(self.find(find, view_of(Some(from), remote))),
+            (Query::Find(find), _) => Reply::Found(self.find(cx.now, find, view_of(Some(from), remote))),
             (Query::Attach(attachment), _) if from.record().role != Role::Member => self.attachments.on_query(cx, from, attachment),
-            (Query::Neighbours(_), Some(member)) => self.overlay.on_query(cx, member, query),
+            (Query::Neighbours | Query::Records(_), Some(member)) => self.overlay.on_query(cx, member, query),
             (Query::Witness(about), _) => self.bear_witness(cx, *about, remote),
-            (Query::Neighbours(_), None) | (Query::Attach(_), _) => Reply::Refused(Refusal::Unexpected),
+            (Query::Neighbours | Query::Records(_), None) | (Query::Attach(_), _) => Reply::Refused(Refusal::Unexpected),
         }
     }
 
-    fn find(&self, find: &Find, view: Families) -> Found {
+    fn find(&self, now: Instant, find: &Find, view: Families) -> Found {
         let found = self.overlay.find(find, view).abridged(&find.known);
-        Found { attached: self.attachments.attached(find.target).cloned(), ..found }
+        Found { attached: self.attachments.attached(find.target).cloned(), churn: self.overlay.churn_seen(now), ..found }
     }
 
     pub(super) fn on_datagram(&mut self, cx: &mut Context<'_>, from: SocketAddr, datagram: Datagram) {
@@ -287,9 +288,9 @@ impl Machines {
                 let is_nobody = name.is_none() && !is_linked && cx.config.member_ids == IdKind::Address;
                 if is_nobody && self.overlay.lacks(cx.config, to.id()) { Reply::WhoAreYou } else { Reply::Pong }
             }
-            Query::Find(find) => Reply::Found(self.find(find, view_of(name.as_ref(), from))),
+            Query::Find(find) => Reply::Found(self.find(cx.now, find, view_of(name.as_ref(), from))),
             Query::Witness(about) => self.bear_witness(cx, *about, from),
-            Query::Neighbours(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
+            Query::Neighbours | Query::Records(_) | Query::Attach(_) => Reply::Refused(Refusal::Unexpected),
         };
         let room = if name.is_some() && member.is_some() { MAX_DATAGRAM_BYTES } else { MAX_DATAGRAM_BYTES.min(3 * length) }
             - DatagramKey::SEAL_BYTES;

@@ -108,7 +108,7 @@ impl Machines {
             Some(Reply::Witnessed(Some(key))) => Testimony::Met(*key),
             Some(Reply::Witnessed(None)) => Testimony::Nobody,
             Some(Reply::Refused(_)) | None => Testimony::Silence,
-            Some(Reply::Pong | Reply::WhoAreYou | Reply::Found(_) | Reply::Neighbours(_) | Reply::Attached(_)) => {
+            Some(Reply::Pong | Reply::WhoAreYou | Reply::Found(_) | Reply::Neighbours(_) | Reply::Records(_) | Reply::Attached(_)) => {
                 cx.refuse(Some(from), Refusal::Unexpected);
                 Testimony::Silence
             }

@@ -67,6 +67,10 @@ impl Machines {
             Step::Gone { peer, politely } => self.on_gone(cx, peer, politely),
             Step::GivenUp { link, reason } => self.drains.give_up(cx, link, reason),
             Step::Restless => self.linkage.on_unrest(cx),
+            Step::Churn(churn) => {
+                self.linkage.on_unrest(cx);
+                self.overlay.hear_of_churn(cx.now, churn);
+            }
             Step::TablesChanged => {
                 self.linkage.tables_changed(cx, self.overlay.is_joined());
                 self.joins.on_progress(cx, &self.overlay, self.attachments.is_attached());

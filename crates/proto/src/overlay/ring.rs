@@ -20,7 +20,6 @@ mod merge;
 mod refresh;
 mod shape;
 mod strangers;
-mod unrest;
 mod upkeep;
 
 #[cfg(test)]
@@ -31,7 +30,7 @@ use crate::{
     context::Context,
     event::{Event, Lookup, LookupError, Place, Table, TableEntry},
     geometry::Geometry,
-    overlay::{Rank, lost::Lost},
+    overlay::{Rank, lost::Lost, unrest::Unrest},
     peer::Proven,
     step::Step,
     time::Instant,
@@ -50,7 +49,6 @@ use std::{
     ops::Bound,
 };
 use strangers::Strangers;
-use unrest::Unrest;
 use upkeep::{Stabilise, Telling};
 
 /// The ring.
@@ -191,7 +189,16 @@ impl Ring {
         let wanted = wanted.filter(|id| !self.shape.may_be_supplanted(me, **id, &hopeful));
         let linked = if self.is_restless() { linked() } else { Vec::new() };
         let wanted = wanted.filter(|id| !self.is_restless() || !self.shape.is_dispensable(me, **id, &linked, self.churn));
-        wanted.filter_map(|id| self.record(*id)).collect()
+        let mut wanted: Vec<Hash> = wanted.copied().collect();
+        if self.is_in_flux() {
+            // Few are made: those that shorten routes, of each member others.
+            let is_neighbour = |id: Hash| self.shape.rank(me, id, true) == Rank::Essential;
+            wanted.retain(|id| !is_neighbour(*id) || self.is_needed(now, *id));
+            let near = wanted.iter().take_while(|id| is_neighbour(**id)).count();
+            let far = &mut wanted[near..];
+            far.rotate_left(usize::from(me.to_bytes()[31]) % far.len().max(1));
+        }
+        wanted.into_iter().filter_map(|id| self.record(id)).collect()
     }
 
     pub(crate) fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
@@ -202,13 +209,42 @@ impl Ring {
         }
     }
 
+    /// How fast members come and go, as far as this peer has seen itself.
+    pub(crate) fn churn_seen(&self, now: Instant) -> Churn {
+        self.unrest.seen(now, self.shape.successors.len())
+    }
+
+    pub(crate) fn churn_expected(&self, now: Instant) -> Churn {
+        self.churn_seen(now).max(self.unrest.heard(now))
+    }
+
+    pub(crate) fn hear_of_churn(&mut self, now: Instant, churn: Churn) {
+        self.unrest.hear(now, churn);
+        self.foresee(now);
+    }
+
+    /// Where many members go only the next one is linked at once: who comes after it will be another soon, and who is before us links us.
+    pub(crate) fn is_needed(&self, now: Instant, peer: Hash) -> bool {
+        let me = self.id();
+        let is_known = self.known.contains_key(&peer);
+        self.shape.rank(me, peer, is_known) == Rank::Essential
+            && (self.churn_expected(now) != Churn::Heavy
+                || self.shape.successors.first() == Some(&peer)
+                || self.shape.is_next_of_kin(me, peer, is_known))
+    }
+
     fn foresee(&mut self, now: Instant) {
-        self.churn = self.unrest.expected(now, self.shape.successors.len());
+        self.churn = self.churn_expected(now);
     }
 
     /// Whether members come and go.
     fn is_restless(&self) -> bool {
         self.churn != Churn::Calm
+    }
+
+    /// Whether so many do that what is known is not worth much.
+    fn is_in_flux(&self) -> bool {
+        self.churn == Churn::Heavy
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -364,7 +400,8 @@ impl Ring {
 
     pub(crate) fn on_query(&mut self, cx: &mut Context<'_>, from: &Proven, query: &Query) -> Reply {
         match query {
-            Query::Neighbours(rectify) => Reply::Neighbours(self.neighbours_for(cx, from, *rectify)),
+            Query::Neighbours => Reply::Neighbours(self.neighbours_for(cx, from)),
+            Query::Records(prefixes) => Reply::Records(self.records_for(from, prefixes)),
             Query::Ping | Query::Find(_) | Query::Attach(_) | Query::Witness(_) => Reply::Refused(Refusal::Unexpected),
         }
     }
@@ -381,6 +418,7 @@ impl Ring {
                     self.hear(cx, &proven, &neighbours);
                 }
             }
+            Some(Reply::Records(introduction)) => cx.step(Step::Candidates { from: id, records: introduction.records }),
             Some(Reply::Pong) => self.is_alive(cx, id),
             Some(Reply::Found(_) | Reply::WhoAreYou | Reply::Attached(_) | Reply::Witnessed(_)) => cx.refuse(Some(id), Refusal::Unexpected),
             Some(Reply::Refused(_)) => self.stabilise.unanswered(id),
@@ -551,7 +589,8 @@ impl Ring {
             false => Wanted::Not,
         };
         for record in self.candidates.due(cx.now, room, wanted) {
-            cx.step(Step::Prove(record));
+            // Where many go whoever does not answer is gone most likely.
+            cx.step(if self.is_in_flux() { Step::TryAgain(record) } else { Step::Prove(record) });
         }
     }
 

@@ -20,12 +20,12 @@ use crate::{
     context::Context,
     event::{Event, Lookup, LookupError, Place as EntryPlace, Table, TableEntry},
     geometry::{CELLS, Geometry},
-    overlay::{Rank, lost::Lost},
+    overlay::{ENOUGH_LINKS, Rank, lost::Lost, unrest::Unrest},
     peer::Proven,
     step::{Finder, Step},
     time::Instant,
 };
-use cicada_wire::{Find, Found, Frame, Goodbye, Hash, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
+use cicada_wire::{Churn, Find, Found, Frame, Goodbye, Hash, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
 use merge::Merge;
 use rand::seq::IndexedRandom;
 use std::{collections::BTreeMap, time::Duration};
@@ -44,10 +44,9 @@ pub struct Tree {
     schedule: Schedule,
     merge: Option<Merge>,
     lost: Lost,
-    /// Members are taken to come and go until then.
-    restless: Instant,
-    /// And have done so since then.
-    restless_since: Instant,
+    unrest: Unrest,
+    /// Many members come and go: when that is looked at again.
+    flux: Option<Instant>,
     /// Nobody was linked, and nobody has been met since: who has come meanwhile could not tell us.
     cut_off: bool,
 }
@@ -62,8 +61,8 @@ impl Tree {
             schedule: Schedule::default(),
             merge: None,
             lost: Lost::default(),
-            restless: Instant(0),
-            restless_since: Instant(0),
+            unrest: Unrest::default(),
+            flux: None,
             cut_off: false,
         }
     }
@@ -123,17 +122,34 @@ impl Tree {
 
     /// Those to `linked` stand; those to `avoided` should not be tried now.
     pub(crate) fn wanted_links(&self, now: Instant, linked: &[Hash], avoided: &[Hash]) -> Vec<&SignedRecord> {
-        self.buckets.wanted_links(linked, avoided, self.id(), now < self.restless)
+        self.buckets.wanted_links(linked, avoided, self.id(), self.churn_expected(now) != Churn::Calm)
     }
 
     pub(crate) fn rank(&self, peer: Hash, others: impl IntoIterator<Item = Hash>) -> Rank {
         self.buckets.rank(peer, others)
     }
 
-    /// Where members come and go those over there who need several of us see to that themselves.
+    /// Where members come and go those over there who need several of us see to that themselves; where many do, links do not last, and
+    /// what a message lacks is dialled for it.
     pub(crate) fn is_needed(&self, now: Instant, peer: Hash, others: &[Hash]) -> bool {
         let is_first = || others.iter().all(|other| self.buckets.cell(*other) != self.buckets.cell(peer));
-        self.rank(peer, others.iter().copied()) == Rank::Essential && (now >= self.restless || is_first())
+        self.rank(peer, others.iter().copied()) == Rank::Essential
+            && match self.churn_expected(now) {
+                Churn::Calm => true,
+                Churn::Some => is_first(),
+                Churn::Heavy => others.len() < ENOUGH_LINKS && is_first(),
+            }
+    }
+
+    /// How fast members come and go, as far as this peer has seen itself.
+    pub(crate) fn churn_seen(&self, now: Instant) -> Churn {
+        let members = self.buckets.below(CELLS);
+        let most = if members > KNOW_ALL { Churn::Heavy } else { Churn::Some };
+        self.unrest.seen(now, members / FEW_NOTICED).min(most)
+    }
+
+    pub(crate) fn churn_expected(&self, now: Instant) -> Churn {
+        self.churn_seen(now).max(self.unrest.heard(now))
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -154,6 +170,11 @@ impl Tree {
 
     pub(crate) fn renew(&mut self, me: &SignedRecord) {
         self.me = me.clone();
+    }
+
+    /// Whoever let us in has been here longer.
+    pub(crate) fn hear_of_churn(&mut self, now: Instant, churn: Churn) {
+        self.unrest.hear(now, churn);
     }
 
     pub(crate) fn on_cut_off(&mut self) {
@@ -200,7 +221,7 @@ impl Tree {
     fn should_know_us(&self, cx: &Context<'_>, peer: Hash) -> bool {
         let all = self.buckets.below(CELLS);
         let nearer = || self.closer(peer, NEAR + 1).len();
-        all <= cx.config.upkeep.bucket || (!self.schedule.is_thorough() && nearer() <= NEAR)
+        all <= cx.config.upkeep.bucket || ((!self.schedule.is_thorough() || self.is_in_flux(cx)) && nearer() <= NEAR)
     }
 
     /// Whether many others hear of who comes, and will name it.
@@ -210,12 +231,17 @@ impl Tree {
 
     /// Whether members come and go, and so many others are told of it that we need not look at once.
     fn is_restless(&self, cx: &Context<'_>) -> bool {
-        cx.now < self.restless && self.is_large(cx)
+        self.churn_expected(cx.now) != Churn::Calm && self.is_large(cx)
+    }
+
+    /// Whether so many do that what is known is not worth much.
+    fn is_in_flux(&self, cx: &Context<'_>) -> bool {
+        self.churn_expected(cx.now) == Churn::Heavy
     }
 
     /// Whether somebody goes now as others have gone for a while.
     fn is_usual(&self, cx: &Context<'_>) -> bool {
-        cx.now.since(self.restless_since) > USUAL
+        self.unrest.is_usual(cx.now)
     }
 
     fn displace(&mut self, cx: &mut Context<'_>, id: Hash) {
@@ -279,18 +305,10 @@ impl Tree {
         }
     }
 
-    /// Somebody has gone.
-    fn on_unrest(&mut self, cx: &Context<'_>) {
-        if self.restless < cx.now {
-            self.restless_since = cx.now;
-        }
-        self.restless = cx.now + RESTLESS;
-    }
-
     pub(crate) fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash) {
         // Others have known it until now: a newcomer, who has seen nobody go, hears that way that members do.
         if self.proving.remove(&peer) == Some(false) {
-            self.on_unrest(cx);
+            self.unrest.on_gone(cx.now, false);
             cx.step(Step::Restless);
         }
         self.lost.failed(cx.now, cx.rng, peer);
@@ -302,7 +320,7 @@ impl Tree {
 
     pub(crate) fn on_gone(&mut self, cx: &mut Context<'_>, peer: Hash, politely: bool) {
         let Some(member) = self.buckets.remove(peer) else { return };
-        self.on_unrest(cx);
+        self.unrest.on_gone(cx.now, true);
         if !politely {
             self.lost.remember(cx.now, cx.rng, member.record().clone(), cx.config.limits.lost);
             self.suspect_others(cx, peer);
@@ -339,8 +357,11 @@ impl Tree {
 
     /// Where one died, others may have: one near the dead, who was silent for longest in its cell and a few anywhere are checked.
     /// If many died, each that is found dead leads to more; if few, it ends there. Where members come and go all the time it is not about
-    /// somebody anywhere.
+    /// somebody anywhere, and where many do, about nobody else.
     fn suspect_others(&mut self, cx: &mut Context<'_>, dead: Hash) {
+        if self.is_in_flux(cx) {
+            return;
+        }
         let anywhere = if self.is_usual(cx) { 0 } else { SUSPECTS };
         let members: Vec<Hash> = self.buckets.iter().map(Proven::id).collect();
         let near = members.iter().copied().min_by_key(|id| Geometry::Tree.offset(*id, dead));
@@ -372,7 +393,8 @@ impl Tree {
             return;
         }
         self.proving.insert(record.id(), knows_us);
-        cx.step(Step::Prove(record));
+        // Where many go whoever does not answer is gone most likely.
+        cx.step(if self.is_in_flux(cx) { Step::TryAgain(record) } else { Step::Prove(record) });
     }
 
     pub(crate) fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
@@ -449,12 +471,30 @@ impl Tree {
         farthest.filter(|_| found.len() >= cx.config.upkeep.bucket.min(MAX_RECORDS) / 2).unwrap_or(0)
     }
 
+    /// How fast members come and go, as far as it matters when we look around us. Once many do, it is not over before nobody does; then those
+    /// whom we have not met meanwhile are looked for.
+    fn churn_lately(&mut self, cx: &Context<'_>) -> Churn {
+        let churn = self.churn_expected(cx.now);
+        if churn == Churn::Heavy || self.flux.is_some_and(|until| until <= cx.now) {
+            self.flux = Some(self.unrest.calm_from()).filter(|_| churn != Churn::Calm);
+            if churn == Churn::Calm {
+                self.schedule.changed(cx.now, false);
+            }
+        }
+        match churn {
+            _ if self.flux.is_some() => Churn::Heavy,
+            _ if self.is_large(cx) => churn,
+            _ => Churn::Calm,
+        }
+    }
+
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
         if let Some(record) = self.lost.due(cx.now) {
             cx.step(Step::TryAgain(record));
         }
         let refresh = cx.config.upkeep.refresh;
-        let own = self.schedule.own_due(cx.now, cx.rng, refresh, self.is_restless(cx));
+        let churn = self.churn_lately(cx);
+        let own = self.schedule.own_due(cx.now, cx.rng, refresh, churn);
         // In a small swarm everybody should know everybody, on the other side as well.
         let around_us = if self.is_large(cx) { NEAR } else { cx.config.upkeep.bucket };
         let own = own.map(|look| match look {
@@ -489,7 +529,7 @@ impl Tree {
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.schedule.next_timeout().into_iter().chain(self.lost.next_timeout()).min()
+        self.schedule.next_timeout().into_iter().chain(self.lost.next_timeout()).chain(self.flux).min()
     }
 }
 
@@ -505,11 +545,11 @@ const HEIRS: usize = 4; // guess: who is near knows most of the others
 /// Members anywhere that are checked when one died: with the two others more than one of them is dead once a third is.
 const SUSPECTS: usize = 2; // guess
 
-/// For so long after somebody has gone members are taken to come and go.
-const RESTLESS: Duration = Duration::from_secs(60); // guess: with sessions of ten minutes one of fifty goes every 17 s
+/// Of those that are not linked few are watched: of three members that go one is noticed within a minute.
+const FEW_NOTICED: usize = 3; // measured: 16 of a hundred with sessions of 84 s, 3 with ten minutes
 
-/// After so long of it coming and going is usual.
-const USUAL: Duration = Duration::from_secs(30); // guess: what follows the death of many at once is over
+/// Whoever knows no more than these knows nearly everybody, which matters even where many members go.
+const KNOW_ALL: usize = 40; // guess: two buckets
 
 /// A bucket that is full is not a reason to keep checking its members.
 const BETWEEN_SUSPICIONS: Duration = Duration::from_secs(30); // guess

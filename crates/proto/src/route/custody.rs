@@ -229,9 +229,13 @@ impl Custody {
         self.copies.len() > self.taken.len()
     }
 
-    /// Whether a copy that went over this link is not acknowledged yet, or has not left.
-    pub(super) fn awaits(&self, over: LinkId) -> bool {
-        self.copies.values().any(|copy| matches!(&copy.state, State::Offered { link, .. } if *link == over))
+    /// Whether a copy that went over this link to `peer` is not acknowledged yet, or has not left.
+    pub(super) fn awaits(&self, over: LinkId, peer: Hash) -> bool {
+        self.copies.values().any(|copy| match &copy.state {
+            State::Offered { link, .. } => *link == over,
+            State::Taken { by } => *by == peer && copy.stream.is_some(),
+            State::Held | State::Waiting { .. } => false,
+        })
     }
 
     /// Who handed us this copy, if it was here lately.

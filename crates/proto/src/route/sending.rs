@@ -38,6 +38,8 @@ pub(super) struct Sending {
     /// Every copy that was made, by its number: those that were asked for, then the repeated attempts.
     attempts: Vec<Attempt>,
     trouble: Trouble,
+    /// How often somebody has said that nobody has this id.
+    denied: usize,
     /// The relays that the target was found over when it was asked.
     way: Vec<Hash>,
     round_trip: Option<Duration>,
@@ -63,7 +65,7 @@ enum Trouble {
     /// Nobody to hand it to.
     NoRoute(u32),
     /// The responsible member says that nobody has this id.
-    NoSuchPeer(u32),
+    NoSuchPeer,
     /// The target's application takes no more.
     Busy(u32),
     /// The target, or somebody in its name, says that keys are wanting.
@@ -103,6 +105,7 @@ impl Sending {
             slots: 0,
             attempts: Vec::new(),
             trouble: Trouble::Silence(0),
+            denied: 0,
             way: Vec::new(),
             round_trip: None,
             level: None,
@@ -111,7 +114,7 @@ impl Sending {
 
     /// The target has said over these relays who it is, which is being looked into: it need not be asked again so soon.
     pub(super) fn on_introduced(&mut self, now: Instant, relays: Vec<Hash>) {
-        self.trouble = Trouble::Silence(0);
+        (self.trouble, self.denied) = (Trouble::Silence(0), 0);
         self.way = relays;
         self.due = (now + LOOKED_INTO).min(self.deadline);
     }
@@ -124,7 +127,8 @@ impl Sending {
     /// The message travels as another one from now on; its first attempts are due.
     pub(super) fn begin_again(&mut self, now: Instant, fixed: Immutable, payload: Bytes) {
         (self.fixed, self.payload) = (fixed, payload);
-        (self.attempts, self.slots, self.launched, self.trouble) = (Vec::new(), 0, false, Trouble::Silence(0));
+        (self.attempts, self.slots, self.launched) = (Vec::new(), 0, false);
+        (self.trouble, self.denied) = (Trouble::Silence(0), 0);
         self.due = now.min(self.deadline);
         self.timer = self.due;
     }
@@ -179,19 +183,21 @@ impl Sending {
     pub(super) fn wait_for_receipt(&mut self, now: Instant, usual: Duration) {
         let times = match self.trouble {
             Trouble::Silence(times) => times,
-            Trouble::NoRoute(_) | Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::Keys(..) | Trouble::NoLink(_) => 0,
+            Trouble::NoRoute(_) | Trouble::NoSuchPeer | Trouble::Busy(_) | Trouble::Keys(..) | Trouble::NoLink(_) => 0,
         };
         self.due = (now + (usual * 2u32.pow(times.min(3))).min(LONGEST_WAIT.max(usual))).min(self.deadline);
     }
 
-    /// Its time has come without a receipt. Whether that is because nothing at all was heard.
+    /// Its time has come without a receipt. Whether other first hops should be tried: nothing at all was heard, or nobody knew the target,
+    /// twice, which is believed only of several.
     pub(super) fn on_silence(&mut self) -> bool {
         match self.trouble {
             Trouble::Silence(times) => {
                 self.trouble = Trouble::Silence(times.saturating_add(1));
                 true
             }
-            Trouble::NoRoute(_) | Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::Keys(..) | Trouble::NoLink(_) => false,
+            Trouble::NoSuchPeer => self.denied > 1,
+            Trouble::NoRoute(_) | Trouble::Busy(_) | Trouble::Keys(..) | Trouble::NoLink(_) => false,
         }
     }
 
@@ -205,7 +211,7 @@ impl Sending {
         match self.trouble {
             Trouble::NoRoute(_) | Trouble::NoLink(_) => !self.is_acked(),
             Trouble::Silence(_) => self.dialling.is_some(),
-            Trouble::NoSuchPeer(_) | Trouble::Busy(_) | Trouble::Keys(..) => false,
+            Trouble::NoSuchPeer | Trouble::Busy(_) | Trouble::Keys(..) => false,
         }
     }
 
@@ -268,11 +274,10 @@ impl Sending {
         match refusal {
             // Of our own copy the second says as much: nobody on its way could look among the others.
             Refusal::NoSuchPeer | Refusal::OtherFamily => {
-                let times = if let Trouble::NoSuchPeer(times) = self.trouble { times } else { 0 };
-                let Some(pause) = ASK_AGAIN.get(times as usize) else {
+                let Some(pause) = ASK_AGAIN.get(self.denied) else {
                     return Verdict::End(Err(SendError::NoSuchPeer { target: self.target }));
                 };
-                self.trouble = Trouble::NoSuchPeer(times + 1);
+                (self.trouble, self.denied) = (Trouble::NoSuchPeer, self.denied + 1);
                 self.due = (now + *pause).min(self.deadline);
             }
             Refusal::Busy => self.on_busy(now),
@@ -322,7 +327,7 @@ impl Sending {
         Err(match self.trouble {
             Trouble::Busy(_) => SendError::Busy { target },
             Trouble::Keys(_, reason) => SendError::Refused { target, reason },
-            Trouble::NoSuchPeer(_) => SendError::NoSuchPeer { target },
+            Trouble::NoSuchPeer => SendError::NoSuchPeer { target },
             Trouble::NoLink(_) if !underway => SendError::NoLink { target },
             Trouble::NoRoute(_) if !underway && self.options.route == Route::Direct => SendError::NoLink { target },
             Trouble::NoRoute(_) if !underway => SendError::NoRoute { target },

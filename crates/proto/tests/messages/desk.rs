@@ -206,7 +206,7 @@ impl Desk {
                 Transmit::Frame { link, frame: Frame::Query(ticket, Query::Ping) } if self.answers => {
                     replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Pong) });
                 }
-                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Neighbours(_)) } if self.answers => {
+                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Neighbours) } if self.answers => {
                     replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Neighbours(Neighbours::default())) });
                 }
                 Transmit::Frame { link, frame } => self.said.extend(self.links.get(&link).map(|peer| (*peer, frame))),

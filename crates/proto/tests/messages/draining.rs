@@ -4,6 +4,8 @@ use crate::{
     broadcast::{before, body, config, summary, up_to},
     desk::{Desk, ME, hello, id, unicast},
 };
+use bytes::Bytes;
+use cicada_proto::Command;
 use cicada_wire::*;
 use std::time::Duration;
 
@@ -90,4 +92,28 @@ fn whoever_has_not_been_asked_need_not_say_that_nothing_is_left() {
     let mut desk = full();
     desk.hear(id(0x60), Frame::Drained);
     assert_eq!((desk.refused(Refusal::Unexpected), desk.links()), (1, 8));
+}
+
+#[test]
+fn whoever_asks_twice_is_refused_the_second_time_and_told_once() {
+    let mut desk = full();
+    desk.hear(id(0x60), Frame::Drain(Refusal::MadeRoom));
+    desk.hear(id(0x60), Frame::Drain(Refusal::MadeRoom));
+    assert_eq!((desk.drained(), desk.refused(Refusal::Unexpected)), (vec![id(0x60)], 1));
+}
+
+#[test]
+fn a_long_payload_on_its_way_is_let_go_first() {
+    let mut desk = full();
+    let payload = Bytes::from(vec![7; 300_000]);
+    desk.command(|operation| Command::Broadcast { operation, payload, excluded: vec![] });
+    let tasks = desk.tasks();
+    let (at, share) =
+        tasks.iter().enumerate().find(|(_, (to, _))| *to == id(0x60)).map(|(at, (_, task))| (at, task)).expect("it has a share");
+    let stream = desk.bodies.streams[at].0;
+    desk.hear(id(0x60), Frame::Drain(Refusal::MadeRoom));
+    desk.hear(id(0x60), taken(share));
+    assert!(desk.drained().is_empty(), "taken, and not all of it has left");
+    desk.streamed(stream, true);
+    assert_eq!(desk.drained(), [id(0x60)]);
 }

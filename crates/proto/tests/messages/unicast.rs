@@ -405,3 +405,31 @@ fn only_who_waits_for_nothing_is_patient() {
         assert_eq!(desk.data()[0].1.hop.patient, is_patient, "{ack:?}");
     }
 }
+
+/// Whoever lacks the members next to the target takes itself for one of them, and says the same.
+#[test]
+fn that_nobody_has_an_id_is_believed_only_of_several() {
+    let mut desk = relay();
+    let options = SendOptions::default();
+    desk.command(|operation| Command::Send { operation, target: id(FAR), address: None, payload: hello(), options });
+    let mut first_hops = Vec::new();
+    for _ in 0..40 {
+        desk.pass(Duration::from_millis(100));
+        let Some((hop, copy, _)) = desk.data().pop() else { continue };
+        first_hops.push(hop);
+        let said = Status { copy: copy.hop.copy, refusal: Some(Refusal::NoSuchPeer), path: vec![], boot: None, credential: None };
+        let said = Bytes::from(said.to_bytes());
+        let mut receipt = unicast(0x70, id(ME), copy.hop.copy);
+        amend(&mut receipt, |receipt| {
+            (receipt.kind, receipt.about) = (Kind::Receipt, Some(copy.fixed.message()));
+            (receipt.length, receipt.digest) = (said.len() as u64, PayloadDigest::of(&said));
+        });
+        desk.hear(hop, verdict(&copy, None));
+        desk.hear(hop, Frame::Data(receipt, said));
+    }
+    assert_eq!(
+        first_hops,
+        [0x80, 0x80, 0x60, 0x40, 0x80].map(id),
+        "the target may be just joining; then others are asked, while there are any"
+    );
+}

@@ -268,7 +268,7 @@ impl Rig {
                 Transmit::Frame { link, frame: Frame::Query(ticket, Query::Ping) } => {
                     replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Pong) });
                 }
-                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Neighbours(_)) } => {
+                Transmit::Frame { link, frame: Frame::Query(ticket, Query::Neighbours) } => {
                     replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Neighbours(Neighbours::default())) });
                 }
                 Transmit::Frame { link, frame } => {

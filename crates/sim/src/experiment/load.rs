@@ -10,7 +10,7 @@ use crate::{
     world::{Arrived, World},
 };
 use bytes::Bytes;
-use cicada_proto::{Instant, Node, Operation, Route, SendOptions};
+use cicada_proto::{Instant, LookupError, Node, Operation, Route, SendError, SendOptions};
 use cicada_wire::{Hash, SignedRecord};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -184,7 +184,11 @@ impl Task {
         match &self.about {
             About::Lookup { key, owner } => {
                 let Some(found) = world.looked_up(self.operation) else { return given_up(gone) };
-                let Ok(found) = found else { return Some(Asked { verdict: Verdict::Failed, took, ..Asked::open() }) };
+                let found = match found {
+                    Ok(found) => found,
+                    Err(LookupError::Closing) => return Some(Asked { verdict: Verdict::Void, ..Asked::open() }),
+                    Err(_) => return Some(Asked { verdict: Verdict::Failed, took, ..Asked::open() }),
+                };
                 let named = found.responsible.first().map(SignedRecord::id);
                 let names = |owner: Option<PeerIndex>| owner.is_some_and(|owner| named == Some(world.id(owner)));
                 let right = names(*owner) || names(world.owner(&world.members_in(), *key));
@@ -197,8 +201,10 @@ impl Task {
                     let direct = Some(world.direct_latency(self.who, *to) + world.direct_latency(*to, self.who));
                     Some(Asked { verdict: Verdict::Right, took, direct, hops: receipt.hops(), ..Asked::open() })
                 }
-                Some(Err(_)) => {
-                    let verdict = if world.lives_still(*to) { Verdict::Failed } else { Verdict::Void };
+                Some(Err(error)) => {
+                    // Whoever leaves waits for its messages for a moment, and no longer.
+                    let has_left = *error == SendError::Closing;
+                    let verdict = if world.lives_still(*to) && !has_left { Verdict::Failed } else { Verdict::Void };
                     Some(Asked { verdict, took: None, ..Asked::open() })
                 }
             },

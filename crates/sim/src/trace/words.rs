@@ -5,7 +5,8 @@ use cicada_proto::{
     event::{Delivery, Lookup},
 };
 use cicada_wire::{
-    BriefAnswer, Datagram, Found, Frame, Hash, Header, IdPrefix, Neighbours, Query, RecordNames, Refusal, Reply, SignedRecord, Task,
+    BriefAnswer, Datagram, Found, Frame, Hash, Header, IdPrefix, IdPrefixes, Neighbours, Query, RecordNames, Refusal, Reply, SignedRecord,
+    Task,
 };
 use std::collections::BTreeMap;
 
@@ -44,8 +45,11 @@ impl<'a> Words<'a> {
 
     fn neighbours(&self, neighbours: &Neighbours) -> String {
         let predecessor = neighbours.predecessor.map_or_else(|| "-".to_owned(), |prefix| self.at(prefix));
-        let successors: Vec<String> = neighbours.successors.0.iter().map(|prefix| self.at(*prefix)).collect();
-        format!("{predecessor} < [{}] with {} records", successors.join(" "), neighbours.records.len())
+        format!("{predecessor} < [{}] with {} records", self.standing(&neighbours.successors), neighbours.records.len())
+    }
+
+    fn standing(&self, prefixes: &IdPrefixes) -> String {
+        prefixes.0.iter().map(|prefix| self.at(*prefix)).collect::<Vec<_>>().join(" ")
     }
 
     fn found(&self, found: &Found) -> String {
@@ -63,10 +67,10 @@ impl<'a> Words<'a> {
         match query {
             Query::Ping => "ping".to_owned(),
             Query::Find(find) => format!("find {} ({})", self.id(find.target), find.count),
-            Query::Neighbours(false) => "neighbours?".to_owned(),
-            Query::Neighbours(true) => "neighbours? you are my successor".to_owned(),
+            Query::Neighbours => "neighbours? you are my successor".to_owned(),
             Query::Attach(attachment) => format!("attach for {} s", attachment.lease_s),
             Query::Witness(about) => format!("whose key at {about}?"),
+            Query::Records(named) => format!("records of {}?", self.standing(named)),
         }
     }
 
@@ -76,6 +80,7 @@ impl<'a> Words<'a> {
             Reply::WhoAreYou => "pong, who are you?".to_owned(),
             Reply::Found(found) => self.found(found),
             Reply::Neighbours(neighbours) => format!("neighbours {}", self.neighbours(neighbours)),
+            Reply::Records(introduction) => format!("records of {}", self.peers(&introduction.records)),
             Reply::Attached(attachment) => format!("attached for {} s", attachment.lease_s),
             Reply::Witnessed(Some(key)) => format!("met {key:?}"),
             Reply::Witnessed(None) => "met nobody".to_owned(),

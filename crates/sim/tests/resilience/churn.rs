@@ -1,8 +1,9 @@
 //! Members come and go without end.
 
 use crate::{OVERLAYS, SECOND, cities, done, right_per_million, sized};
+use cicada_proto::Config;
 use cicada_sim::{
-    ChurnPlan, Distribution, OverlayKind,
+    ChurnPlan, Distribution, Kind, OverlayKind, World, WorldConfig,
     experiment::{Plan, Workload},
 };
 use std::time::Duration;
@@ -39,12 +40,12 @@ fn with_sessions_of_ten_minutes_nearly_everything_is_right_on_the_tree() {
 
 #[test]
 fn with_sessions_of_84_seconds_nearly_everything_is_right_on_the_ring() {
-    endures(OverlayKind::Ring, SECOND * 84, sized(990_000, 995_000), 1800.0);
+    endures(OverlayKind::Ring, SECOND * 84, sized(990_000, 995_000), sized(1200.0, 1000.0));
 }
 
 #[test]
 fn with_sessions_of_84_seconds_nearly_everything_is_right_on_the_tree() {
-    endures(OverlayKind::Tree, SECOND * 84, sized(990_000, 995_000), 3700.0);
+    endures(OverlayKind::Tree, SECOND * 84, sized(990_000, 995_000), sized(1400.0, 1550.0));
 }
 
 /// The control: members that come and go cost something.
@@ -59,5 +60,39 @@ fn a_swarm_whose_members_stay_costs_less() {
     }
 }
 
-/// Measured: 616 and 832 of a thousand members. At 84 seconds it is 1549 and 3139; the aim is 900 and 1400.
+/// Whoever lets a newcomer in says how many go, so that it makes few links, which would not last. The control: where all stay it makes many.
+#[test]
+fn a_newcomer_hears_that_many_go_and_makes_few_links() {
+    for overlay in OVERLAYS {
+        let links_of_newcomers = |goes: bool| {
+            let mut config = Config::default();
+            config.overlay = overlay;
+            let mut world = World::new(WorldConfig { seed: 5, config, network: cities(), ..WorldConfig::default() });
+            let mut members = world.add_peers(100);
+            assert_eq!(world.assemble(&members, SECOND / 20), []);
+            for _ in 0..90 {
+                if goes {
+                    let crashed = members.remove(0);
+                    world.crash(crashed);
+                    let newcomer = world.add_peers(1)[0];
+                    // Its entry may go before it is in: that is not what is asked here.
+                    let _ = world.join(newcomer, members[50]);
+                    members.push(newcomer);
+                }
+                world.run_for(SECOND / 2);
+            }
+            let newcomers = world.add_peers(8);
+            for newcomer in &newcomers {
+                world.join(*newcomer, members[60]).expect("it joins");
+            }
+            world.run_for(SECOND * 15);
+            newcomers.iter().map(|who| world.cost(*who).of(Kind::Dial).messages).sum::<u64>()
+        };
+        let (few, many) = (links_of_newcomers(true), links_of_newcomers(false));
+        println!("{overlay:?}: 8 newcomers made {few} links where many go, {many} where all stay");
+        assert!(few * 2 < many, "{overlay:?}: {few} and {many}");
+    }
+}
+
+/// Measured: 524 and 692 of a thousand members. At 84 seconds it is 934 and 1480 after five minutes of that; the aim is 900 and 1400.
 const MOST_AT_TEN_MINUTES: f64 = 900.0;

@@ -42,15 +42,17 @@ variants!(Frame: frame_name, FRAMES {
 variants!(Query: query_name, QUERIES {
     Query::Ping => "ping",
     Query::Find(_) => "find",
-    Query::Neighbours(_) => "neighbours",
+    Query::Neighbours => "neighbours",
     Query::Attach(_) => "attach",
     Query::Witness(_) => "witness",
+    Query::Records(_) => "records",
 });
 variants!(Reply: reply_name, REPLIES {
     Reply::Pong => "pong",
     Reply::WhoAreYou => "who are you",
     Reply::Found(_) => "found",
     Reply::Neighbours(_) => "neighbours",
+    Reply::Records(_) => "records",
     Reply::Attached(_) => "attached",
     Reply::Witnessed(_) => "witnessed",
     Reply::Refused(_) => "refused",

@@ -160,9 +160,10 @@ fn queries() -> BoxedStrategy<Query> {
             count,
             known
         })),
-        any::<bool>().prop_map(Query::Neighbours),
+        Just(Query::Neighbours),
         any::<u32>().prop_map(|lease_s| Query::Attach(Attachment { lease_s })),
         addresses().prop_map(Query::Witness),
+        vec(hashes(), 0..=MAX_RECORDS).prop_map(|ids| Query::Records(IdPrefixes::of(ids))),
     ]
     .boxed()
 }
@@ -177,19 +178,21 @@ fn replies(records_max: usize) -> BoxedStrategy<Reply> {
     prop_oneof![
         Just(Reply::Pong),
         Just(Reply::WhoAreYou),
-        (few(), few(), option::of(signed_records()), known(), known()).prop_map(
-            |(closer, responsible, attached, known_closer, known_responsible)| Reply::Found(Found {
+        (few(), few(), option::of(signed_records()), known(), known(), churns()).prop_map(
+            |(closer, responsible, attached, known_closer, known_responsible, churn)| Reply::Found(Found {
                 closer,
                 responsible,
                 attached,
                 known_closer,
-                known_responsible
+                known_responsible,
+                churn
             })
         ),
         neighbours().prop_map(Reply::Neighbours),
         any::<u32>().prop_map(|lease_s| Reply::Attached(Attachment { lease_s })),
         refusals().prop_map(Reply::Refused),
         option::of(public_keys()).prop_map(Reply::Witnessed),
+        vec(signed_records(), 0..=3).prop_map(|records| Reply::Records(Introduction { records })),
     ]
     .boxed()
 }

@@ -60,13 +60,14 @@ impl Ring {
         let in_view = |id: Hash| id != successor && is_seen(id) && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
         let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(*id)).collect();
         self.stabilise.lacking.retain(|id, _| lacking.contains(id));
+        let again = if self.is_in_flux() { LOOK_AGAIN / 4 } else { LOOK_AGAIN };
         let mut missing = Vec::new();
         for id in lacking {
             let dropped = before.contains(id);
             if !dropped && self.stabilise.lacking.get(&id).is_some_and(|again| *again > cx.now) {
                 continue;
             }
-            self.stabilise.lacking.insert(id, cx.now + LOOK_AGAIN);
+            self.stabilise.lacking.insert(id, cx.now + again);
             if !dropped && self.is_fresh(cx, id) {
                 missing.extend(self.record(id).cloned());
             } else {
@@ -74,13 +75,18 @@ impl Ring {
             }
         }
         self.introduce(cx, successor, missing);
+        if self.is_in_flux()
+            && let Some(next) = self.stabilise.lacking.values().min().copied()
+        {
+            self.stabilise.review_at(next);
+        }
     }
 
     /// Somebody near has died. After a calm, or soon after another, others may have: the next ones are checked. Where members come and
-    /// go it says nothing about the others.
+    /// go it says nothing about the others, and where many do, neither do two.
     pub(super) fn near_one_died(&mut self, cx: &mut Context<'_>) {
         let before = self.doubts.died.replace(cx.now);
-        if before.is_none_or(|before| !(TOGETHER..CALM).contains(&cx.now.since(before))) {
+        if !self.is_in_flux() && before.is_none_or(|before| !(TOGETHER..CALM).contains(&cx.now.since(before))) {
             self.check_others(cx);
         }
     }
@@ -177,7 +183,7 @@ const CALM: Duration = Duration::from_secs(60); // guess: with sessions of ten m
 /// How many of the next successors are checked when one has died.
 const CHECKED: usize = 4; // guess: of five in a row a quarter dead, one in a thousand are all dead
 
-/// A member that the successor's list lacks although it lives is looked at again after this long.
+/// A member that the successor's list lacks although it lives is looked at again after this long; where many go, after a quarter of it.
 const LOOK_AGAIN: Duration = Duration::from_secs(30); // guess
 
 const LOOK: Duration = Duration::from_millis(250); // guess: most round trips are shorter

@@ -4,11 +4,11 @@
 use super::{
     is_linked,
     shape::{ANCHOR_LINKS, Shape},
-    unrest::LATELY,
 };
 use crate::{
     context::Context,
     geometry::{CELLS, Geometry},
+    overlay::unrest::LATELY,
     step::{Finder, Step},
     time::Instant,
 };

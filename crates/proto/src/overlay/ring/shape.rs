@@ -143,7 +143,7 @@ impl Shape {
     }
 
     /// Whether somebody is next to us on either side among those of a family, or would be, of whichever it is.
-    fn is_next_of_kin(&self, me: Hash, id: Hash, is_known: bool) -> bool {
+    pub(super) fn is_next_of_kin(&self, me: Hash, id: Hash, is_known: bool) -> bool {
         let after = |id| Geometry::Ring.offset(me, id);
         self.kin.iter().any(|kin| {
             if is_known {

@@ -32,6 +32,8 @@ pub(super) struct Stabilise {
     complete_after: Instant,
     due: Option<Instant>,
     interval: Duration,
+    /// When our list is compared anew with what was heard.
+    review: Option<Instant>,
 }
 
 impl Stabilise {
@@ -67,8 +69,13 @@ impl Stabilise {
         self.interval = Duration::ZERO;
     }
 
+    /// The list is compared then at the latest.
+    pub(super) fn review_at(&mut self, at: Instant) {
+        self.review = Some(self.review.map_or(at, |review| review.min(at)));
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.due
+        self.due.into_iter().chain(self.review).min()
     }
 }
 
@@ -78,13 +85,18 @@ pub(super) struct Telling {
     due: Option<Instant>,
     to: Option<Hash>,
     list: Vec<Hash>,
-    /// Whose records it has from us.
+    /// Whose records it has, or would have asked for.
     records: BTreeSet<Hash>,
 }
 
 impl Telling {
     pub(super) fn hasten(&mut self, at: Instant) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Somebody else is told now, who has the records of those who are `known`.
+    fn begin(&mut self, known: &[Hash]) {
+        self.records = known.iter().copied().collect();
     }
 
     fn told(&mut self, to: Hash, list: Vec<Hash>) {
@@ -115,11 +127,24 @@ impl Ring {
             Some(successor) => {
                 self.greet(cx, successor);
                 let pause = cx.config.upkeep.stabilise_after_change;
-                self.stabilise.hasten(cx.now, if self.stabilise.greeted { pause } else { pause.min(GREETING) });
+                if !self.stabilise.greeted {
+                    self.stabilise.hasten(cx.now, pause.min(self.greeting()));
+                } else if !self.is_in_flux() {
+                    self.stabilise.hasten(cx.now, pause);
+                } else {
+                    // Where many go the list changes all the time, and the successor has told already what it knows of that.
+                    self.stabilise.review_at(cx.now + pause);
+                }
             }
             None => self.stabilise.due = None,
         }
         self.telling.hasten(cx.now + cx.config.upkeep.batch);
+    }
+
+    /// From a new successor to the first doubt that a link with it will stand. Where many members go it is often dead itself, which is found
+    /// out sooner than who comes after it.
+    fn greeting(&self) -> Duration {
+        if self.is_in_flux() && self.stabilise.joined { GREETING * 4 } else { GREETING }
     }
 
     /// Tells the old predecessor that somebody stands between us now.
@@ -152,18 +177,30 @@ impl Ring {
         }
         let Some(to) = self.record(successor).cloned() else { return };
         self.stabilise.asking = Some(successor);
-        cx.step(Step::Ask { to, query: Query::Neighbours(true), asker: Asker::Overlay });
+        cx.step(Step::Ask { to, query: Query::Neighbours, asker: Asker::Overlay });
     }
 
     /// A successor of one address family names none of the other: of those the next one is asked.
     fn ask_other_successor(&mut self, cx: &mut Context<'_>) {
         let other = self.shape.other_successor().filter(|other| is_linked(cx, *other));
         if let Some(to) = other.and_then(|other| self.record(other).cloned()) {
-            cx.step(Step::Ask { to, query: Query::Neighbours(true), asker: Asker::Overlay });
+            cx.step(Step::Ask { to, query: Query::Neighbours, asker: Asker::Overlay });
+        }
+    }
+
+    /// Whom the successor has named, or has not, may matter only since our own list has changed.
+    fn review_if_due(&mut self, cx: &mut Context<'_>) {
+        let is_due = self.stabilise.review.take_if(|review| *review <= cx.now).is_some();
+        let successor = self.stabilise.successor.filter(|_| is_due && !self.stabilise.heard.0.is_empty());
+        if let Some(successor) = successor.and_then(|successor| self.record(successor).cloned()) {
+            let heard = self.stabilise.heard.clone();
+            self.ask_for_missing(cx, &successor, heard.0.iter());
+            self.compare_lists(cx, &heard);
         }
     }
 
     pub(super) fn stabilise_if_due(&mut self, cx: &mut Context<'_>) {
+        self.review_if_due(cx);
         if self.stabilise.due.is_none_or(|due| due > cx.now) {
             return;
         }
@@ -179,7 +216,7 @@ impl Ring {
         let pause = if self.stabilise.greeted {
             (self.stabilise.interval * 2).clamp(upkeep.stabilise, upkeep.stabilise * QUIET_STABILISE)
         } else {
-            (self.stabilise.interval * 2).clamp(GREETING, upkeep.stabilise.max(GREETING))
+            (self.stabilise.interval * 2).clamp(self.greeting(), upkeep.stabilise.max(self.greeting()))
         };
         self.stabilise.interval = pause;
         self.stabilise.due = Some(cx.now + pause);
@@ -195,13 +232,14 @@ impl Ring {
                 self.enter(cx, &stranger.peer);
             }
         }
-        self.ask_for_missing(cx, from, neighbours);
+        let told: BTreeSet<IdPrefix> = neighbours.records.iter().map(|record| IdPrefix::of(record.id())).collect();
+        let named = neighbours.successors.0.iter().chain(&neighbours.predecessor).filter(|prefix| !told.contains(prefix));
+        self.ask_for_missing(cx, from.record(), named);
         if !neighbours.records.is_empty() {
             cx.step(Step::Candidates { from: from.id(), records: neighbours.records.clone() });
         }
         if self.stabilise.successor == Some(from.id()) {
-            self.unrest.hear(cx.now, neighbours.churn);
-            self.foresee(cx.now);
+            self.hear_of_churn(cx.now, neighbours.churn);
             if neighbours.churn != Churn::Calm {
                 cx.step(Step::Restless);
             }
@@ -210,18 +248,20 @@ impl Ring {
     }
 
     /// Asks for the records of those who are named only by their ids, if they would have a place.
-    fn ask_for_missing(&mut self, cx: &mut Context<'_>, from: &Proven, neighbours: &Neighbours) {
-        let told: BTreeSet<IdPrefix> = neighbours.records.iter().map(|record| IdPrefix::of(record.id())).collect();
-        let mut named = neighbours.successors.0.iter().chain(&neighbours.predecessor);
-        let missing = named.any(|prefix| {
-            let heard_of = told.contains(prefix) || self.candidates.have_heard_of(cx.now, *prefix);
-            let is_known = *prefix == IdPrefix::of(self.id()) || at(&self.known, *prefix).is_some();
-            !heard_of && !is_known && self.shape.would_take(self.id(), prefix.first(), &self.known)
-        });
-        if missing && self.stabilise.complete_after <= cx.now {
-            self.stabilise.complete_after = cx.now + cx.config.upkeep.stabilise_after_change;
-            cx.step(Step::Ask { to: from.record().clone(), query: Query::Neighbours(false), asker: Asker::Overlay });
+    fn ask_for_missing<'a>(&mut self, cx: &mut Context<'_>, from: &SignedRecord, named: impl Iterator<Item = &'a IdPrefix>) {
+        let is_missing = |prefix: &&IdPrefix| {
+            let is_known = **prefix == IdPrefix::of(self.id()) || at(&self.known, **prefix).is_some();
+            !is_known && !self.candidates.have_heard_of(cx.now, **prefix) && self.shape.would_take(self.id(), prefix.first(), &self.known)
+        };
+        let missing = IdPrefixes(named.filter(is_missing).copied().take(MAX_RECORDS).collect());
+        if missing.0.is_empty() {
+            return;
         }
+        if cx.now < self.stabilise.complete_after {
+            return self.stabilise.hasten(cx.now, self.stabilise.complete_after.since(cx.now));
+        }
+        self.stabilise.complete_after = cx.now + cx.config.upkeep.stabilise_after_change;
+        cx.step(Step::Ask { to: from.clone(), query: Query::Records(missing), asker: Asker::Overlay });
     }
 
     pub(super) fn introduce(&self, cx: &mut Context<'_>, to: Hash, mut records: Vec<SignedRecord>) {
@@ -265,7 +305,7 @@ impl Ring {
         // In the predecessor's list we ourselves are the first.
         list.truncate(cx.config.upkeep.successors - 1);
         if self.telling.to != Some(to) {
-            self.telling.records.clear();
+            self.telling.begin(if self.is_restless() { &list } else { &[] });
         } else if self.telling.list == list {
             return;
         }
@@ -274,31 +314,31 @@ impl Ring {
             predecessor: Some(IdPrefix::of(to)),
             successors: IdPrefixes::of(list.iter().copied()),
             records,
-            churn: self.unrest.seen(cx.now, self.shape.successors.len()),
+            churn: self.churn_seen(cx.now),
         };
         self.telling.told(to, list);
         send(cx, to, Frame::Changed(neighbours));
     }
 
     /// The answer to "who are your neighbours?", with Zave's rectify.
-    pub(super) fn neighbours_for(&mut self, cx: &mut Context<'_>, from: &Proven, rectify: bool) -> Neighbours {
+    pub(super) fn neighbours_for(&mut self, cx: &mut Context<'_>, from: &Proven) -> Neighbours {
         self.speaks(cx, from);
         let asker = from.id();
         let view = self.view_of(asker);
         let told_predecessor = self.told_predecessor(view);
         let is_predecessor = self.shape.predecessor == Some(asker);
         let is_next = told_predecessor == Some(asker);
-        if let Some(predecessor) = told_predecessor.filter(|_| rectify && !is_next) {
+        if let Some(predecessor) = told_predecessor.filter(|_| !is_next) {
             // Somebody before our predecessor takes us for its successor: is the predecessor still there?
             self.check_unless_fresh(cx, predecessor);
         }
         let list = self.told_list(view);
-        if !rectify || self.telling.to != Some(asker) {
-            self.telling.records.clear();
+        if self.telling.to != Some(asker) {
+            self.telling.begin(if self.is_restless() { &list } else { &[] });
         }
         let mut ids: BTreeSet<Hash> = list.iter().copied().filter(|id| !self.telling.records.contains(id)).collect();
-        if !is_next {
-            // The asker has not heard of everybody between us.
+        if !is_next && !self.is_in_flux() {
+            // The asker has not heard of everybody between us. Where many go it has mostly, and found the predecessor dead before us.
             ids.extend(self.between(asker));
             ids.extend(told_predecessor);
         }
@@ -313,8 +353,15 @@ impl Ring {
             predecessor: told_predecessor.map(IdPrefix::of),
             successors: IdPrefixes::of(list),
             records,
-            churn: self.unrest.seen(cx.now, self.shape.successors.len()),
+            churn: self.churn_seen(cx.now),
         }
+    }
+
+    /// Those of members that were named to it.
+    pub(super) fn records_for(&self, asker: &Proven, named: &IdPrefixes) -> Introduction {
+        let view = self.view_of(asker.id());
+        let ids = named.0.iter().filter_map(|prefix| at(&self.known, *prefix)).filter(|id| self.is_seen(*id, view));
+        Introduction { records: ids.filter_map(|id| self.record(id).cloned()).take(MAX_RECORDS).collect() }
     }
 
     /// The families that a member sees.
@@ -343,7 +390,7 @@ pub(super) fn send(cx: &mut Context<'_>, to: Hash, frame: Frame) {
     }
 }
 
-/// From a new successor to the first doubt that a link with it will stand.
+/// Until a link to a new successor stands and it has answered.
 const GREETING: Duration = Duration::from_millis(500); // guess: a handshake and a question
 
 /// A quiet ring stabilises this many times more seldom than `upkeep.stabilise` says.

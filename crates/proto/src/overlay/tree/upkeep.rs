@@ -1,6 +1,7 @@
 //! When a peer looks its neighbourhood and its cells up: soon after a change, ever more rarely while all is quiet.
 
 use crate::time::Instant;
+use cicada_wire::Churn;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
@@ -74,14 +75,15 @@ impl Schedule {
         }
     }
 
-    /// Whether our own id should be looked up now; the next time is set.
-    pub(super) fn own_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, longest: Duration, restless: bool) -> Option<Look> {
+    /// Whether our own id should be looked up now; the next time is set. Where many members go all of the neighbourhood is asked once that is
+    /// over: before, it would have changed again.
+    pub(super) fn own_due(&mut self, now: Instant, rng: &mut ChaCha8Rng, longest: Duration, churn: Churn) -> Option<Look> {
         let own = self.own.as_mut().filter(|own| own.next <= now)?;
         own.next = now + jittered(rng, own.pause, 4);
         own.pause = (own.pause * 4).min(longest);
-        if own.thorough > 0 {
+        if own.thorough > 0 && churn != Churn::Heavy {
             // Where members come and go, few have joined at the same moment.
-            own.thorough = if restless { 0 } else { own.thorough - 1 };
+            own.thorough = if churn == Churn::Calm { own.thorough - 1 } else { 0 };
             return Some(Look::Thorough);
         }
         let turn = own.turn;
@@ -110,7 +112,7 @@ impl Schedule {
     /// A cell has become empty. Where that is usual (`often`), who comes next will say so itself mostly.
     pub(super) fn emptied(&mut self, now: Instant, cell: u32, often: bool) {
         if let Some(cell) = self.cells.get_mut(&cell) {
-            *cell = Cell { next: now, empty: Some(if often { LATE_RETRY * 2 } else { FIRST_RETRY }), quiet: 0 };
+            *cell = Cell { next: now, empty: Some(if often { RARE_RETRY } else { FIRST_RETRY }), quiet: 0 };
         }
     }
 
@@ -157,6 +159,8 @@ const AFTER_CHANGE: Duration = Duration::from_secs(5); // guess
 const FIRST_RETRY: Duration = Duration::from_millis(500); // guess
 /// After a change even a cell that was empty for long is looked up again soon; the next time so much later, up to twice that.
 const LATE_RETRY: Duration = Duration::from_secs(8); // guess: so that one look comes after the last of many changes
+/// The same of a cell that has become empty where that is usual.
+const RARE_RETRY: Duration = Duration::from_secs(16); // guess
 /// Whoever is linked is watched, and whoever answers lookups has just been heard of: a refresh finds little in a quiet swarm.
 const MOST_DOUBLINGS: u32 = 3; // measured: lookups are what an idle tree sends most
 const THOROUGH: u32 = 3; // guess: who joined at the same moment has joined by the third
