@@ -129,6 +129,20 @@ impl Lookups {
         }
     }
 
+    /// Whether nobody waits for this lookup but the overlay.
+    pub(crate) fn is_upkeep(&self, number: u64) -> bool {
+        self.searches.get(&number).is_some_and(|search| matches!(search.finder, Finder::Join(_) | Finder::Overlay))
+    }
+
+    /// Somebody did not answer when it was to be proven: whoever has not asked it yet need not.
+    pub(crate) fn on_silence(&mut self, cx: &mut Context<'_>, overlay: &Overlay, peer: Hash) {
+        self.dead.silent(cx.now, peer);
+        let all = self.searches.iter_mut().filter_map(|(number, search)| search.pass_over(peer).then_some(*number));
+        for number in all.collect::<Vec<u64>>() {
+            self.pursue(cx, overlay, number);
+        }
+    }
+
     fn mourn(&mut self, cx: &mut Context<'_>, overlay: &Overlay, peer: Hash) {
         self.dead.silent(cx.now, peer);
         if overlay.member(peer).is_some() {

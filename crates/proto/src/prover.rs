@@ -8,7 +8,7 @@ use crate::{
     outbox::{Job, JobId},
     peer::Proven,
     seen::Window,
-    step::Step,
+    step::{Step, Tries},
     time::Instant,
 };
 use cicada_wire::{Address, Answer, BriefAnswer, Challenge, Datagram, DatagramKey, Hash, Padding, RecordName, Refusal, Role, SignedRecord};
@@ -59,15 +59,6 @@ struct Verifying {
 struct Answering {
     to: Address,
     is_brief: bool,
-}
-
-/// How many challenges may be lost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Tries {
-    /// All but one of [`MAX_TRIES`].
-    AsUsual,
-    /// None: this peer is silent most likely.
-    One,
 }
 
 impl Prover {

@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     links::{LinkId, RoundTrip},
     seen::Window,
-    step::{Asker, Effort, Step},
+    step::{Asker, Effort, Step, Tries},
     time::Instant,
 };
 use cicada_wire::{
@@ -58,6 +58,8 @@ struct Open {
 enum Via {
     Link(LinkId),
     Datagram(Address),
+    /// The same, sent once.
+    Once(Address),
     /// A datagram to where a link leads: half the bytes of a question on it, which QUIC acknowledges twice. Sent once.
     Beside(LinkId, Address),
     /// Both the link and a datagram beside it: what is lost on the one way may come on the other.
@@ -69,26 +71,29 @@ impl Via {
     fn address(self) -> Option<Address> {
         match self {
             Self::Link(_) => None,
-            Self::Datagram(address) | Self::Beside(_, address) | Self::Both(_, address) => Some(address),
+            Self::Datagram(address) | Self::Once(address) | Self::Beside(_, address) | Self::Both(_, address) => Some(address),
         }
     }
 
     fn link(self) -> Option<LinkId> {
         match self {
             Self::Link(link) | Self::Beside(link, _) | Self::Both(link, _) => Some(link),
-            Self::Datagram(_) => None,
+            Self::Datagram(_) | Self::Once(_) => None,
         }
     }
 }
 
 impl Questions {
-    /// Asks `to`. Ends with `Answered` or `Unanswered`, always.
-    pub(crate) fn ask(&mut self, cx: &mut Context<'_>, to: SignedRecord, query: Query, asker: Asker) {
+    /// Asks `to`, by so many datagrams if it does not answer. Ends with `Answered` or `Unanswered`, always.
+    pub(crate) fn ask(&mut self, cx: &mut Context<'_>, to: SignedRecord, query: Query, asker: Asker, tries: Tries) {
         let linked = cx.links.to_peer(to.id()).filter(|link| link.closing.is_none()).map(|link| link.id);
         let reachable = cx.address(&to);
         let via = match (linked, reachable) {
             (Some(link), _) => Via::Link(link),
-            (None, Some(address)) if by_datagram(&query) => Via::Datagram(address),
+            (None, Some(address)) if by_datagram(&query) => match tries {
+                Tries::AsUsual => Via::Datagram(address),
+                Tries::One => Via::Once(address),
+            },
             (None, _) => return cx.step(Step::Unanswered { from: to, asker }),
         };
         self.ask_via(cx, to, query, asker, via);
@@ -101,7 +106,7 @@ impl Questions {
         match (way, effort) {
             (Some((link, address)), Effort::Tap) => self.ask_via(cx, to, Query::Ping, Asker::Liveness, Via::Beside(link, address)),
             (Some((link, address)), Effort::Knock) => self.ask_via(cx, to, Query::Ping, Asker::Liveness, Via::Both(link, address)),
-            (None, _) => self.ask(cx, to, Query::Ping, Asker::Liveness),
+            (None, _) => self.ask(cx, to, Query::Ping, Asker::Liveness, Tries::AsUsual),
         }
     }
 
@@ -121,7 +126,7 @@ impl Questions {
         let most = cx.config.upkeep.answer_timeout;
         let round_trip = match via {
             Via::Link(link) | Via::Beside(link, _) | Via::Both(link, _) => cx.links.link(link).map(|link| link.round_trip),
-            Via::Datagram(_) => self.round_trips.get(&peer).copied(),
+            Via::Datagram(_) | Via::Once(_) => self.round_trips.get(&peer).copied(),
         };
         let round_trip = round_trip.unwrap_or_default();
         // Who is known to be far away is waited for.
@@ -170,7 +175,7 @@ impl Questions {
                 }
             }
             Via::Datagram(_) if open.again => {}
-            Via::Datagram(_) => self.measured(open.to.id(), took),
+            Via::Datagram(_) | Via::Once(_) => self.measured(open.to.id(), took),
         }
     }
 
@@ -189,7 +194,7 @@ impl Questions {
             if open.again || !by_datagram(&open.query) {
                 cx.step(Step::Unanswered { from: open.to, asker: open.asker });
             } else {
-                self.ask(cx, open.to, open.query, open.asker);
+                self.ask(cx, open.to, open.query, open.asker, Tries::AsUsual);
             }
         }
     }
@@ -206,7 +211,7 @@ impl Questions {
                     open.send(cx, ticket);
                     self.open.insert(ticket, open);
                 }
-                Via::Datagram(_) | Via::Beside(..) | Via::Both(..) | Via::Link(_) => {
+                Via::Datagram(_) | Via::Once(_) | Via::Beside(..) | Via::Both(..) | Via::Link(_) => {
                     cx.step(Step::Unanswered { from: open.to.clone(), asker: open.asker });
                     self.past.insert(cx.now, ticket, Past::Missed(open), cx.now + LATE, MAX_PAST);
                 }
@@ -257,7 +262,7 @@ impl Open {
                 cx.out.frame(link, Frame::Query(ticket, self.query.clone()));
                 self.send_beside(cx, ticket, to);
             }
-            Via::Datagram(to) => self.send_datagram(cx, ticket, to),
+            Via::Datagram(to) | Via::Once(to) => self.send_datagram(cx, ticket, to),
         }
     }
 

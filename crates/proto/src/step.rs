@@ -34,6 +34,15 @@ pub(crate) enum Effort {
     Knock,
 }
 
+/// How often a peer is tried that does not answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tries {
+    /// Several times: packets get lost.
+    AsUsual,
+    /// Once: this peer is gone most likely.
+    One,
+}
+
 /// Whose lookup it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Finder {

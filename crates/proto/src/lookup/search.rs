@@ -323,6 +323,12 @@ impl Search {
         }
     }
 
+    /// Whether this contact was still to be asked; now it is not.
+    pub(super) fn pass_over(&mut self, peer: Hash) -> bool {
+        let contact = self.contacts.get_mut(&peer).filter(|contact| matches!(contact.state, State::Fresh));
+        contact.map(|contact| contact.state = State::Dead).is_some()
+    }
+
     /// Who has answered, nearest first, each with its path.
     pub(super) fn answered(&self) -> Vec<(usize, SignedRecord)> {
         let answered = self.contacts.values().filter(|contact| matches!(contact.state, State::Answered { .. }));

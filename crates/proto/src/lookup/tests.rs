@@ -89,6 +89,23 @@ fn who_is_silent_for_half_a_second_holds_up_only_a_lookup_that_it_may_be_the_own
     }
 }
 
+/// Who is heard of is proven while the lookup goes on: the dead need not be found out twice.
+#[test]
+fn who_did_not_prove_itself_is_not_asked() {
+    for (unproven, asked) in [(false, vec![0x54, 0x58]), (true, vec![0x54])] {
+        let mut bench = Bench::new(OverlayKind::Tree);
+        (bench.config.upkeep.bucket, bench.config.upkeep.alpha) = (2, 1);
+        bench.find(0x50, &[0x54, 0x58]);
+        if unproven {
+            bench.with(|lookups, cx, overlay| lookups.on_silence(cx, overlay, id(0x58)));
+            assert_eq!(bench.found(), None);
+        }
+        bench.answer(0x54, &[], &[0x54, 0x58]);
+        assert_eq!(bench.asked(), asked);
+        assert_eq!(bench.found(), unproven.then(|| Ok(vec![0x54])));
+    }
+}
+
 /// Short of CPU itself, a peer that took others for silent would ask ever more of them.
 #[test]
 fn who_is_slow_itself_is_patient_with_the_others() {

@@ -6,11 +6,10 @@ use crate::{
     linkage,
     links::LinkId,
     lists::{Ban, Who},
-    prover::Tries,
-    step::{Asker, Step},
+    step::{Asker, Step, Tries},
     time::Instant,
 };
-use cicada_wire::{Address, Frame, Hash, HopVerdict, Kind, Query, Refusal, Reply, SignedRecord, TaskVerdict};
+use cicada_wire::{Address, Churn, Frame, Hash, HopVerdict, Kind, Query, Refusal, Reply, SignedRecord, TaskVerdict};
 use std::{net::SocketAddr, time::Duration};
 
 impl Machines {
@@ -93,11 +92,24 @@ impl Machines {
         let known = cx.links.to_peer(to.id()).is_some() || self.overlay.member(to.id()).is_some();
         let refusal = match self.lists.check(cx.now, &to) {
             Err(denied) => denied,
-            Ok(()) if known || self.budgets.probe(cx, &to) => return self.questions.ask(cx, to, query, asker),
+            Ok(()) if known || self.budgets.probe(cx, &to) => {
+                let tries = self.tries(cx, asker);
+                return self.questions.ask(cx, to, query, asker, tries);
+            }
             Ok(()) => Refusal::OverBudget,
         };
         cx.refuse(None, refusal);
         cx.step(Step::Unanswered { from: to, asker });
+    }
+
+    /// Where many go whoever does not answer upkeep is gone most likely.
+    fn tries(&self, cx: &Context<'_>, asker: Asker) -> Tries {
+        let is_upkeep = match asker {
+            Asker::Lookup(number) => self.lookups.is_upkeep(number),
+            Asker::Overlay => true,
+            Asker::Liveness | Asker::Attach | Asker::Notary(_) => false,
+        };
+        if is_upkeep && self.overlay.churn_expected(cx.now) == Churn::Heavy { Tries::One } else { Tries::AsUsual }
     }
 }
 

@@ -7,10 +7,9 @@ use crate::{
     event::{Event, Lookup, LookupError},
     linkage,
     peer::Proven,
-    prover::Tries,
     route::{Map, Router},
     sessions::Mind,
-    step::{Asker, Finder, Step},
+    step::{Asker, Finder, Step, Tries},
 };
 use cicada_wire::{Hash, Refusal, Reply, Role, SignedRecord};
 
@@ -107,6 +106,9 @@ impl Machines {
 
     fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash, reason: Refusal) {
         self.overlay.on_unproven(cx, peer);
+        if reason == Refusal::Silent {
+            self.lookups.on_silence(cx, &self.overlay, peer);
+        }
         let released = self.notary.on_unproven(cx, &self.overlay, peer);
         self.take_known(cx, released);
         let Some(link) = cx.links.to_peer(peer).filter(|link| link.is_open() && link.proven.is_none()) else { return };

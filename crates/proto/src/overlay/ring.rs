@@ -17,6 +17,7 @@
 mod candidates;
 mod doubts;
 mod merge;
+mod proving;
 mod refresh;
 mod shape;
 mod strangers;
@@ -35,10 +36,8 @@ use crate::{
     step::Step,
     time::Instant,
 };
-use candidates::{Candidates, Wanted};
-use cicada_wire::{
-    Churn, Find, Found, Frame, Goodbye, Hash, IdPrefix, MAX_RECORDS, Neighbours, Offset, Query, Refusal, Reply, SignedRecord,
-};
+use candidates::Candidates;
+use cicada_wire::{Churn, Find, Found, Frame, Goodbye, Hash, IdPrefix, MAX_RECORDS, Neighbours, Query, Refusal, Reply, SignedRecord};
 use doubts::Doubts;
 use merge::Merge;
 use refresh::Refresh;
@@ -314,7 +313,7 @@ impl Ring {
 
     pub(crate) fn on_unproven(&mut self, cx: &mut Context<'_>, peer: Hash) {
         self.lost.failed(cx.now, cx.rng, peer);
-        if let Some(given_up) = self.candidates.failed(cx.now, peer) {
+        if let Some(given_up) = self.candidates.failed(cx.now, peer, self.is_in_flux()) {
             self.lost.hear_of(cx.now, cx.rng, given_up, cx.config.limits.lost);
         }
         self.prove_candidates(cx);
@@ -572,35 +571,6 @@ impl Ring {
                 cx.out.event(Event::PeerLeft { peer, politely: false });
             }
         }
-    }
-
-    fn prove_candidates(&mut self, cx: &mut Context<'_>) {
-        if !self.candidates.look(cx.now) {
-            return;
-        }
-        let room = (cx.config.limits.challenges / 2).max(1);
-        let me = self.me.id();
-        let last = self.hoped_for_last(cx.now);
-        let shape = &self.shape;
-        let wanted = |id| match shape.would_take(me, id, &self.known) {
-            // In the list, as long as the nearer ones prove to be there; the rest waits.
-            true if shape.is_in_list(me, id) && last.is_some_and(|last| Geometry::Ring.offset(me, id) > last) => Wanted::Perhaps,
-            true => Wanted::Now,
-            false => Wanted::Not,
-        };
-        for record in self.candidates.due(cx.now, room, wanted) {
-            // Where many go whoever does not answer is gone most likely.
-            cx.step(if self.is_in_flux() { Step::TryAgain(record) } else { Step::Prove(record) });
-        }
-    }
-
-    /// How far the list would go if all candidates proved to be there.
-    fn hoped_for_last(&self, now: Instant) -> Option<Offset> {
-        let me = self.me.id();
-        let all = self.candidates.hopeful(now).chain(self.shape.successors.iter().copied());
-        let mut offsets: Vec<Offset> = all.map(|id| Geometry::Ring.offset(me, id)).collect();
-        offsets.sort_unstable();
-        offsets.get(self.shape.full.checked_sub(1)?).copied()
     }
 }
 

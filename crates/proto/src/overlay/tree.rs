@@ -143,9 +143,8 @@ impl Tree {
 
     /// How fast members come and go, as far as this peer has seen itself.
     pub(crate) fn churn_seen(&self, now: Instant) -> Churn {
-        let members = self.buckets.below(CELLS);
-        let most = if members > KNOW_ALL { Churn::Heavy } else { Churn::Some };
-        self.unrest.seen(now, members / FEW_NOTICED).min(most)
+        let most = if self.buckets.likely_size(NEAR) > KNOW_ALL { Churn::Heavy } else { Churn::Some };
+        self.unrest.seen(now, self.buckets.below(CELLS) / FEW_NOTICED).min(most)
     }
 
     pub(crate) fn churn_expected(&self, now: Instant) -> Churn {
@@ -545,11 +544,11 @@ const HEIRS: usize = 4; // guess: who is near knows most of the others
 /// Members anywhere that are checked when one died: with the two others more than one of them is dead once a third is.
 const SUSPECTS: usize = 2; // guess
 
-/// Of those that are not linked few are watched: of three members that go one is noticed within a minute.
-const FEW_NOTICED: usize = 3; // measured: 16 of a hundred with sessions of 84 s, 3 with ten minutes
+/// Of those that are not linked few are watched: of five members that go one is noticed within a minute.
+const FEW_NOTICED: usize = 5; // measured: 5 to 9 of a hundred with sessions of 84 s, 1 with ten minutes
 
-/// Whoever knows no more than these knows nearly everybody, which matters even where many members go.
-const KNOW_ALL: usize = 40; // guess: two buckets
+/// In a swarm of no more than these everybody should know everybody, which matters even where many members go.
+const KNOW_ALL: usize = 64; // guess: three buckets
 
 /// A bucket that is full is not a reason to keep checking its members.
 const BETWEEN_SUSPICIONS: Duration = Duration::from_secs(30); // guess

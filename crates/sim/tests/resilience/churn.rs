@@ -40,12 +40,12 @@ fn with_sessions_of_ten_minutes_nearly_everything_is_right_on_the_tree() {
 
 #[test]
 fn with_sessions_of_84_seconds_nearly_everything_is_right_on_the_ring() {
-    endures(OverlayKind::Ring, SECOND * 84, sized(990_000, 995_000), sized(1200.0, 1000.0));
+    endures(OverlayKind::Ring, SECOND * 84, sized(990_000, 995_000), sized(1200.0, 900.0));
 }
 
 #[test]
 fn with_sessions_of_84_seconds_nearly_everything_is_right_on_the_tree() {
-    endures(OverlayKind::Tree, SECOND * 84, sized(990_000, 995_000), sized(1400.0, 1550.0));
+    endures(OverlayKind::Tree, SECOND * 84, sized(990_000, 995_000), sized(1400.0, 1400.0));
 }
 
 /// The control: members that come and go cost something.
@@ -94,5 +94,5 @@ fn a_newcomer_hears_that_many_go_and_makes_few_links() {
     }
 }
 
-/// Measured: 524 and 692 of a thousand members. At 84 seconds it is 934 and 1480 after five minutes of that; the aim is 900 and 1400.
+/// Measured: 516 and 630 of a thousand members. At 84 seconds it is 874 and 1272 after five minutes of that.
 const MOST_AT_TEN_MINUTES: f64 = 900.0;

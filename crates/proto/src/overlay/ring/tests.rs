@@ -1,10 +1,11 @@
 use super::{
     Known,
     candidates::{Candidates, Wanted},
+    proving::Hopes,
     shape::{Shape, draws, is_within},
 };
 use crate::{config::Config, event::Place, geometry::Geometry, overlay::Rank, peer::Proven, time::Instant};
-use cicada_wire::{Capabilities, Hash, IdKind, PublicKey, Record, Role, Signature, SignedRecord, U256, UnixTime};
+use cicada_wire::{Capabilities, Hash, IdKind, IdPrefix, PublicKey, Record, Role, Signature, SignedRecord, U256, UnixTime};
 use proptest::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -132,12 +133,35 @@ fn who_could_not_be_proven_is_given_up_but_tried_again_once_a_part_that_was_cut_
     let mut given_up = None;
     while given_up.is_none() {
         assert!(proves(&mut candidates, now));
-        given_up = candidates.failed(now, record.id());
+        given_up = candidates.failed(now, record.id(), false);
         now = now + Duration::from_secs(5);
     }
     assert!(given_up.as_ref() == Some(&record) && !proves(&mut candidates, now));
     candidates.try_anew(now);
     assert!(proves(&mut candidates, now));
+}
+
+/// A newcomer hears of many before it; all but the last are somebody else's neighbours.
+#[test]
+fn of_candidates_that_would_have_the_same_place_one_is_proven_at_once() {
+    let first = |byte: u8| Hash::from_bytes(std::array::from_fn(|at| if at == 0 { byte } else { 0 }));
+    let (me, list) = (first(0x80), [0x90, 0xa0].map(first));
+    let (shape, known) = view(me, &[me, list[0], list[1], first(0x60)].into(), 2);
+    let candidates = [0x88, 0x98, 0x70, 0x78, 0x10, 0x18].map(first);
+    let hopes = Hopes::of(me, &shape, &candidates, [], 2);
+    let at_once = candidates.into_iter().filter(|id| shape.would_take(me, *id, &known) && !hopes.leave_nothing(me, &shape, *id));
+    // Its list goes to 0x90 once 0x88 is there, its predecessor is 0x78; in the cell of the other half 0x60 is known.
+    assert_eq!(at_once.collect::<Vec<_>>(), [0x88, 0x78].map(first));
+
+    let (alone, _) = view(me, &[me, list[0], list[1]].into(), 2);
+    let hopes = Hopes::of(me, &alone, &candidates, [], 2);
+    let firsts = candidates.into_iter().filter(|id| !alone.is_in_list(me, *id) && !hopes.leave_nothing(me, &alone, *id));
+    assert_eq!(firsts.collect::<Vec<_>>(), [0x78, 0x10].map(first), "one before us, and one for the cell where nobody is known");
+
+    // Those that the successor has named come first, though their records are not here yet.
+    let named = [0x81, 0x82].map(|byte| IdPrefix::of(first(byte)));
+    assert!(!Hopes::of(me, &shape, &candidates, [], 2).leave_nothing(me, &shape, candidates[0]));
+    assert!(Hopes::of(me, &shape, &candidates, named, 2).leave_nothing(me, &shape, candidates[0]));
 }
 
 fn view(me: Hash, ids: &BTreeSet<Hash>, full: usize) -> (Shape, BTreeMap<Hash, Known>) {

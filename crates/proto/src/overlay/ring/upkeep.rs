@@ -26,6 +26,8 @@ pub(super) struct Stabilise {
     asking: Option<Hash>,
     /// The successor's list, as it last told us.
     pub(super) heard: IdPrefixes,
+    /// Until then the records of those in it may be on their way.
+    records_due: Instant,
     /// Members that the successor's list lacks, and when that is looked into again.
     pub(super) lacking: BTreeMap<Hash, Instant>,
     /// When records that were missing may be asked for again.
@@ -39,6 +41,16 @@ pub(super) struct Stabilise {
 impl Stabilise {
     pub(super) fn is_joined(&self) -> bool {
         self.joined
+    }
+
+    /// Those whom the successor has just named.
+    pub(super) fn named_lately(&self, now: Instant) -> &[IdPrefix] {
+        if now < self.records_due { &self.heard.0 } else { &[] }
+    }
+
+    /// Whether the successor has told us its list since it is our successor.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.greeted
     }
 
     /// A member told us its neighbours in answer to a question. Returns whether that completes a join.
@@ -207,9 +219,13 @@ impl Ring {
         self.ask_successor(cx);
         self.ask_other_successor(cx);
         if !self.stabilise.greeted && self.stabilise.asking.is_none() {
-            // It is dead, or has no room for a link with us: then there are nearer members before it, and a lookup finds them.
             self.check_others(cx);
-            cx.step(Step::Find { target: self.id(), seeds: Vec::new(), finder: Finder::Overlay });
+            // It is dead, or has no room for a link with us: then there are nearer members before it, and a lookup finds them. Where many go it
+            // is dead mostly, and who comes next is known.
+            let is_patient = self.is_in_flux() && self.stabilise.joined && self.stabilise.interval.is_zero();
+            if !is_patient {
+                cx.step(Step::Find { target: self.id(), seeds: Vec::new(), finder: Finder::Overlay });
+            }
         }
         let upkeep = &cx.config.upkeep;
         // Changes are told of at once, so asking only finds what was lost on the way: less and less often while all is quiet.
@@ -239,6 +255,7 @@ impl Ring {
             cx.step(Step::Candidates { from: from.id(), records: neighbours.records.clone() });
         }
         if self.stabilise.successor == Some(from.id()) {
+            self.stabilise.records_due = cx.now + RECORDS_COME;
             self.hear_of_churn(cx.now, neighbours.churn);
             if neighbours.churn != Churn::Calm {
                 cx.step(Step::Restless);
@@ -392,6 +409,9 @@ pub(super) fn send(cx: &mut Context<'_>, to: Hash, frame: Frame) {
 
 /// Until a link to a new successor stands and it has answered.
 const GREETING: Duration = Duration::from_millis(500); // guess: a handshake and a question
+
+/// From a name to the record that was asked for.
+const RECORDS_COME: Duration = Duration::from_secs(2); // guess: a pause between two such questions, and a slow answer
 
 /// A quiet ring stabilises this many times more seldom than `upkeep.stabilise` says.
 const QUIET_STABILISE: u32 = 4; // guess

@@ -1,6 +1,12 @@
 //! The buckets of a peer and what can be asked of them.
 
-use crate::{bucket::Bucket as AnyBucket, config::Config, geometry::Geometry, overlay::caps, peer::Proven};
+use crate::{
+    bucket::Bucket as AnyBucket,
+    config::Config,
+    geometry::{CELLS, Geometry},
+    overlay::caps,
+    peer::Proven,
+};
 use cicada_wire::{Hash, SignedRecord};
 use std::collections::BTreeMap;
 
@@ -63,6 +69,16 @@ impl Buckets {
     /// How many members are known in the cells below this one.
     pub(super) fn below(&self, cell: u32) -> usize {
         self.cells.range(..cell).map(|(_, bucket)| bucket.members().len()).sum()
+    }
+
+    /// How large the swarm is, as those next to us tell, at least so many: they fill one of so many equal parts of the circle.
+    pub(super) fn likely_size(&self, nearest: usize) -> usize {
+        let mut known = 0;
+        let last = self.filled().find(|(_, bucket)| {
+            known += bucket.members().len();
+            known >= nearest
+        });
+        last.map_or(known, |(cell, _)| known << (CELLS - 1 - cell).min(MOST_HALVINGS))
     }
 
     /// The members nearest to `target`, nearest first.
@@ -134,3 +150,6 @@ impl Buckets {
         self.cells.retain(|_, bucket| !bucket.is_empty());
     }
 }
+
+/// A swarm of millions is not told from a larger one.
+const MOST_HALVINGS: u32 = 20;
