@@ -143,8 +143,8 @@ impl Tree {
 
     /// How fast members come and go, as far as this peer has seen itself.
     pub(crate) fn churn_seen(&self, now: Instant) -> Churn {
-        let most = if self.buckets.likely_size(NEAR) > KNOW_ALL { Churn::Heavy } else { Churn::Some };
-        self.unrest.seen(now, self.buckets.below(CELLS) / FEW_NOTICED).min(most)
+        let seen = self.unrest.seen(now, self.buckets.below(CELLS) / FEW_NOTICED);
+        if seen == Churn::Heavy && self.buckets.likely_size(NEAR) <= KNOW_ALL { Churn::Some } else { seen }
     }
 
     pub(crate) fn churn_expected(&self, now: Instant) -> Churn {
