@@ -56,6 +56,23 @@ impl Proven {
         Self { places: Places::of(&record), record }
     }
 
+    /// A member of this id, for tests of what ids alone decide. Nobody asks there whether its signature holds.
+    #[cfg(test)]
+    pub(crate) fn of_id(id: Hash) -> Self {
+        use cicada_wire::{Capabilities, IdKind, Record, Role, Signature, UnixTime};
+        let record = Record {
+            key: PublicKey([9; 32]),
+            kind: IdKind::Data,
+            role: Role::Member,
+            addresses: vec!["10.0.0.1:2000".parse().expect("an address")],
+            capabilities: Capabilities::default(),
+            sequence: 1,
+            expires: UnixTime(u64::MAX),
+            data: Some(id),
+        };
+        Self::by_contact(SignedRecord::assemble(record, Signature([0; 64])).expect("it agrees with itself"))
+    }
+
     /// The member's record.
     #[must_use]
     pub fn record(&self) -> &SignedRecord {

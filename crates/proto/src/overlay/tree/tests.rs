@@ -1,6 +1,6 @@
 use super::{CELLS, NEAR, table::Buckets};
 use crate::peer::Proven;
-use cicada_wire::{Capabilities, Hash, IdKind, PublicKey, Record, Role, Signature, SignedRecord, UnixTime};
+use cicada_wire::Hash;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -28,23 +28,8 @@ fn likely_size(size: usize, seed: u64) -> usize {
         let cell = buckets.cell(id).expect("another");
         assert!(cell < CELLS);
         if nearer < 2 * NEAR || buckets.bucket(cell).is_none_or(|bucket| bucket.members().len() < 2) {
-            buckets.bucket_mut(id).expect("another").insert(proven(id));
+            buckets.bucket_mut(id).expect("another").insert(Proven::of_id(id));
         }
     }
     buckets.likely_size(NEAR)
-}
-
-fn proven(id: Hash) -> Proven {
-    let record = Record {
-        key: PublicKey([9; 32]),
-        kind: IdKind::Data,
-        role: Role::Member,
-        addresses: vec!["10.0.0.1:2000".parse().expect("an address")],
-        capabilities: Capabilities::default(),
-        sequence: 1,
-        expires: UnixTime(u64::MAX),
-        data: Some(id),
-    };
-    // Nobody asks here whether the signature holds.
-    Proven::by_contact(SignedRecord::assemble(record, Signature([0; 64])).expect("it agrees with itself"))
 }
