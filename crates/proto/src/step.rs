@@ -39,8 +39,18 @@ pub(crate) enum Effort {
 pub(crate) enum Tries {
     /// Several times: packets get lost.
     AsUsual,
-    /// Once: this peer is gone most likely.
+    /// Once: this peer is gone most likely, or its turn comes again.
     One,
+}
+
+impl Tries {
+    /// For one of whom others have told: where many go it is gone most likely.
+    pub(crate) fn where_members_go(churn: Churn) -> Self {
+        match churn {
+            Churn::Calm | Churn::Some => Self::AsUsual,
+            Churn::Heavy => Self::One,
+        }
+    }
 }
 
 /// Whose lookup it is.
@@ -64,9 +74,7 @@ pub(crate) enum Finder {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Wish: prove this candidate (to the prover).
-    Prove(SignedRecord),
-    /// Wish: prove one that was lost, by a single challenge: its turn comes again (to the prover).
-    TryAgain(SignedRecord),
+    Prove(SignedRecord, Tries),
     /// Wish: prove who answers from this address, of which a message came from `informer` (to the prover).
     ProveOrigin { address: Address, informer: SocketAddr },
     /// Finding: somebody has shown a credential (to the sessions).

@@ -9,7 +9,7 @@ use crate::{
     step::{Asker, Step, Tries},
     time::Instant,
 };
-use cicada_wire::{Address, Churn, Frame, Hash, HopVerdict, Kind, Query, Refusal, Reply, SignedRecord, TaskVerdict};
+use cicada_wire::{Address, Frame, Hash, HopVerdict, Kind, Query, Refusal, Reply, SignedRecord, TaskVerdict};
 use std::{net::SocketAddr, time::Duration};
 
 impl Machines {
@@ -102,14 +102,14 @@ impl Machines {
         cx.step(Step::Unanswered { from: to, asker });
     }
 
-    /// Where many go whoever does not answer upkeep is gone most likely.
+    /// How often somebody is asked.
     fn tries(&self, cx: &Context<'_>, asker: Asker) -> Tries {
         let is_upkeep = match asker {
             Asker::Lookup(number) => self.lookups.is_upkeep(number),
             Asker::Overlay => true,
             Asker::Liveness | Asker::Attach | Asker::Notary(_) => false,
         };
-        if is_upkeep && self.overlay.churn_expected(cx.now) == Churn::Heavy { Tries::One } else { Tries::AsUsual }
+        if is_upkeep { Tries::where_members_go(self.overlay.churn_expected(cx.now)) } else { Tries::AsUsual }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     peer::Proven,
     route::Map,
     scope,
-    step::Step,
+    step::{Step, Tries},
     time::Instant,
 };
 use cicada_wire::{
@@ -64,7 +64,7 @@ impl Machines {
             if cx.address(&record).is_some_and(|address| Address::new(remote) == Ok(address)) {
                 self.prover.admit(cx, Proven::by_contact(record));
             } else {
-                cx.step(Step::Prove(record));
+                cx.step(Step::Prove(record, Tries::AsUsual));
             }
         } else {
             self.attachments.on_link(cx, &record, true);

@@ -9,7 +9,7 @@ use crate::{
     peer::Proven,
     route::{Map, Router},
     sessions::Mind,
-    step::{Asker, Finder, Step, Tries},
+    step::{Asker, Finder, Step},
 };
 use cicada_wire::{Hash, Refusal, Reply, Role, SignedRecord};
 
@@ -24,8 +24,7 @@ impl Machines {
 
     fn pass(&mut self, cx: &mut Context<'_>, step: Step) {
         match step {
-            Step::Prove(record) => self.prove(cx, &record, Tries::AsUsual),
-            Step::TryAgain(record) => self.prove(cx, &record, Tries::One),
+            Step::Prove(record, tries) => self.prove(cx, &record, tries),
             Step::Introduced { who, purpose } => {
                 let mut mind = Mind { overlay: &self.overlay, notary: &mut self.notary };
                 self.sessions.introduce(cx, &mut mind, *who, purpose);

@@ -33,7 +33,7 @@ use crate::{
     geometry::Geometry,
     overlay::{Rank, lost::Lost, unrest::Unrest},
     peer::Proven,
-    step::Step,
+    step::{Step, Tries},
     time::Instant,
 };
 use candidates::Candidates;
@@ -74,7 +74,7 @@ pub struct Ring {
     merge: Merge,
     lost: Lost,
     unrest: Unrest,
-    /// How fast members come and go, as of the last wake-up or departure.
+    /// How fast members come and go, as of the last wake-up or departure, or since we were told.
     churn: Churn,
 }
 
@@ -467,7 +467,7 @@ impl Ring {
             self.enter(cx, &stranger);
         }
         if let Some(record) = self.lost.due(cx.now) {
-            cx.step(Step::TryAgain(record));
+            cx.step(Step::Prove(record, Tries::One));
         }
         self.foresee(cx.now);
         self.merge.forget(cx.now);

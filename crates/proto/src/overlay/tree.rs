@@ -22,7 +22,7 @@ use crate::{
     geometry::{CELLS, Geometry},
     overlay::{ENOUGH_LINKS, Rank, lost::Lost, unrest::Unrest},
     peer::Proven,
-    step::{Finder, Step},
+    step::{Finder, Step, Tries},
     time::Instant,
 };
 use cicada_wire::{Churn, Find, Found, Frame, Goodbye, Hash, MAX_RECORDS, Neighbours, Query, Refusal, Reply, Role, SignedRecord};
@@ -382,7 +382,7 @@ impl Tree {
         if let Some(spare) = spare.filter(|spare| !self.proving.contains_key(&spare.id())) {
             // It may be long dead.
             self.proving.insert(spare.id(), false);
-            cx.step(Step::TryAgain(spare));
+            cx.step(Step::Prove(spare, Tries::One));
         }
     }
 
@@ -392,8 +392,7 @@ impl Tree {
             return;
         }
         self.proving.insert(record.id(), knows_us);
-        // Where many go whoever does not answer is gone most likely.
-        cx.step(if self.is_in_flux(cx) { Step::TryAgain(record) } else { Step::Prove(record) });
+        cx.step(Step::Prove(record, Tries::where_members_go(self.churn_expected(cx.now))));
     }
 
     pub(crate) fn on_candidates(&mut self, cx: &mut Context<'_>, from: Hash, records: &[SignedRecord]) {
@@ -489,7 +488,7 @@ impl Tree {
 
     pub(crate) fn on_wake(&mut self, cx: &mut Context<'_>) {
         if let Some(record) = self.lost.due(cx.now) {
-            cx.step(Step::TryAgain(record));
+            cx.step(Step::Prove(record, Tries::One));
         }
         let refresh = cx.config.upkeep.refresh;
         let churn = self.churn_lately(cx);

@@ -1,7 +1,7 @@
 //! Which candidates are proven at once, and which only if others come to nothing.
 
 use super::{Ring, candidates::Wanted, shape::Shape};
-use crate::{context::Context, geometry::Geometry, step::Step, time::Instant};
+use crate::{context::Context, geometry::Geometry, step::{Step, Tries}, time::Instant};
 use cicada_wire::{Hash, IdPrefix, Offset};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,8 +61,7 @@ impl Ring {
             false => Wanted::Not,
         };
         for record in self.candidates.due(cx.now, room, wanted) {
-            // Where many go whoever does not answer is gone most likely.
-            cx.step(if self.is_in_flux() { Step::TryAgain(record) } else { Step::Prove(record) });
+            cx.step(Step::Prove(record, Tries::where_members_go(self.churn)));
         }
     }
 
