@@ -9,14 +9,19 @@ impl Search {
     /// The question about `target`, to whomever it goes.
     pub(super) fn question(&self, cx: &Context<'_>, target: Hash) -> Find {
         // Bounded by MAX_RECORDS, which is far below 256.
-        let count = self.width.clamp(1, MAX_RECORDS) as u8;
-        Find { target, count, known: self.known(cx) }
+        Find { target, count: self.count() as u8, known: self.known(cx) }
+    }
+
+    /// How many records are asked for: twice as many each time that all of those told of have come to nothing.
+    fn count(&self) -> usize {
+        self.width.saturating_mul(1 << self.repeats.min(MOST_DOUBLINGS)).clamp(1, MAX_RECORDS)
     }
 
     /// The records that an answer is likeliest to hold: our own, and as many as it has room for on either side of the key.
     fn known(&self, cx: &Context<'_>) -> RecordNames {
-        let mut names = Vec::with_capacity(2 * self.width + 1);
-        let (ahead, behind) = (self.by_approach().take(self.width), self.by_claim().take(self.width));
+        let count = self.count();
+        let mut names = Vec::with_capacity(2 * count + 1);
+        let (ahead, behind) = (self.by_approach().take(count), self.by_claim().take(count));
         names.extend(ahead.chain(behind).map(|(_, contact)| contact.record().name()));
         names.push(cx.me.record.name());
         names.sort_unstable();
@@ -36,3 +41,6 @@ impl Search {
         found
     }
 }
+
+/// Then even one record has become as many as an answer holds.
+const MOST_DOUBLINGS: u32 = MAX_RECORDS.ilog2() + 1;

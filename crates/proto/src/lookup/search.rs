@@ -32,7 +32,7 @@ pub(super) struct Search {
     deadline: Instant,
     /// After a claimant disowned the key: when it is asked again, and how often it was.
     again: Option<Instant>,
-    repeats: u32,
+    pub(super) repeats: u32,
     /// The last whom anybody listed as responsible when it was asked who comes after those.
     beyond: Option<Hash>,
     /// When [`Self::decide`] may decide otherwise without an answer.

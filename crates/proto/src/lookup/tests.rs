@@ -1,6 +1,7 @@
 use super::{search::SILENCE, *};
 use crate::{
-    config::Config, context::Numbers, geometry::Geometry, links::Links, outbox::Outbox, peer::Me, refusals::Refusals, unhurried::Unhurried,
+    config::Config, context::Numbers, geometry::Geometry, input::Operation, links::Links, outbox::Outbox, peer::Me, refusals::Refusals,
+    unhurried::Unhurried,
 };
 use cicada_wire::{Capabilities, Found, IdKind, Identity, Offset, OverlayKind, Record, RecordName, RecordNames, U256, UnixTime};
 use rand::SeedableRng;
@@ -86,6 +87,26 @@ fn who_is_silent_for_half_a_second_holds_up_only_a_lookup_that_it_may_be_the_own
             bench.wake();
         }
         assert_eq!(bench.found(), (!waits).then(|| Ok(vec![0x51, 0x54])));
+    }
+}
+
+/// Asked again it would name the same dead members, and nobody else.
+#[test]
+fn who_named_only_the_dead_is_asked_for_more_each_time() {
+    let mut bench = Bench::new(OverlayKind::Ring);
+    bench.config.upkeep.bucket = 3;
+    bench.find_for(Finder::Join(Operation(1)), 0x50, &[0x30]);
+    bench.answer(0x30, &[0x44, 0x46, 0x48], &[]);
+    for more in [6, 12, 20, 20] {
+        while let Some(silent) = bench.open.pop() {
+            bench.silence(silent);
+        }
+        let asked = bench.asked().len();
+        while bench.asked().len() == asked {
+            bench.wake();
+        }
+        assert_eq!((bench.asked().pop(), bench.count), (Some(0x30), more));
+        bench.answer(0x30, &[0x44, 0x46, 0x48], &[]);
     }
 }
 
@@ -370,7 +391,9 @@ struct Bench {
     asked: Vec<u8>,
     /// About what each was asked.
     targets: Vec<Hash>,
-    /// What the last question said that we know.
+    /// How many records the last question asked for.
+    count: u8,
+    /// What it said that we know.
     known: Vec<RecordName>,
     /// Asked and not answered yet.
     open: Vec<u8>,
@@ -394,6 +417,7 @@ impl Bench {
             rng: ChaCha8Rng::seed_from_u64(1),
             asked: Vec::new(),
             targets: Vec::new(),
+            count: 0,
             known: Vec::new(),
             open: Vec::new(),
             number: 0,
@@ -424,7 +448,7 @@ impl Bench {
             match step {
                 Step::Ask { to, query: Query::Find(find), asker: Asker::Lookup(number) } => {
                     self.targets.push(find.target);
-                    self.known = find.known.0;
+                    (self.count, self.known) = (find.count, find.known.0);
                     let peer = to.id().to_bytes()[0];
                     self.asked.push(peer);
                     self.open.push(peer);
