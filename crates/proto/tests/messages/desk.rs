@@ -6,7 +6,11 @@ use cicada_proto::{
     Transmit,
 };
 use cicada_wire::*;
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 pub(crate) const START: UnixTime = UnixTime(1_800_000_000_000);
 
@@ -54,8 +58,12 @@ pub(crate) struct Desk {
     pub(crate) bodies: Bodies,
     pub(crate) events: Vec<Event>,
     next: u64,
-    /// Whether the others answer when they are asked whether they live.
+    /// Whether the others answer when they are asked whether they live, and who their neighbours are.
     pub(crate) answers: bool,
+    /// What they say then.
+    neighbours: Neighbours,
+    /// Where datagrams were sent.
+    knocks: BTreeSet<Address>,
 }
 
 /// What the node wants of payloads that travel piece by piece.
@@ -90,6 +98,8 @@ impl Desk {
             events: Vec::new(),
             next: 0,
             answers: false,
+            neighbours: Neighbours::default(),
+            knocks: BTreeSet::new(),
         }
     }
 
@@ -151,6 +161,19 @@ impl Desk {
         self.input(Input::Frame { link, frame });
     }
 
+    /// A ring's member tells its neighbourhood: we are before it, those of these ids after it, and some members it shows.
+    pub(crate) fn hear_neighbours(&mut self, from: u8, named: &[Hash], shown: &[u8], churn: Churn) {
+        let records = shown.iter().map(|member| record(*member, Role::Member, &[])).collect();
+        let (predecessor, successors) = (Some(IdPrefix::of(id(ME))), IdPrefixes::of(named.iter().copied()));
+        self.neighbours = Neighbours { predecessor, successors, records, churn };
+        self.hear(id(from), Frame::Changed(self.neighbours.clone()));
+    }
+
+    /// Whether a datagram has been sent to a member.
+    pub(crate) fn has_knocked_at(&self, member: u8) -> bool {
+        self.knocks.contains(&address(member))
+    }
+
     /// A peer begins to say something long.
     pub(crate) fn hear_of(&mut self, from: Hash, head: Frame, body: BodyId, length: usize) {
         let link = self.link_to(from);
@@ -182,12 +205,12 @@ impl Desk {
         self.input(Input::Command(command(operation)));
     }
 
-    /// Lets time pass, with the wake-ups that the node wishes.
     /// The wall time is told.
     pub(crate) fn clock(&mut self, clock: UnixTime) {
         self.input(Input::Clock(clock));
     }
 
+    /// Lets time pass, with the wake-ups that the node wishes.
     pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while let Some((at, _)) = self.node.next_timeout().filter(|(at, _)| *at <= end) {
@@ -207,7 +230,7 @@ impl Desk {
                     replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Pong) });
                 }
                 Transmit::Frame { link, frame: Frame::Query(ticket, Query::Neighbours) } if self.answers => {
-                    replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Neighbours(Neighbours::default())) });
+                    replies.push(Input::Frame { link, frame: Frame::Reply(ticket, Reply::Neighbours(self.neighbours.clone())) });
                 }
                 Transmit::Frame { link, frame } => self.said.extend(self.links.get(&link).map(|peer| (*peer, frame))),
                 Transmit::Stream { stream, link, head, body, offset } => {
@@ -225,7 +248,8 @@ impl Desk {
                     self.links.remove(&link);
                     replies.push(Input::LinkDown { link, reason });
                 }
-                Transmit::Dial { .. } | Transmit::Datagram { .. } => {}
+                Transmit::Datagram { to, .. } => _ = self.knocks.insert(to),
+                Transmit::Dial { .. } => {}
             }
         }
         self.events.extend(out.events);

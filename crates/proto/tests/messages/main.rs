@@ -5,6 +5,7 @@ mod desk;
 mod draining;
 mod genuine;
 mod long;
+mod neighbours;
 mod repair;
 mod trusted;
 mod unicast;

@@ -13,6 +13,8 @@ pub(super) struct Candidates {
     banned: BTreeMap<Hash, Instant>,
     /// When [`Self::look`] was asked last: whoever was due then waits for the end of a proof, not for a time.
     asked: Instant,
+    /// But for those that were put off until then.
+    again: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -27,10 +29,11 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn is_due(&self, now: Instant) -> bool {
+    /// Since when it waits for its turn, if it does.
+    fn due_since(&self, now: Instant) -> Option<Instant> {
         match self.state {
-            State::Waiting(from) => from <= now,
-            State::Proving => false,
+            State::Waiting(from) => Some(from).filter(|from| *from <= now),
+            State::Proving => None,
         }
     }
 }
@@ -39,8 +42,8 @@ impl Candidate {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Wanted {
     Now,
-    /// Only if nearer candidates come to nothing.
-    Perhaps,
+    /// Then, or as soon as others that would have it come to nothing.
+    Later(Instant),
     Not,
 }
 
@@ -127,24 +130,27 @@ impl Candidates {
 
     /// Whether anybody's time has come, so that [`Self::due`] should be asked.
     pub(super) fn look(&mut self, now: Instant) -> bool {
-        self.asked = now;
-        self.entries.values().any(|candidate| candidate.is_due(now))
+        (self.asked, self.again) = (now, None);
+        self.entries.values().any(|candidate| candidate.due_since(now).is_some())
     }
 
-    /// Whom to prove now, so that at most `room` proofs are under way. Those not [`Wanted`] any more are forgotten.
-    pub(super) fn due(&mut self, now: Instant, room: usize, wanted: impl Fn(Hash) -> Wanted) -> Vec<SignedRecord> {
+    /// Whom to prove now, so that at most `room` proofs are under way. Those not [`Wanted`] any more are forgotten. `wanted` is asked of each
+    /// whose turn it is since when.
+    pub(super) fn due(&mut self, now: Instant, room: usize, wanted: impl Fn(Hash, Instant) -> Wanted) -> Vec<SignedRecord> {
         let proving = self.entries.values().filter(|candidate| candidate.state == State::Proving).count();
         let mut room = room.saturating_sub(proving);
         let mut records = Vec::new();
         self.entries.retain(|id, candidate| {
-            if !candidate.is_due(now) {
-                return true;
-            }
-            let wanted = if candidate.sought { Wanted::Now } else { wanted(*id) };
-            if wanted == Wanted::Now && room > 0 {
-                room -= 1;
-                candidate.state = State::Proving;
-                records.push(candidate.record.clone());
+            let Some(since) = candidate.due_since(now) else { return true };
+            let wanted = if candidate.sought { Wanted::Now } else { wanted(*id, since) };
+            match wanted {
+                Wanted::Now if room > 0 => {
+                    room -= 1;
+                    candidate.state = State::Proving;
+                    records.push(candidate.record.clone());
+                }
+                Wanted::Later(at) => self.again = Some(self.again.map_or(at, |again| again.min(at))),
+                Wanted::Now | Wanted::Not => {}
             }
             wanted != Wanted::Not
         });
@@ -165,7 +171,7 @@ impl Candidates {
             State::Waiting(from) => Some(from).filter(|from| *from > self.asked),
             State::Proving => None,
         };
-        self.entries.values().filter_map(waiting).min()
+        self.entries.values().filter_map(waiting).chain(self.again).min()
     }
 }
 

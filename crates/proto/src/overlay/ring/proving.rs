@@ -1,9 +1,17 @@
 //! Which candidates are proven at once, and which only if others come to nothing.
 
 use super::{Ring, candidates::Wanted, shape::Shape};
-use crate::{context::Context, geometry::Geometry, step::{Step, Tries}, time::Instant};
+use crate::{
+    context::Context,
+    geometry::Geometry,
+    step::{Step, Tries},
+    time::Instant,
+};
 use cicada_wire::{Hash, IdPrefix, Offset};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Who would take which places if all candidates proved to be there.
 #[derive(Debug)]
@@ -55,8 +63,9 @@ impl Ring {
         let me = self.id();
         let hopes = self.hopes(cx.now);
         let shape = &self.shape;
-        let wanted = |id| match shape.would_take(me, id, &self.known) {
-            true if hopes.leave_nothing(me, shape, id) => Wanted::Perhaps,
+        let now = cx.now;
+        let wanted = |id, since| match shape.would_take(me, id, &self.known) {
+            true if now < since + PUT_OFF && hopes.leave_nothing(me, shape, id) => Wanted::Later(since + PUT_OFF),
             true => Wanted::Now,
             false => Wanted::Not,
         };
@@ -80,6 +89,9 @@ impl Ring {
 fn way(me: Hash, name: IdPrefix) -> Offset {
     Geometry::Ring.offset(me, name.first())
 }
+
+/// Nobody is put off for longer, so that whoever goes on naming members that do not exist keeps nobody out.
+const PUT_OFF: Duration = Duration::from_secs(4); // guess: a proof that fails, and the one after it
 
 /// Where many go so many candidates are proven before the successor has named those who come next.
 const FIRST_FEW: usize = 4; // guess: of five in a row a quarter dead, one in a thousand are all dead

@@ -5,7 +5,7 @@ use super::{
     shape::{Shape, draws, is_within},
 };
 use crate::{config::Config, event::Place, geometry::Geometry, overlay::Rank, peer::Proven, time::Instant};
-use cicada_wire::{Capabilities, Hash, IdKind, IdPrefix, PublicKey, Record, Role, Signature, SignedRecord, U256, UnixTime};
+use cicada_wire::{Hash, IdPrefix, U256};
 use proptest::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -124,10 +124,10 @@ fn each_cell_that_is_not_empty_has_a_finger() {
 /// They may have been cut off all the while: a ring of a thousand halves waited for one such for a minute.
 #[test]
 fn who_could_not_be_proven_is_given_up_but_tried_again_once_a_part_that_was_cut_off_is_back() {
-    let (record, mut now) = (proven(at(7)).record().clone(), Instant(0));
+    let (record, mut now) = (Proven::of_id(at(7)).record().clone(), Instant(0));
     let proves = |candidates: &mut Candidates, now| {
         candidates.add(now, &record, true, 8);
-        candidates.due(now, 8, |_| Wanted::Now) == [record.clone()]
+        candidates.due(now, 8, |_, _| Wanted::Now) == [record.clone()]
     };
     let mut candidates = Candidates::default();
     let mut given_up = None;
@@ -139,6 +139,18 @@ fn who_could_not_be_proven_is_given_up_but_tried_again_once_a_part_that_was_cut_
     assert!(given_up.as_ref() == Some(&record) && !proves(&mut candidates, now));
     candidates.try_anew(now);
     assert!(proves(&mut candidates, now));
+}
+
+#[test]
+fn who_is_put_off_is_looked_at_again() {
+    let (now, patience) = (Instant(1_000_000), Duration::from_secs(4));
+    let mut candidates = Candidates::default();
+    candidates.add(now, Proven::of_id(at(7)).record(), true, 8);
+    assert!(candidates.look(now));
+    assert!(candidates.due(now, 8, |_, since| Wanted::Later(since + patience)).is_empty());
+    assert_eq!(candidates.next_timeout(), Some(now + patience));
+    assert!(candidates.look(now + patience));
+    assert_eq!((candidates.due(now + patience, 8, |_, _| Wanted::Now).len(), candidates.next_timeout()), (1, None));
 }
 
 /// A newcomer hears of many before it; all but the last are somebody else's neighbours.
@@ -165,7 +177,7 @@ fn of_candidates_that_would_have_the_same_place_one_is_proven_at_once() {
 }
 
 fn view(me: Hash, ids: &BTreeSet<Hash>, full: usize) -> (Shape, BTreeMap<Hash, Known>) {
-    let known = ids.iter().filter(|id| **id != me).map(|id| (*id, Known { peer: proven(*id), heard: Instant(0) })).collect();
+    let known = ids.iter().filter(|id| **id != me).map(|id| (*id, Known { peer: Proven::of_id(*id), heard: Instant(0) })).collect();
     let mut config = Config::default();
     config.upkeep.successors = full;
     (Shape::of(me, &draws(me), &known, &config), known)
@@ -179,19 +191,4 @@ fn at(number: u8) -> Hash {
 
 fn members(count: std::ops::Range<usize>) -> impl Strategy<Value = BTreeSet<Hash>> {
     proptest::collection::btree_set(any::<[u8; 32]>().prop_map(Hash::from_bytes), count)
-}
-
-fn proven(id: Hash) -> Proven {
-    let record = Record {
-        key: PublicKey([9; 32]),
-        kind: IdKind::Data,
-        role: Role::Member,
-        addresses: vec!["10.0.0.1:2000".parse().expect("an address")],
-        capabilities: Capabilities::default(),
-        sequence: 1,
-        expires: UnixTime(u64::MAX),
-        data: Some(id),
-    };
-    // Nobody asks here whether the signature holds.
-    Proven::by_contact(SignedRecord::assemble(record, Signature([0; 64])).expect("it agrees with itself"))
 }
