@@ -140,6 +140,7 @@ impl Machines {
                 if let Ok(lookup) = &result {
                     // Not as what the owner says of itself: the lookup has found that it stands there.
                     self.on_candidates(cx, target, &lookup.responsible);
+                    self.overlay.on_placed(cx.now);
                 }
                 self.joins.on_found(cx, operation, &result);
             }

@@ -211,6 +211,14 @@ impl Overlay {
         both!(self, overlay => overlay.churn_expected(now))
     }
 
+    /// A lookup of our own id has found where we stand. On the tree every place is as good as any other.
+    pub(crate) fn on_placed(&mut self, now: Instant) {
+        match self {
+            Self::Ring(ring) => ring.on_placed(now),
+            Self::Tree(_) => {}
+        }
+    }
+
     /// Whoever has been here longer says how fast members come and go.
     pub(crate) fn hear_of_churn(&mut self, now: Instant, churn: Churn) {
         both!(self, overlay => overlay.hear_of_churn(now, churn));

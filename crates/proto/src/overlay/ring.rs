@@ -115,7 +115,7 @@ impl Ring {
 
     // --- Questions
 
-    /// A place is taken once the successor has answered that it knows us.
+    /// A place is taken once the successor says that we are before it, or says anything after a lookup has found our place.
     pub(crate) fn is_joined(&self) -> bool {
         self.stabilise.is_joined()
     }
@@ -410,9 +410,7 @@ impl Ring {
         let proven = self.member(id).cloned();
         match reply {
             Some(Reply::Neighbours(neighbours)) => {
-                if self.stabilise.answered(id) {
-                    cx.step(Step::TablesChanged);
-                }
+                self.stabilise.answered(id);
                 if let Some(proven) = proven {
                     self.hear(cx, &proven, &neighbours);
                 }
@@ -430,6 +428,11 @@ impl Ring {
                 }
             }
         }
+    }
+
+    /// A lookup of our own id has found where we stand.
+    pub(crate) fn on_placed(&mut self, now: Instant) {
+        self.stabilise.on_placed(now);
     }
 
     pub(crate) fn on_found(&mut self, cx: &mut Context<'_>, target: Hash, result: &Result<Lookup, LookupError>) {

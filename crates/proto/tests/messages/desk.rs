@@ -343,6 +343,10 @@ impl Desk {
         self.node.refusals().of(reason)
     }
 
+    pub(crate) fn is_joined(&self) -> bool {
+        self.node.is_joined()
+    }
+
     /// How many links stand.
     pub(crate) fn links(&self) -> usize {
         self.links.len()

@@ -46,3 +46,16 @@ fn whoever_goes_on_naming_members_that_do_not_exist_keeps_nobody_out() {
     }
     assert!(desk.has_knocked_at(0x90));
 }
+
+/// It would claim to be responsible for half of the ring.
+#[test]
+fn whoever_has_only_been_let_in_has_no_place_yet() {
+    let mut config = Config::default();
+    config.overlay = OverlayKind::Ring;
+    let mut desk = Desk::linked_to(config, &[0x80]);
+    desk.answers = true;
+    desk.pass(Duration::from_secs(3));
+    assert!(!desk.is_joined(), "it has answered, and somebody else is before it");
+    desk.hear_neighbours(0x80, &[], &[], Churn::Calm);
+    assert!(desk.is_joined());
+}

@@ -60,7 +60,7 @@ impl Ring {
         let in_view = |id: Hash| id != successor && is_seen(id) && end.is_none_or(|end| Geometry::Ring.offset(me, id) < end);
         let lacking: Vec<Hash> = self.shape.successors.iter().copied().filter(|id| in_view(*id) && !list.contains(*id)).collect();
         self.stabilise.lacking.retain(|id, _| lacking.contains(id));
-        let again = if self.is_in_flux() { LOOK_AGAIN / 4 } else { LOOK_AGAIN };
+        let again = if self.is_in_flux() { LOOK_AGAIN / 6 } else { LOOK_AGAIN };
         let mut missing = Vec::new();
         for id in lacking {
             let dropped = before.contains(id);
@@ -183,7 +183,7 @@ const CALM: Duration = Duration::from_secs(60); // guess: with sessions of ten m
 /// How many of the next successors are checked when one has died.
 const CHECKED: usize = 4; // guess: of five in a row a quarter dead, one in a thousand are all dead
 
-/// A member that the successor's list lacks although it lives is looked at again after this long; where many go, after a quarter of it.
+/// A member that the successor's list lacks although it lives is looked at again after this long; where many go, after a sixth of it.
 const LOOK_AGAIN: Duration = Duration::from_secs(30); // guess
 
 const LOOK: Duration = Duration::from_millis(250); // guess: most round trips are shorter

@@ -19,10 +19,12 @@ use std::{
 #[derive(Debug, Default)]
 pub(super) struct Stabilise {
     pub(super) successor: Option<Hash>,
-    /// Whether the successor has answered that we are before it.
+    /// Whether the successor has answered since it is our successor.
     greeted: bool,
-    /// Whether any successor has, since there was one.
+    /// Whether we have our place before one, and have had a successor ever since.
     joined: bool,
+    /// Whether a lookup has found our place. Until then the successor may be whoever let us in, wherever it stands.
+    placed: bool,
     asking: Option<Hash>,
     /// The successor's list, as it last told us.
     pub(super) heard: IdPrefixes,
@@ -53,14 +55,24 @@ impl Stabilise {
         self.greeted
     }
 
-    /// A member told us its neighbours in answer to a question. Returns whether that completes a join.
-    pub(super) fn answered(&mut self, from: Hash) -> bool {
-        self.unanswered(from);
-        if self.successor != Some(from) {
-            return false;
+    /// A lookup has found our place. Whoever is our successor then is asked soon.
+    pub(super) fn on_placed(&mut self, now: Instant) {
+        self.placed = true;
+        if !self.joined {
+            self.hasten(now, GREETING);
         }
-        self.greeted = true;
-        !std::mem::replace(&mut self.joined, true)
+    }
+
+    /// A member told us its neighbours in answer to a question.
+    pub(super) fn answered(&mut self, from: Hash) {
+        self.unanswered(from);
+        self.greeted |= self.successor == Some(from);
+    }
+
+    /// The successor told us its neighbours, us as its predecessor or not. Returns whether that completes a join.
+    fn completes(&mut self, is_behind_us: bool) -> bool {
+        let has_place = is_behind_us || (self.placed && self.greeted);
+        has_place && !std::mem::replace(&mut self.joined, true)
     }
 
     pub(super) fn unanswered(&mut self, from: Hash) {
@@ -72,8 +84,8 @@ impl Stabilise {
     fn follow(&mut self, successor: Option<Hash>, old_is_dead: bool) {
         // Whom a dead successor had in its list, the next one should have too; a new one may still be learning.
         let heard = if old_is_dead { std::mem::take(&mut self.heard) } else { IdPrefixes::default() };
-        let joined = self.joined && successor.is_some();
-        *self = Self { successor, heard, joined, due: self.due, interval: self.interval, ..Self::default() };
+        let (joined, placed) = (self.joined && successor.is_some(), self.placed && successor.is_some());
+        *self = Self { successor, heard, joined, placed, due: self.due, interval: self.interval, ..Self::default() };
     }
 
     fn hasten(&mut self, now: Instant, pause: Duration) {
@@ -156,7 +168,7 @@ impl Ring {
     /// From a new successor to the first doubt that a link with it will stand. Where many members go it is often dead itself, which is found
     /// out sooner than who comes after it.
     fn greeting(&self) -> Duration {
-        if self.is_in_flux() && self.stabilise.joined { GREETING * 4 } else { GREETING }
+        if self.is_in_flux() { GREETING * 4 } else { GREETING }
     }
 
     /// Tells the old predecessor that somebody stands between us now.
@@ -222,7 +234,7 @@ impl Ring {
             self.check_others(cx);
             // It is dead, or has no room for a link with us: then there are nearer members before it, and a lookup finds them. Where many go it
             // is dead mostly, and who comes next is known.
-            let is_patient = self.is_in_flux() && self.stabilise.joined && self.stabilise.interval.is_zero();
+            let is_patient = self.is_in_flux() && self.stabilise.interval.is_zero();
             if !is_patient {
                 cx.step(Step::Find { target: self.id(), seeds: Vec::new(), finder: Finder::Overlay });
             }
@@ -255,6 +267,9 @@ impl Ring {
             cx.step(Step::Candidates { from: from.id(), records: neighbours.records.clone() });
         }
         if self.stabilise.successor == Some(from.id()) {
+            if self.stabilise.completes(neighbours.predecessor == Some(IdPrefix::of(self.id()))) {
+                cx.step(Step::TablesChanged);
+            }
             self.stabilise.records_due = cx.now + RECORDS_COME;
             self.hear_of_churn(cx.now, neighbours.churn);
             if neighbours.churn != Churn::Calm {
