@@ -302,10 +302,15 @@ impl Stage {
         Ok(())
     }
 
-    /// What each peer thinks stands around it.
+    /// What each peer thinks stands around it, and whether it has no place in a swarm yet.
     fn neighbours(&mut self) -> Result<(), String> {
         let world = self.world()?;
-        let lines: Vec<_> = world.live_members().into_iter().map(|who| world.describe_table(who)).collect();
+        let placed = world.swarms().concat();
+        let line = |who: PeerIndex| {
+            let yet = if placed.contains(&who) { "" } else { ", no place yet" };
+            format!("{}{yet}", world.describe_table(who))
+        };
+        let lines: Vec<_> = world.live_members().into_iter().map(line).collect();
         lines.iter().try_for_each(|line| self.say(line))
     }
 
@@ -317,7 +322,10 @@ impl Stage {
         let world = self.world()?;
         let operation = world.begin_lookup(who, key);
         let ended = world.wait(operation, Duration::from_secs(60));
-        let owner = world.swarms().iter().find(|members| members.contains(&who)).and_then(|members| world.owner(members, key));
+        let Some(swarm) = world.swarms().into_iter().find(|members| members.contains(&who)) else {
+            return self.say("it has no place yet");
+        };
+        let owner = world.owner(&swarm, key);
         let right = match ended {
             Some(Event::LookedUp { result: Ok(found), .. }) => {
                 found.responsible.first().map(cicada_wire::SignedRecord::id) == owner.map(|who| world.id(who))
