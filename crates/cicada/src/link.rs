@@ -23,6 +23,7 @@ pub(crate) use digests::Digests;
 use quinn::{Connection, ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -256,7 +257,10 @@ impl Outbound {
             }
         };
         // A link that does not flush is closed all the same.
-        let _ = timeout(FLUSH, flush).await;
+        tokio::select! {
+            _ = timeout(FLUSH, flush) => {}
+            never = nudge(&self.connection) => match never {},
+        }
         End::Ours(Refusal::Closing)
     }
 
@@ -299,6 +303,19 @@ impl Outbound {
         let bytes = frame.to_bytes();
         self.network.show_sent(self.peer, &bytes);
         bytes
+    }
+}
+
+/// Opens empty streams for as long as it is polled, which the other end ignores.
+///
+/// QUIC sends lost packets again when later ones are acknowledged, else after pauses that double (RFC 9002, section 6.2). Where a
+/// third is lost, too few of those pauses end before a link that says nothing more is closed.
+async fn nudge(connection: &Connection) -> Infallible {
+    loop {
+        tokio::time::sleep(NUDGE).await;
+        if let Ok(mut stream) = connection.open_uni().await {
+            let _ = stream.finish();
+        }
     }
 }
 
@@ -432,6 +449,9 @@ const BATCH: usize = 64; // guess
 
 /// How long a closing link may take to hand over what was queued.
 const FLUSH: Duration = Duration::from_secs(2); // guess: several round trips of the longest paths
+
+/// Between two signs of life on a closing link.
+const NUDGE: Duration = Duration::from_millis(200); // guess: ten in all, above most round trips
 
 /// How long what has arrived may take to be read after a link is gone.
 const DRAIN: Duration = Duration::from_secs(1); // guess

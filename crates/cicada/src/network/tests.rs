@@ -1,3 +1,4 @@
+mod loss;
 mod streams;
 
 use super::*;
