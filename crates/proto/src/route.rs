@@ -126,7 +126,7 @@ impl Router {
             Route::Overlay => {}
         }
         for slot in 0..=copies {
-            if !self.attempt(cx, map, message, slot, &BTreeSet::new()) && slot > 0 {
+            if !self.attempt(cx, map, message, slot, None) && slot > 0 {
                 break;
             }
             // What became of this copy decides which first hops the next one has left.
@@ -138,11 +138,11 @@ impl Router {
         self.end_unattended(cx, message, Ack::None);
     }
 
-    /// Sends a copy for `slot` that keeps away from `avoided` first hops. Whether somebody was found for it.
-    fn attempt(&mut self, cx: &mut Context<'_>, map: &Map<'_>, message: MessageId, slot: u8, avoided: &BTreeSet<Hash>) -> bool {
+    /// Sends a copy for `slot`: the usual way, or over any first hop but the `avoided` ones. Whether somebody was found for it.
+    fn attempt(&mut self, cx: &mut Context<'_>, map: &Map<'_>, message: MessageId, slot: u8, avoided: Option<&BTreeSet<Hash>>) -> bool {
         let Some(sending) = self.sendings.get_mut(&message) else { return false };
-        let mut tried: BTreeSet<Hash> = sending.open_first_hops();
-        tried.extend(avoided);
+        let mut tried: BTreeSet<Hash> = sending.first_hops_beside(slot);
+        tried.extend(avoided.into_iter().flatten());
         let direct = sending.options.route == Route::Direct;
         let Some(number) = sending.attempt(cx.now, slot) else {
             sending.due = sending.deadline;
@@ -160,7 +160,7 @@ impl Router {
             (false, false) => Choice::Any,
         };
         // A repeated first copy goes where the first one would, as long as that was not silent.
-        if !direct && slot == 0 && avoided.is_empty() {
+        if !direct && slot == 0 && avoided.is_none() {
             copy.choice = Choice::Nearer;
             tried.clear();
         }
@@ -193,10 +193,10 @@ impl Router {
         match sending.options.route {
             Route::Direct => self.attempt_directly(cx, map, message),
             Route::Auto | Route::Overlay => {
-                let avoided = if sending.on_silence() { sending.first_hops() } else { BTreeSet::new() };
-                // When every first hop was tried, each may be tried again.
-                if !self.attempt(cx, map, message, 0, &avoided) && !avoided.is_empty() {
-                    self.attempt(cx, map, message, 0, &BTreeSet::new());
+                let avoided = sending.on_silence().then(|| sending.avoided());
+                if !self.attempt(cx, map, message, 0, avoided.as_ref()) && avoided.is_some_and(|avoided| !avoided.is_empty()) {
+                    self.sendings.get_mut(&message).into_iter().for_each(Sending::begin_round);
+                    self.attempt(cx, map, message, 0, None);
                 }
             }
         }

@@ -15,8 +15,9 @@
 //! [id=HH [subnet=A.B.C]]` (the first byte of its id, and the /24 that its address is in), `connect X via Y`, `join X via Y` (and
 //! wait), `leave X`, `crash X ..`, `restart X`, `partition X .. | Y ..`, `heal`, `run MILLISECONDS`, `settle MILLISECONDS`, `lookup X
 //! HH`, `send X Y TEXT`, `relay X Y TEXT` (over the overlay, whatever links could be made), `broadcast X TEXT`, `begin broadcast X
-//! TEXT` (without waiting for it), `adversary X KIND ..`, `vanish tasks X` (tasks to X vanish), `neighbours`, `check lists|ring|off`
-//! (after everything that happens), `trace off|events|packets`. A line that begins with `#` says something to people.
+//! TEXT` (without waiting for it), `adversary X KIND ..`, `vanish tasks X` (tasks to X vanish), `cut X Y` (nothing passes between the
+//! two), `neighbours`, `check lists|ring|off` (after everything that happens), `trace off|events|packets`. A line that begins with
+//! `#` says something to people.
 
 use crate::{
     network::{Latency, Network},
@@ -217,6 +218,13 @@ impl Stage {
                 self.world()?.add_rule(move |passing| match passing.packet {
                     Packet::Frame(Frame::Task(..)) if passing.to == who => Verdict::Vanish,
                     Packet::Frame(_) | Packet::Datagram(_) | Packet::Dial => Verdict::Pass,
+                });
+            }
+            ["cut", one, other] => {
+                let ends = self.peers(&[one, other])?;
+                self.world()?.add_rule(move |passing| {
+                    let between = ends.contains(&passing.from) && ends.contains(&passing.to);
+                    if between { Verdict::Vanish } else { Verdict::Pass }
                 });
             }
             _ => return Err(format!("no command: {}", words.join(" "))),

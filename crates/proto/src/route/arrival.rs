@@ -170,6 +170,12 @@ impl Router {
         Ok(())
     }
 
+    /// Whether the origin should have had a receipt over the link to it: this copy came over that one, or an earlier one from anybody.
+    fn has_answered(&self, cx: &Context<'_>, key: CopyKey) -> bool {
+        self.custody.previous(cx, key) == Some(Previous::Hop(key.origin))
+            || (0..key.copy).any(|copy| self.custody.previous(cx, CopyKey { copy, ..key }).is_some())
+    }
+
     /// Sends the receipt for a copy to its origin. It is on its way like any message; if it is lost, the origin tries again.
     /// Yields whom it was handed to.
     pub(super) fn answer(
@@ -200,7 +206,7 @@ impl Router {
             Mutable { hop_limit: MAX_HOPS, copy: about.hop.copy, patient: about.hop.patient && refusal.is_none(), ..Mutable::default() };
         let mut copy = Copy::new(Header { fixed, hop }, Body::Whole(payload), Previous::Here);
         copy.back = Some(from);
-        if from != origin && self.custody.previous(cx, CopyKey::of(about)) == Some(Previous::Hop(origin)) {
+        if from != origin && self.has_answered(cx, CopyKey::of(about)) {
             // Nobody acknowledges what is handed to the link to it, and something was in vain.
             copy.tried.insert(origin);
         }

@@ -8,7 +8,7 @@ use crate::{
     step::{Finder, Step},
 };
 use cicada_wire::{Address, Hash, MessageId, PublicKey, Refusal, SignedRecord};
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 impl Router {
     /// Hands a message over the direct link to its target, or has the link made.
@@ -18,7 +18,7 @@ impl Router {
         if next::usable(cx, target) {
             sending.dialling = None;
             sending.launched = true;
-            self.attempt(cx, map, message, 0, &BTreeSet::new());
+            self.attempt(cx, map, message, 0, None);
             return;
         }
         let member = map.overlay.member(target).map(|member| member.record().clone());

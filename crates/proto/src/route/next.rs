@@ -13,7 +13,7 @@ use super::{
     copy::{Choice, Copy, Previous},
 };
 use crate::{config::Families, context::Context, links::Link};
-use cicada_wire::{Hash, IdKind, Offset, Role, SignedRecord};
+use cicada_wire::{Hash, IdKind, Kind, Offset, Role, SignedRecord};
 
 /// The way on.
 pub(super) enum Next {
@@ -195,7 +195,7 @@ impl<'a> Walk<'a> {
         let Some(owner) = owner.filter(|owner| owner.id() != self.cx.me.id()) else {
             return (self.copy.choice == Choice::Nearer && overlay.owns(self.target)).then(|| self.nobody());
         };
-        if self.had_it_before(owner.id()) {
+        if self.had_it_before(owner.id()) || self.is_asked_by(owner.id()) {
             return Some(self.nobody());
         }
         let closer = overlay.closer(self.target, MAX_DIALS).into_iter().map(|member| member.record().clone());
@@ -227,6 +227,12 @@ impl<'a> Walk<'a> {
     /// Whether a copy that had to cross over was at this peer before it had to: then the target is not there.
     fn had_it_before(&self, owner: Hash) -> bool {
         self.absent != Families::NONE && self.was_at(owner) && !self.copy.tried.contains(&owner)
+    }
+
+    /// Whether the responsible member has sent this message: then it asks others whether they know better, and we do not.
+    fn is_asked_by(&self, owner: Hash) -> bool {
+        let fixed = &self.copy.header.fixed;
+        fixed.kind == Kind::Unicast && fixed.origin.id() == owner
     }
 
     /// This peer is responsible, and the target is not here: then it is in no family that we see.

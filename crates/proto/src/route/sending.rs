@@ -37,6 +37,8 @@ pub(super) struct Sending {
     pub(super) slots: u8,
     /// Every copy that was made, by its number: those that were asked for, then the repeated attempts.
     attempts: Vec<Attempt>,
+    /// From this attempt on first hops are avoided: before it everybody has been tried.
+    round: usize,
     trouble: Trouble,
     /// How often somebody has said that nobody has this id.
     denied: usize,
@@ -52,7 +54,8 @@ struct Attempt {
     /// The copy that the sender asked for and that this attempt is for.
     slot: u8,
     at: Instant,
-    first_hop: Option<Hash>,
+    /// Whom it was handed to, one after the other.
+    handed_to: Vec<Hash>,
     relays: Vec<Hash>,
     outcome: HopOutcome,
 }
@@ -83,6 +86,17 @@ pub(super) enum Verdict {
     End(Result<Receipt, SendError>),
 }
 
+impl Attempt {
+    /// Who has it, or was the last to be offered it.
+    fn first_hop(&self) -> Option<Hash> {
+        self.handed_to.last().copied()
+    }
+
+    fn is_silent(&self) -> bool {
+        self.first_hop().is_some() && self.outcome == HopOutcome::Pending
+    }
+}
+
 impl Sending {
     /// `fixed` and `payload` are the message as it travels.
     pub(super) fn new(now: Instant, outgoing: super::Outgoing, fixed: Immutable, payload: Bytes) -> Self {
@@ -104,6 +118,7 @@ impl Sending {
             dialling: None,
             slots: 0,
             attempts: Vec::new(),
+            round: 0,
             trouble: Trouble::Silence(0),
             denied: 0,
             way: Vec::new(),
@@ -127,7 +142,7 @@ impl Sending {
     /// The message travels as another one from now on; its first attempts are due.
     pub(super) fn begin_again(&mut self, now: Instant, fixed: Immutable, payload: Bytes) {
         (self.fixed, self.payload) = (fixed, payload);
-        (self.attempts, self.slots, self.launched) = (Vec::new(), 0, false);
+        (self.attempts, self.round, self.slots, self.launched) = (Vec::new(), 0, 0, false);
         (self.trouble, self.denied) = (Trouble::Silence(0), 0);
         self.due = now.min(self.deadline);
         self.timer = self.due;
@@ -147,7 +162,7 @@ impl Sending {
     /// A further attempt for copy `slot`: its number, unless all numbers are used up.
     pub(super) fn attempt(&mut self, now: Instant, slot: u8) -> Option<u8> {
         let copy = u8::try_from(self.attempts.len()).ok()?;
-        self.attempts.push(Attempt { slot, at: now, first_hop: None, relays: Vec::new(), outcome: HopOutcome::Pending });
+        self.attempts.push(Attempt { slot, at: now, handed_to: Vec::new(), relays: Vec::new(), outcome: HopOutcome::Pending });
         self.slots = self.slots.max(slot + 1);
         Some(copy)
     }
@@ -158,15 +173,25 @@ impl Sending {
         self.slots = self.attempts.iter().map(|attempt| attempt.slot + 1).max().unwrap_or(0);
     }
 
-    /// First hops that copies were handed to.
+    /// First hops that copies were handed to, those included that did not take them.
     pub(super) fn first_hops(&self) -> BTreeSet<Hash> {
-        self.attempts.iter().filter_map(|attempt| attempt.first_hop).collect()
+        self.attempts.iter().flat_map(|attempt| attempt.handed_to.iter().copied()).collect()
     }
 
-    /// First hops of copies that may still arrive.
-    pub(super) fn open_first_hops(&self) -> BTreeSet<Hash> {
-        let open = |attempt: &&Attempt| attempt.outcome == HopOutcome::Pending;
-        self.attempts.iter().filter(open).filter_map(|attempt| attempt.first_hop).collect()
+    /// Those that should not be tried again before all others have been.
+    pub(super) fn avoided(&self) -> BTreeSet<Hash> {
+        self.attempts.iter().skip(self.round).flat_map(|attempt| attempt.handed_to.iter().copied()).collect()
+    }
+
+    /// All have been: each may be tried again.
+    pub(super) fn begin_round(&mut self) {
+        self.round = self.attempts.len();
+    }
+
+    /// First hops of the other copies than `slot` that may still arrive.
+    pub(super) fn first_hops_beside(&self, slot: u8) -> BTreeSet<Hash> {
+        let open = |attempt: &&Attempt| attempt.slot != slot && attempt.outcome == HopOutcome::Pending;
+        self.attempts.iter().filter(open).filter_map(Attempt::first_hop).collect()
     }
 
     pub(super) fn is_acked(&self) -> bool {
@@ -175,7 +200,7 @@ impl Sending {
 
     pub(super) fn on_offered(&mut self, copy: u8, first_hop: Hash) {
         if let Some(attempt) = self.attempts.get_mut(usize::from(copy)) {
-            attempt.first_hop = Some(first_hop);
+            attempt.handed_to.push(first_hop);
         }
     }
 
@@ -197,6 +222,11 @@ impl Sending {
                 true
             }
             Trouble::NoSuchPeer => self.denied > 1,
+            // The way was found then, and nothing came of it.
+            Trouble::NoRoute(_) if self.attempts.last().is_some_and(Attempt::is_silent) => {
+                self.trouble = Trouble::Silence(1);
+                true
+            }
             Trouble::NoRoute(_) | Trouble::Busy(_) | Trouble::Keys(..) | Trouble::NoLink(_) => false,
         }
     }
@@ -323,7 +353,7 @@ impl Sending {
         if self.is_acked() {
             return Ok(self.receipt());
         }
-        let underway = self.attempts.iter().any(|attempt| attempt.first_hop.is_some() && attempt.outcome == HopOutcome::Pending);
+        let underway = self.attempts.iter().any(Attempt::is_silent);
         Err(match self.trouble {
             Trouble::Busy(_) => SendError::Busy { target },
             Trouble::Keys(_, reason) => SendError::Refused { target, reason },
@@ -340,9 +370,9 @@ impl Sending {
     /// What is known by now: of each copy the attempt that was acknowledged, else the latest that was handed to somebody.
     pub(super) fn receipt(&self) -> Receipt {
         let paths = (0..self.slots).filter_map(|slot| {
-            let handed = || self.attempts.iter().filter(|attempt| attempt.slot == slot && attempt.first_hop.is_some());
+            let handed = || self.attempts.iter().filter(|attempt| attempt.slot == slot && attempt.first_hop().is_some());
             let attempt = handed().find(|attempt| attempt.outcome == HopOutcome::Acked).or_else(|| handed().next_back())?;
-            Some(PathReport { first_hop: attempt.first_hop?, relays: attempt.relays.clone(), outcome: attempt.outcome })
+            Some(PathReport { first_hop: attempt.first_hop()?, relays: attempt.relays.clone(), outcome: attempt.outcome })
         });
         Receipt { message: self.message(), acked: self.is_acked(), paths: paths.collect(), round_trip: self.round_trip, level: self.level }
     }

@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, ME, START, amend, hello, id, status, unicast, verdict};
 use bytes::Bytes;
-use cicada_proto::{Ack, Command, Config, SendOptions, config::Families};
+use cicada_proto::{Ack, Command, Config, Event, SendError, SendOptions, config::Families};
 use cicada_wire::*;
 use std::time::Duration;
 
@@ -17,7 +17,18 @@ fn relay() -> Desk {
     Desk::linked_to(config(OverlayKind::Ring), &[0x10, 0x40, 0x60, 0x80])
 }
 
+/// One that has its place among the others, before 40.
+fn placed() -> Desk {
+    let mut desk = relay();
+    desk.hear_neighbours(0x40, &[], &[], Churn::Calm);
+    assert!(desk.is_joined());
+    desk
+}
+
 const FAR: u8 = 0x90;
+
+/// Nobody is linked between this one and us.
+const OURS: u8 = 0x18;
 
 #[test]
 fn a_relay_takes_a_message_over_and_hands_it_to_the_nearest() {
@@ -183,9 +194,11 @@ fn each_copy_has_its_receipt_and_the_application_one_message() {
         second.hop.path = vec![id(0x40)];
         desk.hear(id(0x10), Frame::Data(first, hello()));
         desk.hear(id(0x40), Frame::Data(second, hello()));
-        // To the hop that the receipt goes to, that says it too.
-        assert_eq!(desk.verdicts(), [(id(0x40), None)]);
-        let said: Vec<Status> = desk.data().iter().map(|(_, _, payload)| status(payload)).collect();
+        // To the hop that the receipt goes to, that says it too. That of a further copy does not depend on the same link.
+        assert_eq!(desk.verdicts(), []);
+        let receipts = desk.data();
+        assert_eq!(receipts.iter().map(|(to, ..)| *to).collect::<Vec<_>>(), [id(0x10), id(0x40)]);
+        let said: Vec<Status> = receipts.iter().map(|(_, _, payload)| status(payload)).collect();
         assert_eq!(said[0], Status { copy: 0, refusal: None, path: vec![], boot: None, credential: None });
         assert_eq!(said[1], Status { copy: 1, refusal: None, path: vec![id(0x40)], boot: None, credential: None });
         assert_eq!(desk.delivered(), 1);
@@ -406,12 +419,42 @@ fn only_who_waits_for_nothing_is_patient() {
     }
 }
 
-/// Whoever lacks the members next to the target takes itself for one of them, and says the same.
-#[test]
-fn that_nobody_has_an_id_is_believed_only_of_several() {
+/// Whom a message is handed to, in this order, while nothing is heard of its target. Those of `deaf` do not even take it over.
+fn unheard(deaf: &[u8]) -> Vec<Hash> {
     let mut desk = relay();
+    desk.answers = true;
     let options = SendOptions::default();
     desk.command(|operation| Command::Send { operation, target: id(FAR), address: None, payload: hello(), options });
+    let mut first_hops = Vec::new();
+    for _ in 0..900 {
+        for (hop, copy, _) in desk.data() {
+            first_hops.push(hop);
+            if !deaf.iter().any(|deaf| id(*deaf) == hop) {
+                desk.hear(hop, verdict(&copy, None));
+            }
+        }
+        desk.pass(Duration::from_millis(10));
+    }
+    first_hops
+}
+
+#[test]
+fn while_nothing_is_heard_one_first_hop_after_the_other_has_its_turn() {
+    let turn = [0x80, 0x60, 0x40, 0x10].map(id);
+    assert_eq!(unheard(&[])[..6], [turn, turn].concat()[..6]);
+}
+
+#[test]
+fn who_does_not_take_a_message_over_has_its_turn_no_more_often_than_others() {
+    let first_hops = unheard(&[0x80]);
+    let turn = [0x80, 0x60, 0x40, 0x10].map(id);
+    assert_eq!(first_hops[..8], [turn, turn].concat(), "80 does not take it, so 60 has it at once");
+}
+
+/// Sends to `target`, of whom every first hop says that there is no such peer. Whom the copies were handed to, and what came of it.
+fn denied(mut desk: Desk, target: Hash) -> (Vec<Hash>, Option<SendError>) {
+    let options = SendOptions::default();
+    desk.command(|operation| Command::Send { operation, target, address: None, payload: hello(), options });
     let mut first_hops = Vec::new();
     for _ in 0..40 {
         desk.pass(Duration::from_millis(100));
@@ -427,9 +470,43 @@ fn that_nobody_has_an_id_is_believed_only_of_several() {
         desk.hear(hop, verdict(&copy, None));
         desk.hear(hop, Frame::Data(receipt, said));
     }
+    let end = desk.events.iter().find_map(|event| match event {
+        Event::SendFailed { error, .. } => Some(error.clone()),
+        _ => None,
+    });
+    (first_hops, end)
+}
+
+/// Whoever lacks the members next to the target takes itself for one of them, and says the same.
+#[test]
+fn that_nobody_has_an_id_is_believed_only_of_several() {
+    let (first_hops, end) = denied(relay(), id(FAR));
     assert_eq!(
         first_hops,
         [0x80, 0x80, 0x60, 0x40, 0x80].map(id),
         "the target may be just joining; then others are asked, while there are any"
     );
+    assert_eq!(end, Some(SendError::NoSuchPeer { target: id(FAR) }));
+}
+
+/// The same holds for this peer itself.
+#[test]
+fn who_would_be_responsible_for_an_id_asks_others_before_it_says_that_nobody_has_it() {
+    let (first_hops, end) = denied(placed(), id(OURS));
+    assert_eq!(first_hops, [0x10, 0x80, 0x60].map(id), "after it has waited twice whether it hears of the target");
+    assert_eq!(end, Some(SendError::NoSuchPeer { target: id(OURS) }));
+}
+
+#[test]
+fn whom_the_responsible_member_asks_says_so_at_once_if_it_knows_no_better() {
+    let mut desk = placed();
+    // Of 38 and of 3c it takes 40 for responsible; only that one asks for one of them.
+    for (number, (target, origin, next)) in [(0x38, 0x40, None), (0x3c, 0x05, Some(0x40))].into_iter().enumerate() {
+        desk.hear(id(0x10), Frame::Data(unicast(origin, id(target), number as u8), hello()));
+        let (mut receipts, copies): (Vec<_>, Vec<_>) =
+            desk.data().into_iter().partition(|(_, header, _)| header.fixed.kind == Kind::Receipt);
+        assert_eq!(copies.first().map(|(to, ..)| *to), next.map(id), "{target:x}");
+        let said = receipts.pop().map(|(to, _, said)| (to, status(&said).refusal));
+        assert_eq!(said, next.is_none().then_some((id(origin), Some(Refusal::NoSuchPeer))), "{target:x}");
+    }
 }

@@ -3,6 +3,7 @@
 mod broadcast;
 mod clients;
 mod families;
+mod loss;
 mod repair;
 mod sealed;
 mod stalls;

@@ -1,9 +1,9 @@
 //! One to one.
 
-use crate::swarm::{OVERLAYS, config, over_the_overlay, swarm};
+use crate::swarm::{OVERLAYS, config, over_the_overlay, swarm, world};
 use cicada_proto::{Ack, HopOutcome, Route, SendError, SendOptions};
-use cicada_sim::{PeerIndex, World};
-use cicada_wire::{Hash, OverlayKind};
+use cicada_sim::{PeerIndex, Verdict, World};
+use cicada_wire::{Hash, OverlayKind, U256};
 use std::time::Duration;
 
 /// Sends between `count` random pairs, all at once. Yields how many were acknowledged, and the hops of each.
@@ -253,5 +253,34 @@ fn who_waits_for_less_is_told_earlier() {
         world.run_for(Duration::from_secs(1));
         assert_eq!(world.reached(&[peers[9]], b"a"), (1, 0));
         assert_eq!(world.reached(&[peers[9]], b"b"), (1, 0));
+    }
+}
+
+/// Two neighbours between whom nothing passes: the one takes itself for responsible for the other.
+#[test]
+fn who_cannot_reach_its_neighbour_has_others_hand_it_the_message() {
+    for overlay in OVERLAYS {
+        for seed in 20..24 {
+            let mut world = world(seed, config(overlay, 16));
+            let peers = world.add_peers(24);
+            let target = peers[5];
+            let others: Vec<PeerIndex> = peers.iter().copied().filter(|peer| *peer != target).collect();
+            let neighbour = world.owner(&others, world.id(target)).expect("there are others");
+            world.add_rule(move |passing| {
+                let between = [passing.from, passing.to].iter().all(|end| [target, neighbour].contains(end));
+                if between { Verdict::Vanish } else { Verdict::Pass }
+            });
+            assert_eq!(world.assemble(&peers, Duration::from_millis(20)), [], "{overlay}, seed {seed}");
+            world.run_for(Duration::from_secs(30));
+            let receipt = world.send(neighbour, target, "hello", over_the_overlay());
+            assert!(receipt.is_ok(), "{overlay}, seed {seed}: {receipt:?}");
+            assert_eq!(world.reached(&[target], b"hello"), (1, 0), "{overlay}, seed {seed}");
+            // Whoever is not there is still said not to be, and no later than before.
+            let (nobody, sent) = (Hash(world.id(target).0.wrapping_sub(U256::ONE)), world.now());
+            let operation = world.begin_send(neighbour, nobody, "hello", over_the_overlay());
+            world.wait_all(&[operation], Duration::from_secs(11));
+            assert_eq!(world.sent(operation), Some(Err(&SendError::NoSuchPeer { target: nobody })), "{overlay}, seed {seed}");
+            assert!(world.now().since(sent) < Duration::from_secs(4), "{overlay}, seed {seed}");
+        }
     }
 }
