@@ -43,6 +43,8 @@ struct Open {
     deadline: Instant,
     /// How many challenges there were.
     tries: u32,
+    /// How many there were when it spoke of itself: that they are not answered says nothing.
+    in_vain: u32,
     most: Tries,
 }
 
@@ -110,7 +112,7 @@ impl Prover {
         }
         let mut nonce = [0; 16];
         cx.rng.fill_bytes(&mut nonce);
-        self.challenge(cx, Challenge(nonce), Open { peer, address, record, deadline: cx.now, tries: 0, most });
+        self.challenge(cx, Challenge(nonce), Open { peer, address, record, deadline: cx.now, tries: 0, in_vain: 0, most });
     }
 
     /// Whether proving this peer now would send it something.
@@ -280,6 +282,9 @@ impl Prover {
     /// name, and makes us send it as many challenges as take a second and a half to fail.
     pub(crate) fn spoke(&mut self, peer: Hash) {
         self.failed.remove(&peer);
+        for open in self.open.values_mut().filter(|open| open.peer == peer) {
+            (open.in_vain, open.most) = (open.tries, Tries::AsUsual);
+        }
     }
 
     fn next(&mut self, cx: &mut Context<'_>) {
@@ -297,7 +302,7 @@ impl Prover {
         for challenge in due {
             let Some(open) = self.open.remove(&challenge) else { continue };
             match open.most {
-                Tries::AsUsual if open.tries < MAX_TRIES => self.challenge(cx, challenge, open),
+                Tries::AsUsual if open.tries < open.in_vain + MAX_TRIES => self.challenge(cx, challenge, open),
                 Tries::AsUsual => self.fail(cx, open.peer, Refusal::Silent),
                 // One lost packet says little: if it is heard of, it is proven as any other.
                 Tries::One => cx.step(Step::Unproven(open.peer, Refusal::Silent)),
