@@ -16,8 +16,8 @@
 //! wait), `leave X`, `crash X ..`, `restart X`, `partition X .. | Y ..`, `heal`, `run MILLISECONDS`, `settle MILLISECONDS`, `lookup X
 //! HH`, `send X Y TEXT`, `relay X Y TEXT` (over the overlay, whatever links could be made), `broadcast X TEXT`, `begin broadcast X
 //! TEXT` (without waiting for it), `adversary X KIND ..`, `vanish tasks X` (tasks to X vanish), `cut X Y` (nothing passes between the
-//! two), `neighbours`, `check lists|ring|off` (after everything that happens), `trace off|events|packets`. A line that begins with
-//! `#` says something to people.
+//! two), `hold X Y MILLISECONDS` (what X hands to a link to Y is held up for so long), `neighbours`, `check lists|ring|off` (after
+//! everything that happens), `trace off|events|packets`. A line that begins with `#` says something to people.
 
 use crate::{
     network::{Latency, Network},
@@ -225,6 +225,13 @@ impl Stage {
                 self.world()?.add_rule(move |passing| {
                     let between = ends.contains(&passing.from) && ends.contains(&passing.to);
                     if between { Verdict::Vanish } else { Verdict::Pass }
+                });
+            }
+            ["hold", from, to, span] => {
+                let (from, to, span) = (self.peer(from)?, self.peer(to)?, milliseconds(span)?);
+                self.world()?.add_rule(move |passing| match passing.packet {
+                    Packet::Frame(_) if (passing.from, passing.to) == (from, to) => Verdict::Delay(span),
+                    Packet::Frame(_) | Packet::Datagram(_) | Packet::Dial => Verdict::Pass,
                 });
             }
             _ => return Err(format!("no command: {}", words.join(" "))),
